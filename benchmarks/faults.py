@@ -115,10 +115,10 @@ class LiveRun:
     def pid(self, name: str) -> int | None:
         """Process number of a node, found by its parameter file; None without a process."""
         stem = name.strip("/").replace("/", ".")
-        wanted = str(self.report / "logs" / f"{stem}.yaml")
+        params_file = str(self.report / "logs" / f"{stem}.yaml")
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                if wanted in (entry / "cmdline").read_text(errors="replace"):
+                if params_file in (entry / "cmdline").read_text(errors="replace"):
                     return int(entry.name)
             except OSError:
                 continue

@@ -23,7 +23,7 @@ from cooperative_isac.sensing.report import EchoReport, PathReport
 # Standard deviation of a reported location in each direction, m.
 LOCATION_STD_M = 0.1
 # Mean SNR of a reported path, a power ratio.
-SNR = 1e3
+REPORT_SNR = 1e3
 # Standard deviation of a reported Doppler shift, Hz.
 DOPPLER_STD_HZ = 0.5
 # Largest horizontal and vertical speed of a target along each axis, m/s.
@@ -75,7 +75,7 @@ def reports_in(scene, num_targets, seed):
             )
             location_m = point + LOCATION_STD_M * generator.standard_normal(3)
             doppler_hz = float(path.doppler_hz) + DOPPLER_STD_HZ * generator.standard_normal()
-            snr = SNR * generator.uniform(0.5, 2)
+            snr = REPORT_SNR * generator.uniform(0.5, 2)
             information = np.eye(3) / LOCATION_STD_M**2
             path_report = PathReport(index, doppler_hz, snr, information)
             reports.append(EchoReport(receiver.name, location_m, (path_report,)))

@@ -216,11 +216,11 @@ def _wait_for_mask(process: subprocess.Popen) -> None:
 
 def _marked(mark: str) -> list[int]:
     """Process numbers of all processes of a trial, found by its mark."""
-    wanted = f"{MARK}={mark}".encode()
+    entry_text = f"{MARK}={mark}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if entry.name.isdigit() and entry_text in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
         except OSError:
             continue

@@ -30,18 +30,21 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.launching.graph import node_variables
 
-FIRST_FRAME_WITHIN_S, END_WITHIN_S = 60.0, 30.0
-# [s] After frame 0, from which on work is counted: nodes meet, and tables are made.
+# Longest waits for the first frame, and for the end of all nodes, s.
+FIRST_FRAME_WITHIN_S = 60.0
+END_WITHIN_S = 30.0
+# Time after frame 0 from which on work is counted, s: nodes discover each other, and tables are
+# computed.
 SETTLE_S = 3.0
-# In the order of a frame's way.
+# Stages in the order in which a frame passes them.
 STAGES = ("encode", "decode", "track")
-# Of /proc/PID/stat after the name of the program.
+# Fields of /proc/PID/stat after the name of the program.
 PARENT = 1
 COMMAND = "from cooperative_isac.cli import main; main()"
 
 
 class Listener:
-    """What nodes report of the stages of frames."""
+    """Subscriber to the durations of the stages of frames, which nodes report."""
 
     def __init__(self):
         rclpy.init()

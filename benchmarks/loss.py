@@ -4,7 +4,7 @@
 
 Packets of consecutive frames are encoded once, then decoded and tracked under each pattern of loss.
 The first ten frames are complete and not scored. Receivers lose packets independently of each
-other, unless the pattern says otherwise. Patterns with fewer receivers are compared with the
+other, unless the pattern states otherwise. Patterns with fewer receivers are compared with the
 Cramer-Rao bound of these receivers, for targets that are points.
 """
 
@@ -37,7 +37,7 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 
 # Share of packets that random patterns lose, and number of draws of each random pattern.
-SHARE = 0.3
+LOSS_SHARE = 0.3
 DRAWS = 8
 # First frames of outages, and their lengths with one receiver left and without any, s.
 OUTAGE_BEGINS = (40, 70)
@@ -97,15 +97,15 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
     size = (num_frames, num_receivers)
     for draw in range(DRAWS):
         generator = np.random.default_rng((1, draw))
-        yield Pattern("30 % independent", independent_loss(SHARE, *size, generator))
+        yield Pattern("30 % independent", independent_loss(LOSS_SHARE, *size, generator))
     for burst in (5, 10):
         for draw in range(DRAWS):
             generator = np.random.default_rng((burst, draw))
             yield Pattern(
-                f"30 %, bursts of {burst} frames", burst_loss(SHARE, burst, *size, generator)
+                f"30 %, bursts of {burst} frames", burst_loss(LOSS_SHARE, burst, *size, generator)
             )
     for draw in range(DRAWS):
-        shared = burst_loss(SHARE, 5, num_frames, 1, np.random.default_rng((2, draw)))
+        shared = burst_loss(LOSS_SHARE, 5, num_frames, 1, np.random.default_rng((2, draw)))
         yield Pattern("30 %, bursts of 5, all at once", np.repeat(shared, num_receivers, axis=1))
 
     # Outages, scored while they last.

@@ -34,7 +34,7 @@ from cooperative_isac_ros.launching.graph import node_variables, scene_nodes
 FRAME_WITHIN_S = 120.0
 END_WITHIN_S = 30.0
 # Time for which reports of an earlier moment may still arrive, s.
-UNDERWAY_S = 1.5
+EARLIER_REPORTS_S = 1.5
 FORKED = "from cooperative_isac.cli import main; main()"
 PROGRAMS = (
     "from cooperative_isac_ros.processes import fork_server as f; "
@@ -117,7 +117,7 @@ def frame_0_s(folder: Path) -> float | None:
 
 def measure(way: str, scene: str, folder: Path, listener: Listener) -> dict:
     """Times from the command to frame 0, and to each step of each node, s."""
-    listener.wait(UNDERWAY_S)
+    listener.wait(EARLIER_REPORTS_S)
     listener.clear()
     command = [sys.executable, "-c", WAYS[way], "run", scene, "--out", str(folder)]
     began_s = time.monotonic()
@@ -126,7 +126,7 @@ def measure(way: str, scene: str, folder: Path, listener: Listener) -> dict:
             if process.poll() is not None or time.monotonic() > began_s + FRAME_WITHIN_S:
                 raise SystemExit("no frame came")
             listener.wait(0.05)
-        listener.wait(UNDERWAY_S)
+        listener.wait(EARLIER_REPORTS_S)
         times_s = (started_s(process.pid), listener.reported_s, listener.ready_s)
         process.send_signal(signal.SIGINT)
         process.wait(END_WITHIN_S)

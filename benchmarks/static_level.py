@@ -99,7 +99,7 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
         noise_power_w = scene.propagation.noise_power_w
         targets = scene_targets(scene, time_s)
 
-        # Stations: echoes with static paths of the wanted level.
+        # Stations: echoes with static paths of the given level.
         packets = {}
         for site in scene.receivers:
             paths, generator = paths_to(scene, number, site, targets)

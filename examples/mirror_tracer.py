@@ -21,6 +21,7 @@ from sionna_paths import DIFFUSE, NO_INTERACTION, frame_arrays, path_file_arrays
 from cooperative_isac.scene.model import TargetClass
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
+# Number of a specular reflection among the interactions of Sionna RT.
 SPECULAR = 1
 # Identities of objects, as a ray tracer numbers them; targets follow the ground.
 GROUND = 1
@@ -162,7 +163,8 @@ def link_paths(
             last = place * mirror if behind else place
             out = first - start
             back = last - end
-            out_m, back_m = np.linalg.norm(out), np.linalg.norm(back)
+            out_m = np.linalg.norm(out)
+            back_m = np.linalg.norm(back)
             gain = (
                 wavelength_m
                 * np.sqrt(cross_section_m2 / (4 * np.pi))

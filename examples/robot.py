@@ -26,7 +26,7 @@ PERIOD_S = 0.05
 
 
 def odometry(stamp):
-    """Where the robot is at a time (rclpy.time.Time), and how it moves."""
+    """Pose and velocity of the robot at a time (rclpy.time.Time)."""
     message = Odometry(child_frame_id=NAME)
     message.header.frame_id = "map"
     message.header.stamp = stamp.to_msg()

@@ -86,7 +86,7 @@ def frame_arrays(
     if (num_rx_ant, num_tx_ant) != (1, 1):
         raise ValueError(
             f"a has {num_rx_ant} receive and {num_tx_ant} transmit antennas a site; trace with "
-            "arrays of one element: the scene file says where the others are"
+            "arrays of one element: the scene file has the positions of the others"
         )
     links = (num_rx, num_tx, num_paths)
     flat = {

@@ -141,7 +141,7 @@ def _public_names() -> list[str]:
 
 
 def _is_of_interface(name: str) -> bool:
-    """Whether a name is defined for the interface; others have their members on another page."""
+    """True where a name is defined in the interface; others have a page of their own."""
     return getattr(cooperative_isac, name).__module__ == "cooperative_isac.api"
 
 

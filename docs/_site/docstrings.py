@@ -3,7 +3,7 @@
 A docstring is plain text with code between single backticks. Lines `name: shape, dtype, unit` after
 a blank line describe arguments, lines that begin with `Returns` or with the name of an exception
 describe what a function gives back and raises. Sections `Args:`, `Returns:` and `Raises:` with
-indented lines say the same.
+indented lines mean the same.
 """
 
 from __future__ import annotations

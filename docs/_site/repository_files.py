@@ -38,7 +38,7 @@ def _link_to_pages(app, doctree) -> None:
 
 
 def _has_page(path: Path) -> bool:
-    """Whether a path is a folder or a text file of the repository, but no document."""
+    """True where a path is a folder or a text file of the repository, but no document."""
     is_text = path.is_file() and path.suffix not in {*PICTURES, ".md", ".pyc"}
     return path.is_relative_to(ROOT) and path != ROOT and (is_text or path.is_dir())
 

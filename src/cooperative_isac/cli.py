@@ -453,7 +453,7 @@ def _refuse_frames(has_path_file: bool) -> NoReturn:
     if has_path_file:
         _fail(
             "--frames draws independent frames, but the scene's echoes come from a path file; "
-            "leave it out; --sequence says how many frames of the file"
+            "leave it out; --sequence sets the number of frames of the file"
         )
     _fail("--frames draws independent frames, but --sequence takes consecutive ones; leave it out")
 

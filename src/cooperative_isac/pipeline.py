@@ -298,17 +298,17 @@ def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
     return static_matrix(scene, receiver)
 
 
-def frame_count(scene: Scene, wanted: int | None) -> int:
-    """Number of frames to run: as many as wanted, but no more than the scene's path file has.
+def frame_count(scene: Scene, requested: int | None) -> int:
+    """Number of frames to run: the requested one, at most that of the scene's path file.
 
-    wanted: None: all frames of the file
-    Raises ValueError: no number is wanted of a scene without end.
+    requested: number of frames; None: all frames of the file
+    Raises ValueError: no number is requested of a scene without end.
     """
     if scene.num_frames is None:
-        if wanted is None:
-            raise ValueError(f"scene '{scene.name}' has no end; say how many frames to run")
-        return wanted
-    return scene.num_frames if wanted is None else min(wanted, scene.num_frames)
+        if requested is None:
+            raise ValueError(f"scene '{scene.name}' has no end; give the number of frames to run")
+        return requested
+    return scene.num_frames if requested is None else min(requested, scene.num_frames)
 
 
 def run(

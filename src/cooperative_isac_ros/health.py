@@ -13,7 +13,7 @@ from cooperative_isac_ros.messages.plain_text import plain_text
 from cooperative_isac_ros.qos import STREAM
 
 # Period of the reports, s.
-PERIOD_S = 1.0
+REPORT_PERIOD_S = 1.0
 # Period of the checks of a starting node, s: others must not wait for its next report.
 READY_CHECK_S = 0.1
 # Number of those checks once the node is ready; after them the reports are enough.
@@ -46,7 +46,7 @@ class Health:
         # A steady clock: a heartbeat must not stop with a paused simulation.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._last_ns = self._clock.now().nanoseconds
-        node.create_timer(PERIOD_S, self.report, clock=self._clock)
+        node.create_timer(REPORT_PERIOD_S, self.report, clock=self._clock)
 
         # extra reports at the start
         self._num_subscriptions = 0

@@ -52,7 +52,7 @@ class Parameter:
     check: Callable[[object], str | None] | None = None
 
     def fault(self, value) -> str | None:
-        """Description of what is wrong with a value; None where it is valid."""
+        """Fault of a value, in words; None where it is valid."""
         if isinstance(value, float) and not math.isfinite(value):
             return f"parameter '{self.name}' is {value}; it must be finite"
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:

@@ -149,7 +149,7 @@ def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatc
     now_s[0] += 3600.0  # the machine slept: nobody was silent
     monitor.step()
     assert monitor.silence_s() == {"/a": 4.5}
-    monitor.forget("/a")
+    monitor.reset("/a")
     report("/a")  # was still on its way
     assert monitor.silence_s() == {} and monitor.ready == set()
     wait(1.0)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.timing.result_pairs import FRAMES_KEPT, ResultPairs
+from cooperative_isac_ros.timing.result_pairs import MAX_WAITING_FRAMES, ResultPairs
 
 
 def detections(number):
@@ -80,7 +80,9 @@ def test_repeated_and_late_results_are_reported(rig):
 
 def test_results_without_the_truth_do_not_pile_up(rig):
     rig.known_ns = -1
-    for number in range(3 * FRAMES_KEPT):
+    for number in range(3 * MAX_WAITING_FRAMES):
         rig.pairs.add_detections(detections(number))
         rig.pairs.add_tracks(tracks(number))
-        assert rig.numbers() == ([number - FRAMES_KEPT] if number >= FRAMES_KEPT else [])
+        assert rig.numbers() == (
+            [number - MAX_WAITING_FRAMES] if number >= MAX_WAITING_FRAMES else []
+        )

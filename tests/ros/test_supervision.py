@@ -46,7 +46,7 @@ class Reports:
     def silence_s(self):
         return dict(self.silent_s)
 
-    def forget(self, name):
+    def reset(self, name):
         self.ready.discard(name)
         self.silent_s.pop(name, None)
 
@@ -97,7 +97,7 @@ def test_the_limit_is_for_a_time(rig):
 @pytest.mark.parametrize("ready", [False, True])
 def test_wrong_parameters_are_no_reason_to_start_again(rig, ready):
     if not ready:
-        rig.reports.forget("/tracker")
+        rig.reports.reset("/tracker")
     rig.group.end("/tracker", 2)
     crash = rig.check()
     assert (crash is None) is ready and len(rig.group.started) == ready

@@ -114,7 +114,7 @@ def test_a_scheme_may_be_a_class(tiny):
     ("arguments", "sentence"),
     [
         ({"scene": "campos"}, "did you mean 'campus'"),
-        ({"scene": TINY}, "has no end; say how many frames"),
+        ({"scene": TINY}, "has no end; give the number of frames"),
         ({"scene": TINY, "frames": 0}, "frames is 0; must be 1 or more"),
         ({"scene": TINY, "frames": 2.5}, "frames is 2.5; must be a whole number"),
         ({"scene": None, "frames": 1}, "scene is a NoneType; must be a Scene, a scene file"),

@@ -55,7 +55,7 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
             receive_echo(turned, frame, site.name, targets),
         )
     for before, after in zip(snapshots[:3], run(turned, 3)):
-        # The packet tells the receiver's place in the scene's list; what it reports is the same.
+        # The packet has the index of the receiver in the scene's list; its reports are the same.
         assert [len(after.packets[name]) for name in before.packets] == [
             *map(len, before.packets.values())
         ]

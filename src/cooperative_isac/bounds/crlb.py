@@ -55,7 +55,7 @@ def crlb(
 ) -> Bound:
     """CRLB of all targets from all receivers, with every path's complex reflection unknown.
 
-    signal: the symbols that the receivers know
+    signal: with symbols that are known at the receivers
     paths: each receiver's true paths, by its name
     Source: CF eq. (24).
     """
@@ -74,7 +74,7 @@ def network_crlb(
     Every path's complex reflection is unknown; clocks and poses of the stations are known. The
     information of the bands and links adds up, each with its own wavelength, noise and moving ends.
 
-    frame: the symbols that the receivers know
+    frame: with symbols that are known at the receivers
     paths: true paths by name of the band, then of the receiver
     Source: CF eqs. (22)-(28).
     """
@@ -139,13 +139,15 @@ def fisher_information(
     dimension: int,
     noise_power_w: float,
 ) -> np.ndarray:
-    """Fisher information of one receiver over states and reflections.
+    """Fisher information of one receiver's echo about target states and path reflections.
 
     Every derivative of the echo is a sum of products (receive factor) x (signal factor) of its
     paths, so that only small Gram matrices of the factors are needed.
 
     basis: factors of the P paths
-    target_of_path: index of the target of each path
+    target_of_path: [P], index of the target of each path
+    num_targets: Q
+    dimension: D, 2 or 3
     noise_power_w: per antenna, subcarrier and symbol, W
     Returns [2 D Q + 2 P, 2 D Q + 2 P], float64, over (locations, velocities, Re beta, Im beta).
     Source: CF eq. (23).
@@ -156,11 +158,15 @@ def fisher_information(
     receive_gram = receive.conj() @ receive.T
     signal_gram = signal.conj() @ signal.T
 
-    # Inner products of the derivatives with each parameter.
+    # Inner products of the derivatives with respect to each pair of parameters.
     weights = derivative_weights(basis, target_of_path, num_targets, dimension)
     products = receive_gram @ weights @ signal_gram.T
-    flat = weights.reshape(len(weights), -1)
-    return 2 / noise_power_w * np.real(flat.conj() @ products.reshape(flat.shape).T)
+    flat_weights = weights.reshape(len(weights), -1)
+    flat_products = products.reshape(flat_weights.shape)
+    derivative_gram = flat_weights.conj() @ flat_products.T
+
+    # Information of a signal with known derivatives in circular Gaussian noise.
+    return 2 / noise_power_w * np.real(derivative_gram)
 
 
 def derivative_weights(
@@ -202,7 +208,7 @@ def derivative_weights(
 
 
 def _summed_information(parts: Sequence[np.ndarray], num_states: int) -> np.ndarray:
-    """Information of all receivers: they share the states, and each has reflections of its own.
+    """Information of all receivers about common states and about the reflections of each.
 
     parts: [num_states + num_reflections, num_states + num_reflections] of each receiver
     """

@@ -25,7 +25,7 @@ ELEMENTS_AT_ONCE = 512
 def crlb_unknown_symbols(
     scene: Scene, signal: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
-    """CRLB of all targets if the receivers do not know the symbols.
+    """CRLB of all targets where the symbols are unknown at the receivers.
 
     Like bounds.crlb.crlb, but symbols are only known to be independent, Gaussian and of unit
     power. Precoders and noise power are known, reflections are not. Echoes are then Gaussian noise
@@ -33,8 +33,11 @@ def crlb_unknown_symbols(
     symbols. A phase that is common to the reflections of all that sends the same streams does not
     change this covariance.
 
+    scene: seen on one band
+    signal: of the frame, of which the precoders are used
+    targets: true states
     paths: each receiver's true paths, by its name
-    Raises ValueError: the signal has reference symbols, which every receiver knows.
+    Raises ValueError: the signal has reference symbols, which are known at every receiver.
     Source: Slepian-Bangs formula; S. M. Kay, Fundamentals of Statistical Signal Processing:
     Estimation Theory, eq. (15.52).
     """
@@ -43,14 +46,16 @@ def crlb_unknown_symbols(
             f"frame {signal.number} has reference symbols, which are known; this bound is for a "
             "frame without them"
         )
+
+    # Target of each path of all receivers; without paths there is no information.
     dimension = scene.dimension
     target_of_path = [
         target for site in scene.receivers for target in owners(paths[site.name], len(targets))
     ]
     if not target_of_path:
         num_states = 2 * dimension * len(targets)
-        nothing = np.zeros((num_states, num_states))
-        return Bound(states_covariance(nothing, np.zeros(0, int), dimension), dimension)
+        no_information = np.zeros((num_states, num_states))
+        return Bound(states_covariance(no_information, np.zeros(0, int), dimension), dimension)
 
     # Factors of all paths for each stream alone.
     streams = [
@@ -61,7 +66,7 @@ def crlb_unknown_symbols(
         streams, target_of_path, len(targets), dimension, scene.propagation.noise_power_w
     )
 
-    # Real and imaginary part of each reflection.
+    # Invert, with the real and imaginary part of each reflection as nuisance parameters.
     target_of_reflection = np.array(2 * target_of_path, int)
     return Bound(states_covariance(fisher, target_of_reflection, dimension), dimension)
 

@@ -1,4 +1,4 @@
-"""Clock offsets between the two stations of a link, from what the link itself receives.
+"""Clock offsets between the two stations of a link, from the signals received on the link.
 
 A receiver whose clock is late by delta sees every path delta earlier, and a carrier frequency
 offset shifts every Doppler by the same amount. Both are estimated from a path of known geometry

@@ -129,7 +129,7 @@ def noise_or_drawn(
     generator: np.random.Generator,
     drawn: DrawnNoise | None,
 ) -> np.ndarray:
-    """Receiver noise of a generator: what was drawn before, where it was drawn in the same state.
+    """Receiver noise from a generator: the stored draw, where its state and settings are equal.
 
     Returns an array of that shape, complex64, sqrt(W), for the caller to write to.
     """

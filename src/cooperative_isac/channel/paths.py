@@ -122,7 +122,14 @@ def _point_paths(
     generator: np.random.Generator,
     block: int | None,
 ) -> PathSet:
-    """Paths of one link by way of points in empty space."""
+    """Paths of one link by way of points in empty space: targets, then static clutter.
+
+    transmitter: index of the transmitting site
+    clutter_m: [num_scatterers, 3], float64, m, map
+    generator: of the random reflections, where block is None
+    block: coherence block, or None; see draw_paths
+    Source: CF eqs. (6)-(11).
+    """
     site = scene.transmitters[transmitter]
     wavelength_m = scene.grid.wavelength_m
 

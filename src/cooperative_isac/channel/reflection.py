@@ -80,10 +80,11 @@ def mirrored_legs(
 
 
 def fresnel(material: Material, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fresnel reflection coefficients of the fields TE and TM to the plane of incidence.
+    """Fresnel reflection coefficients of a half-space, for TE and TM polarization.
 
-    At normal incidence TM is minus TE, as its field turns with the direction. A stated reflection
-    loss replaces both magnitudes, with the signs of a conductor.
+    TE is the electric field perpendicular to the plane of incidence, TM the one within it. At
+    normal incidence TM is minus TE, as its reference direction turns with that of propagation. A
+    reflection loss of the material replaces both magnitudes, with the signs of a conductor.
 
     cosine: [...], float64, of the angle of incidence from the normal
     Returns TE and TM, [...] each, complex128.
@@ -92,10 +93,11 @@ def fresnel(material: Material, cosine: np.ndarray) -> tuple[np.ndarray, np.ndar
         magnitude = np.full(np.shape(cosine), 10 ** (-material.reflection_loss_db / 20), complex)
         return -magnitude, magnitude
 
+    # Normal component of the refracted wave vector, over the wave number in air.
     refracted = np.sqrt(material.permittivity - 1 + np.square(cosine))
     te = (cosine - refracted) / (cosine + refracted)
-    dense = material.permittivity * cosine
-    tm = (dense - refracted) / (dense + refracted)
+    incident = material.permittivity * cosine
+    tm = (incident - refracted) / (incident + refracted)
     return te, tm
 
 

@@ -49,7 +49,7 @@ class StaticPaths:
 
 
 def moves(scene: Scene, site: Site) -> bool:
-    """Whether a site may be elsewhere in another frame, or has a velocity."""
+    """True where the pose of a site may differ between frames, or it has a velocity."""
     if site.is_moving:
         return True
     return scene.layout is not None and scene.station(site.name).is_mobile
@@ -256,7 +256,7 @@ def _cached_matrix(
     grid: OfdmGrid,
     seed: int,
 ) -> np.ndarray:
-    """Channel matrix of the links at rest; the arguments are all that it depends on."""
+    """Channel matrix of the links at rest, cached by all arguments on which it depends."""
     paths = _paths_from(scene.value, receiver.value, resting)
     matrix = channel_matrix(scene.value, receiver.value, paths)
     matrix.setflags(write=False)

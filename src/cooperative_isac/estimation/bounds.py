@@ -61,12 +61,12 @@ def stochastic_crlb(
     covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     whiten = np.kron(whitener.conj(), whitener)
-    wanted = whiten @ by_frequency
+    jacobian = whiten @ by_frequency
     nuisance = whiten @ np.hstack([by_power, by_noise])
 
     # Nuisance parameters are projected out.
     basis, _ = np.linalg.qr(nuisance)
-    residual = wanted - basis @ (basis.conj().T @ wanted)
+    residual = jacobian - basis @ (basis.conj().T @ jacobian)
     information = num_snapshots * np.real(residual.conj().T @ residual)
     return np.linalg.inv(information)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 # Points of the ambiguity function per resolution cell: 8 find the crest of a side lobe within
 # 0.06 dB.
-OVERSAMPLING = 8
+AMBIGUITY_OVERSAMPLING = 8
 
 # Level of an ambiguous image relative to the main peak, dB: grating lobes of combs reach 0 dB, side
 # lobes of random masks stay below.
@@ -27,7 +27,7 @@ class Sidelobes:
     integrated_db: float
 
 
-def ambiguity(mask: np.ndarray, oversampling: int = OVERSAMPLING) -> np.ndarray:
+def ambiguity(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> np.ndarray:
     """Ambiguity function of a mask: power response to a path of zero delay and Doppler shift.
 
     mask: [num_subcarriers, num_symbols], bool, resource elements in use
@@ -39,7 +39,7 @@ def ambiguity(mask: np.ndarray, oversampling: int = OVERSAMPLING) -> np.ndarray:
     return np.abs(response / np.count_nonzero(mask)) ** 2
 
 
-def sidelobes(mask: np.ndarray, oversampling: int = OVERSAMPLING) -> Sidelobes:
+def sidelobes(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> Sidelobes:
     """Peak and integrated side-lobe level of a mask.
 
     The main lobe is within one resolution cell of the span of the elements in use.
@@ -49,7 +49,7 @@ def sidelobes(mask: np.ndarray, oversampling: int = OVERSAMPLING) -> Sidelobes:
     """
     power = ambiguity(mask, oversampling)
 
-    # The first zero of the main lobe lies at one over the span in use.
+    # The first zero of the main lobe is at one over the span in use.
     main = np.ones((), bool)
     for axis, size in enumerate(power.shape):
         used = np.flatnonzero(mask.any(axis=1 - axis))

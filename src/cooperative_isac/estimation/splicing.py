@@ -16,7 +16,8 @@ def splice(parts: Sequence[ChannelMatrix], phases: np.ndarray) -> ChannelMatrix:
     echo's initial phase in each antenna has to be known from elsewhere: from elements that all
     antennas share (`accumulation.relative_phases`), from a path of known delay (`phases_of_path`),
     or from the angle of arrival. Phases that are estimated from the path itself, part by part, give
-    no more than the parts give without splicing: each absorbs what its part says about the span.
+    no more than the parts give without splicing: each absorbs the information
+    of its part about the span.
 
     parts: channel matrices of the same carrier, disjoint in frequency or in time
     phases: [num_parts], float64, rad, initial phase of the echo in each part

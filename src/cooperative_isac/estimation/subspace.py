@@ -12,7 +12,7 @@ from cooperative_isac.estimation.covariance import steering
 
 # Points of the search grid of MUSIC per aperture's resolution 1 / span: 8 keep a grid point within
 # 1/16 of a resolution cell of the peak, where Newton's method converges.
-GRID_OVERSAMPLING = 8
+MUSIC_OVERSAMPLING = 8
 
 # Newton steps from the grid to the peak; each squares the error.
 NEWTON_STEPS = 8
@@ -82,7 +82,7 @@ def music(
     noise = noise_subspace(covariance, num_sources)
 
     # Coarse search: all local minima of the projection on the noise subspace over one period.
-    num_points = int(np.ceil(GRID_OVERSAMPLING * (np.ptp(places) + 1)))
+    num_points = int(np.ceil(MUSIC_OVERSAMPLING * (np.ptp(places) + 1)))
     grid = np.arange(num_points) / num_points - 0.5
     leakage = np.linalg.norm(noise.conj().T @ steering(grid, places), axis=0) ** 2
     is_minimum = (leakage < np.roll(leakage, 1)) & (leakage <= np.roll(leakage, -1))

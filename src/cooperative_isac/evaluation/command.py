@@ -262,7 +262,7 @@ def refuse_results_file(json_path: Path | None) -> None:
 
 
 def write_results(json_path: Path | None, results: dict) -> str | None:
-    """Write the results file if one is wanted. Returns the error message of a failure, or None."""
+    """Write the results file, if any. Returns the error message of a failure, or None."""
     if json_path is None:
         return None
     try:

@@ -31,8 +31,8 @@ PICTURE_CELLS = 120
 LEVEL_STEP_DB = 5
 # Percentiles of the map that the colors span: a few cells beside a station are far stronger.
 COLOR_PERCENTILES = (0.5, 99.5)
-BUILDING = "#cfd3d8"
-OUTLINE = "#3d434b"
+TALL_BUILDING = "#cfd3d8"
+MAP_OUTLINE = "#3d434b"
 SHADOW = "#f2efe9"
 ROUTE = "#ff9f40"
 # A dark rim keeps lines and names readable on light and dark parts of the map.
@@ -49,7 +49,7 @@ CLASS_NAMES = {
 ROUTE_S = 120.0
 ROUTE_POINTS = 600
 # Margin around all that is drawn, as a share of the longer side.
-MARGIN_SHARE = 0.07
+MAP_MARGIN_SHARE = 0.07
 
 
 def draw_coverage(scene: Scene, path: Path) -> None:
@@ -76,7 +76,9 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     draw_stations(axes, [scene])
     low = scene.box.low_m
     high = scene.box.high_m
-    border = Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
+    border = Rectangle(
+        on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=MAP_OUTLINE
+    )
     axes.add_patch(border)
 
     # Axes, title and legend.
@@ -129,7 +131,7 @@ def _limits(scene: Scene) -> tuple[float, float, float, float]:
 
     low_m = np.min(places_m, axis=0)[:2]
     high_m = np.max(places_m, axis=0)[:2]
-    margin_m = MARGIN_SHARE * float(np.max(high_m - low_m))
+    margin_m = MAP_MARGIN_SHARE * float(np.max(high_m - low_m))
     return low_m[0] - margin_m, high_m[0] + margin_m, low_m[1] - margin_m, high_m[1] + margin_m
 
 
@@ -198,8 +200,8 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
             Rectangle(
                 on_map(box.low_m),
                 *size[:2],
-                facecolor=BUILDING if tall else "none",
-                edgecolor=OUTLINE,
+                facecolor=TALL_BUILDING if tall else "none",
+                edgecolor=MAP_OUTLINE,
                 hatch=None if tall else "////",
                 linewidth=1.2,
                 zorder=4,
@@ -226,7 +228,7 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
                 "alpha": 0.9,
             },
         )
-    draw_walls(axes, scene, OUTLINE, linewidth=2.5, zorder=4)
+    draw_walls(axes, scene, MAP_OUTLINE, linewidth=2.5, zorder=4)
 
 
 def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
@@ -272,18 +274,24 @@ def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
         handles.append(
             Patch(
                 facecolor="white",
-                edgecolor=OUTLINE,
+                edgecolor=MAP_OUTLINE,
                 hatch="////",
                 label="building below the map's height",
             )
         )
     if any(box.high_m[2] > height_m for box in boxes):
         handles.append(
-            Patch(facecolor=BUILDING, edgecolor=OUTLINE, label="building above the map's height")
+            Patch(
+                facecolor=TALL_BUILDING,
+                edgecolor=MAP_OUTLINE,
+                label="building above the map's height",
+            )
         )
     if scene.world is not None and scene.world.walls:
-        handles.append(Line2D([], [], color=OUTLINE, linewidth=2.5, label="wall"))
+        handles.append(Line2D([], [], color=MAP_OUTLINE, linewidth=2.5, label="wall"))
 
     if has_gaps:
-        handles.append(Patch(facecolor=SHADOW, edgecolor=OUTLINE, label="reached by too few links"))
+        handles.append(
+            Patch(facecolor=SHADOW, edgecolor=MAP_OUTLINE, label="reached by too few links")
+        )
     return handles

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from cooperative_isac.evaluation.label_placement import on_map
 from cooperative_isac.scene.model import Scene, Site
 
+# Color and size, in points, of the markers of stations.
 SITE_COLOR = "0.25"
 SITE_SIZE = 8
 # Markers and names of stations that (transmit, receive).

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 
 # Percentiles of the stages' times, by their keys in the summary.
-PERCENTILES = {"p50": 50, "p99": 99}
+LATENCY_PERCENTILES = {"p50": 50, "p99": 99}
 # Stages of a frame, in the order of the summary.
-STAGES = ("encode", "decode", "track", "end_to_end")
+LATENCY_STAGES = ("encode", "decode", "track", "end_to_end")
 # Times kept for each stage: an hour of one station at 10 frames/s. Percentiles are over these.
 TIMES_KEPT = 36_000
 # Latest frames whose timing may still arrive. Nodes take up to 100 frames/s, at which the oldest of
@@ -174,7 +174,7 @@ class RunLedger:
             "duration_s": frames * self._period_s,
             "fronthaul_bits_per_s": uplink,
             "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
-            "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in STAGES},
+            "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in LATENCY_STAGES},
         }
 
     def _counts(self, decoded_frames: Iterable[tuple[int, float]]) -> tuple[int, int]:
@@ -199,5 +199,7 @@ def _rate(bits: int, duration_s: float) -> float | None:
 def _percentiles(values: deque[float]) -> dict[str, float | None]:
     """Percentiles of the times of a stage; None without any."""
     if not values:
-        return dict.fromkeys(PERCENTILES)
-    return {name: round(float(np.percentile(values, q)), 3) for name, q in PERCENTILES.items()}
+        return dict.fromkeys(LATENCY_PERCENTILES)
+    return {
+        name: round(float(np.percentile(values, q)), 3) for name, q in LATENCY_PERCENTILES.items()
+    }

@@ -154,15 +154,15 @@ def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | 
     kind: data type
     shape: shape that the column must have
     """
-    wanted = np.dtype(kind)
+    expected = np.dtype(kind)
     if values.ndim == 0:
         return "is a single value, must have one for each row"
     if values.shape != shape:
         return f"is {_sizes(values.shape)}, must be {_sizes(shape)}"
     # Texts and flags may have any size, numbers have 64 bits.
-    is_number = wanted.kind in "if"
-    if values.dtype.kind != wanted.kind or (is_number and values.dtype != wanted):
-        return f"is of type {values.dtype}, must be {wanted}"
+    is_number = expected.kind in "if"
+    if values.dtype.kind != expected.kind or (is_number and values.dtype != expected):
+        return f"is of type {values.dtype}, must be {expected}"
     return None
 
 
@@ -324,7 +324,7 @@ class RunRecorder:
     """Collects the rows of a RunRecord, those of the last FRAMES_KEPT frames of a long run."""
 
     def __init__(self):
-        # Of each frame the rows of the four tables, in the order of COLUMNS.
+        # Rows of the four tables of each frame, in the order of COLUMNS.
         self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
     def add(

@@ -33,7 +33,7 @@ from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 
 # Colors of tracks: those of Okabe and Ito, which color-blind readers can distinguish.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-TRUTH = "black"
+TRUTH_LINE = "black"
 FAINT = "0.55"
 BUILDING = "#e4e7ea"
 OUTLINE = "0.6"
@@ -217,13 +217,13 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
 
     # Truth, with the marks of time.
     for path, seconds in _truths(record).values():
-        axes.plot(*path[:, :2].T, color=TRUTH, linewidth=0.8, zorder=3)
-        axes.plot(*path[-1, :2], "o", color=TRUTH, markersize=5, zorder=6)
+        axes.plot(*path[:, :2].T, color=TRUTH_LINE, linewidth=0.8, zorder=3)
+        axes.plot(*path[-1, :2], "o", color=TRUTH_LINE, markersize=5, zorder=6)
         marks = path[_marked_rows(seconds, record)]
         axes.plot(
             *marks[:, :2].T,
             "o",
-            color=TRUTH,
+            color=TRUTH_LINE,
             markerfacecolor="white",
             markersize=3.5,
             markeredgewidth=0.8,
@@ -312,7 +312,7 @@ def _label_plan(axes: Axes, record: RunRecord) -> None:
     truths = _truths(record)
     placer = LabelPlacer(axes, [path[:, :2] for path, _ in truths.values()])
     for name, (path, _) in list(truths.items())[: 2 * MAX_CURVES]:
-        placer.place(name, path[-1, :2], 9.5, TRUTH)
+        placer.place(name, path[-1, :2], 9.5, TRUTH_LINE)
     for path, seconds in list(truths.values())[:MAX_CURVES]:
         for row in _marked_rows(seconds, record):
             placer.place(f"{seconds[row]:.3g}", path[row, :2], 7, "0.3")
@@ -343,7 +343,7 @@ def _draw_heights(axes: Axes, record: RunRecord, tracks: list[TrackCurve]) -> No
     # Truth, with the names of the targets at the ends of their lines.
     ends: list[tuple[float, float, str]] = []
     for name, (path, seconds) in _truths(record).items():
-        axes.plot(seconds, path[:, 2], color=TRUTH, linewidth=0.8, zorder=3)
+        axes.plot(seconds, path[:, 2], color=TRUTH_LINE, linewidth=0.8, zorder=3)
         ends.append((float(path[-1, 2]), float(seconds[-1]), name))
     _label_ends(axes, ends)
     axes.set(title="height [m]")
@@ -391,7 +391,7 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
             linewidth=0,
             transform=axes.get_xaxis_transform(),
         )
-        axes.plot(target.seconds, target.error_m, color=TRUTH, linewidth=1)
+        axes.plot(target.seconds, target.error_m, color=TRUTH_LINE, linewidth=1)
         rms = f"{np.sqrt(np.mean(target.error_m[tracked] ** 2)):.2f} m" if tracked.any() else "-"
         axes.annotate(
             f"{name}\nr.m.s. {rms}",
@@ -417,12 +417,18 @@ def _legend(scene: Scene, tracks: list[TrackCurve]) -> list:
     handles = [
         *station_handles(scene.views),
         Line2D(
-            [], [], color=TRUTH, marker="o", markersize=5, linewidth=0.8, label="truth and its end"
+            [],
+            [],
+            color=TRUTH_LINE,
+            marker="o",
+            markersize=5,
+            linewidth=0.8,
+            label="truth and its end",
         ),
         Line2D(
             [],
             [],
-            color=TRUTH,
+            color=TRUTH_LINE,
             marker="o",
             markerfacecolor="white",
             markersize=3.5,

@@ -35,7 +35,7 @@ class BitReader:
     def read(self, width: int) -> int:
         """The next unsigned field; EOFError where the data end before it."""
         if width > self._left:
-            raise EOFError(f"{width} bits wanted, {self._left} left")
+            raise EOFError(f"{width} bits requested, {self._left} left")
         self._left -= width
         return self._value >> self._left & (1 << width) - 1
 

@@ -146,7 +146,14 @@ def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
 
 
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
-    """The packet of one receiver's reports in frame `number`: all inside the box and its margin."""
+    """Packet of the reports of one receiver that are inside the box and its margin.
+
+    The short format carries up to MAX_REPORTS reports on one band of a small scene; all else is
+    packed in the format with bands.
+
+    receiver: name of the receiving station
+    number: of the frame
+    """
     fields = _bit_fields(scene)
     kept = [report for report in reports if fields.holds(report.point_m)]
     if is_wide(scene) or len(scene.bands) > 1 or len(kept) > MAX_REPORTS:

@@ -10,6 +10,7 @@ import numpy as np
 from cooperative_isac.scene.limits import state_problem
 from cooperative_isac.scene.station import Link
 
+# Shapes of the arrays of a detection.
 SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
 
 # Number of paths that marks a partial detection.

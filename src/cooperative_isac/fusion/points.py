@@ -264,6 +264,11 @@ class _Clusters:
     reports: of all stations
     groups: of these reports
     found: their estimates
+    starts: [num_clusters + 1], int, first row in groups.rows of each cluster, and their number
+    states: estimates in three dimensions
+    num_sites: [num_clusters], int, stations that report the cluster
+    is_valid: [num_clusters], bool, finite states with a positive definite covariance
+    is_possible: [num_clusters], bool, of a possible speed
     """
 
     def __init__(self, scene: Scene, reports: Reports, groups: Groups, found: Estimates):
@@ -271,11 +276,15 @@ class _Clusters:
         self.reports = reports
         self.groups = groups
         self.found = found
-        self.starts = np.searchsorted(groups.group, np.arange(groups.count + 1))
-        self.states = _states(scene, found)
         self._accepted: dict[int, Accepted] = {}
+
+        # Rows of each cluster: groups.group is sorted.
+        self.starts = np.searchsorted(groups.group, np.arange(groups.count + 1))
+
+        # States and detections, and the masks of those that can be targets.
+        self.states = _states(scene, found)
         self.detections = self._detections()
-        self.num_sites = np.array([len(one.sites) for one in self.detections])
+        self.num_sites = np.array([len(detection.sites) for detection in self.detections])
         self.is_valid = are_states(
             self.states.position_m, self.states.velocity_mps, self.states.covariance
         )

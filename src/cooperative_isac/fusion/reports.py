@@ -168,10 +168,11 @@ class Reports:
         )
 
     def geometry(self, points_m: np.ndarray, velocities_mps: np.ndarray) -> BistaticGeometry:
-        """Geometry of all paths.
+        """Delay, Doppler shift and directions of all paths at given states of their targets.
 
         points_m: [num_paths, 3], float64, m, map, reflecting point of each path
-        velocities_mps: [num_paths, 3], float64, m/s, map, its velocity
+        velocities_mps: [num_paths, 3], float64, m/s, map, of the reflecting points
+        Returns a geometry of num_paths paths.
         """
         links = self.links
         return bistatic_geometry(
@@ -180,8 +181,8 @@ class Reports:
             points_m,
             velocities_mps,
             links.wavelength_m[self.link],
-            _chosen(links.transmitters_mps, self.link),
-            _chosen(links.receivers_mps, self.link),
+            _velocities_of_links(links.transmitters_mps, self.link),
+            _velocities_of_links(links.receivers_mps, self.link),
         )
 
     def shift_gradient(self, paths: BistaticGeometry, velocities_mps: np.ndarray) -> np.ndarray:
@@ -195,13 +196,17 @@ class Reports:
         return paths.doppler_location_gradient(
             velocities_mps,
             links.wavelength_m[self.link],
-            _chosen(links.transmitters_mps, self.link),
-            _chosen(links.receivers_mps, self.link),
+            _velocities_of_links(links.transmitters_mps, self.link),
+            _velocities_of_links(links.receivers_mps, self.link),
         )
 
 
-def _chosen(velocities_mps: np.ndarray | None, link: np.ndarray) -> np.ndarray | None:
-    """Velocities of some links, or None where all sites are at rest."""
+def _velocities_of_links(velocities_mps: np.ndarray | None, link: np.ndarray) -> np.ndarray | None:
+    """Velocity of the station of each path, or None where all stations are at rest.
+
+    velocities_mps: [num_links, 3], float64, m/s, map
+    link: [num_paths], int, index of the link of each path
+    """
     return None if velocities_mps is None else velocities_mps[link]
 
 
@@ -281,9 +286,9 @@ def shift_weights(
     static_paths = scene.sensing.static_paths
     weights = np.empty(len(snr))
     for number, band_view in enumerate(scene.views):
-        own = view == number
-        if own.any():
-            weights[own] = shift_information(
-                band_view.grid, snr[own], doppler_hz[own], static_paths
+        on_band = view == number
+        if on_band.any():
+            weights[on_band] = shift_information(
+                band_view.grid, snr[on_band], doppler_hz[on_band], static_paths
             )
     return weights

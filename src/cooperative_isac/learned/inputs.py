@@ -15,7 +15,7 @@ HALF_NOISE_POWER = 0.5
 # Doppler shift.
 CHANNELS = 4
 # Sign of the phase from the first to the second half of antennas, subcarriers and symbols where a
-# peak lies beyond its bin.
+# peak is beyond the center of its bin.
 OFFSET_SIGNS = (1, -1, 1)
 # Numbers of bins are multiples of this, so that axes can be halved twice.
 BINS_STEP = 4

@@ -105,7 +105,7 @@ class Network(nn.Module, ABC):
 
     @property
     def input_key(self) -> str:
-        """Name of what encoder_input and side_information depend on beside the scene.
+        """Key of the options, beside the scene, on which inputs and side information depend.
 
         Networks with the same key share cached samples.
         """

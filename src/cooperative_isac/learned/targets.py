@@ -86,16 +86,16 @@ def set_loss(
     error: squared | absolute
     """
     # Errors of every output (axis 1) against every target (axis 2).
-    wanted = present.to(log_odds.dtype)
+    presence_label = present.to(log_odds.dtype)
     differences = state[:, :, None] - label[:, None]
     errors = differences.abs() if error == "absolute" else differences.square()
-    errors = errors * wanted[:, None, :, None]
+    errors = errors * presence_label[:, None, :, None]
 
     # Cross-entropy of presence, for the same pairs.
     pairs = errors[..., 0]
     presence = PRESENCE_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
         log_odds[:, :, None].expand_as(pairs),
-        wanted[:, None].expand_as(pairs),
+        presence_label[:, None].expand_as(pairs),
         reduction="none",
     )
 

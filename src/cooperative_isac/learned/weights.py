@@ -160,7 +160,7 @@ def initialize_from(network: Network, path: Path) -> None:
         first = f", {differing[0]} first" if differing else ""
         raise WeightsError(
             f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
-            f"wanted '{network.kind}'; {len(differing)} of {len(parameters)} parameters "
+            f"expected '{network.kind}'; {len(differing)} of {len(parameters)} parameters "
             f"differ{first})"
         )
     network.load_state_dict(stored, strict=False)
@@ -305,9 +305,9 @@ def _stored_state(network: Network) -> dict[str, Tensor]:
 def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError where a file's tensors are not those of a network."""
     # Names
-    wanted = {name: tensor.shape for name, tensor in _stored_state(network).items()}
-    missing = [name for name in wanted if name not in tensors]
-    unknown = [quoted(name) for name in tensors if name not in wanted]
+    expected = {name: tensor.shape for name, tensor in _stored_state(network).items()}
+    missing = [name for name in expected if name not in tensors]
+    unknown = [quoted(name) for name in tensors if name not in expected]
     if missing or unknown:
         raise DamagedWeightsError(
             f"weights {path} are incomplete or of another version of network '{network.kind}': "
@@ -315,7 +315,7 @@ def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -
         )
 
     # Shapes
-    for name, shape in wanted.items():
+    for name, shape in expected.items():
         if tensors[name].shape != shape:
             raise DamagedWeightsError(
                 f"weights {path} are of another version of network '{network.kind}': {name} is "

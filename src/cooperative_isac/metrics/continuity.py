@@ -65,7 +65,7 @@ class _TrackLife:
 
     @property
     def is_false(self) -> bool:
-        """Whether the track had a target for less than half of its frames."""
+        """True where the track had a target for less than half of its frames."""
         return 2 * self.matched_frames < self.frames
 
 

@@ -144,7 +144,7 @@ class Propagation:
 
     @property
     def has_radar_equation(self) -> bool:
-        """Whether target paths follow the radar equation."""
+        """True where target paths follow the radar equation."""
         return self.model == "radar_equation"
 
 
@@ -163,5 +163,5 @@ class Band:
     frame_stride: int = 1
 
     def is_on_air(self, number: int) -> bool:
-        """Whether frame `number` of the scene has a signal on this band."""
+        """True where frame `number` of the scene has a signal on this band."""
         return number % self.frame_stride == 0

@@ -287,7 +287,7 @@ def _key(scene: Scene, group: str, index: int) -> str:
 
 
 def _turns(scene: Scene, site: Site) -> bool:
-    """Whether a site's look direction changes as it moves."""
+    """True where the look direction of a site changes as it moves."""
     return scene.layout is not None and scene.station(site.name).is_mobile
 
 

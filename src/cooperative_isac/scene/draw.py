@@ -1,4 +1,4 @@
-"""Random draws of a scene, and its live targets: each a function of (seed, frame, who)."""
+"""Random draws of a scene, and its live targets: each a function of (seed, frame, name)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def covariance_problem(covariance: np.ndarray, margin: float = 1.0) -> str | Non
 def are_states(
     positions_m: np.ndarray, velocities_mps: np.ndarray, covariances: np.ndarray
 ) -> np.ndarray:
-    """Fitness of states for a filter: whether they have no state_problem.
+    """Mask of the states that a filter can use, as they have no state_problem.
 
     positions_m: [num, 3], float64, m in map
     velocities_mps: [num, 3], float64, m/s in map

@@ -1,4 +1,4 @@
-"""The scene as every stage sees it: frozen, in SI units and watts, free of file formats."""
+"""Scene of all stages of the processing: frozen, in SI units and watts, free of file formats."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Sensing:
     deadline_s: longest wait of the center for a packet after the frame's announcement, s
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
     the search: keep | project (out of every frame by itself) | learn (a background over frames)
-    static_memory_s: time constant with which a learned background forgets, s
+    static_memory_s: time constant with which a learned background decays, s
     multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
     interfere with it, dB; no report counts for more SNR than this
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
@@ -418,12 +418,12 @@ class Scene:
 
     @property
     def has_bodies(self) -> bool:
-        """Whether targets of some class have a size, so that they scatter from several points."""
+        """True where targets of some class have a size, and scatter from several points."""
         return any(body.radius_m > 0 for body in self.bodies.values())
 
     @property
     def is_physical(self) -> bool:
-        """Whether echoes have a static world, cross sections or bodies, not points alone."""
+        """True where echoes have a static world, cross sections or bodies, not points alone."""
         return self.world is not None or self.propagation.has_radar_equation or self.has_bodies
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-BUILT_IN = ("cv", "imm")
-ENTRY_POINT_GROUP = "cooperative_isac.motion_filters"
+BUILT_IN_FILTERS = ("cv", "imm")
+FILTERS_GROUP = "cooperative_isac.motion_filters"
 # module:factory of a user's own filter.
 PATH_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -27,24 +27,24 @@ def register_motion_filter(name: str, factory: Factory) -> None:
     cooperative_isac.tracking.own_filters.MotionFilter
     Raises ValueError: a built-in filter has this name.
     """
-    if name in BUILT_IN:
+    if name in BUILT_IN_FILTERS:
         raise ValueError(f"motion filter '{name}' is built in; choose another name")
     _registered[name] = factory
 
 
 def motion_filter_names() -> tuple[str, ...]:
     """Names of all motion filters: built in, registered, and of installed entry points."""
-    installed = entry_points(group=ENTRY_POINT_GROUP).names
-    return tuple(sorted({*BUILT_IN, *_registered, *installed}))
+    installed = entry_points(group=FILTERS_GROUP).names
+    return tuple(sorted({*BUILT_IN_FILTERS, *_registered, *installed}))
 
 
 def is_motion_filter(name: str) -> bool:
-    """Whether a name is valid for a scene's tracking.model.
+    """True where a name is valid for a scene's tracking.model.
 
     name: one of `motion_filter_names`, or module:factory, of which only the form is checked
     """
     return (
-        name in BUILT_IN
+        name in BUILT_IN_FILTERS
         or PATH_PATTERN.fullmatch(name) is not None
         or name in motion_filter_names()
     )
@@ -66,7 +66,7 @@ def load_factory(name: str) -> Factory:
 
     # Entry points of installed packages first, then the name as a path.
     try:
-        for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        for point in entry_points(group=FILTERS_GROUP, name=name):
             return point.load()
         if PATH_PATTERN.fullmatch(name):
             return _imported(name)

@@ -14,7 +14,7 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 # Limits of a robot's report, m from the map's origin and m/s: beyond every network of
 # stations and every drone; larger values are wrong units or a fault of its localization.
 MAX_DISTANCE_M = 100e3
-MAX_SPEED_MPS = 1000.0
+MAX_SAMPLE_SPEED_MPS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TargetRegistry:
         The samples before a rewound clock are dropped.
 
         Returns whether the sample was used; it is not where it comes out of order.
-        Raises ValueError: it is not finite, or beyond MAX_DISTANCE_M or MAX_SPEED_MPS.
+        Raises ValueError: it is not finite, or beyond MAX_DISTANCE_M or MAX_SAMPLE_SPEED_MPS.
         """
         check_sample(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
@@ -70,12 +70,12 @@ class TargetRegistry:
         samples.append(sample)
         return True
 
-    def forget(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Drop the samples of a target that is gone for good."""
         self._samples.pop(name, None)
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether every target that is present at a stamp has a sample at or after it."""
+        """True where every target that is present at a stamp has a sample at or after it."""
         return all(
             samples[-1].stamp_ns >= stamp_ns
             for samples in self._samples.values()
@@ -97,7 +97,7 @@ def check_sample(name: str, sample: OdometrySample) -> None:
     """Raise ValueError for a position or velocity that is not finite, or beyond its limit."""
     for what, vector, unit, limit in (
         ("position", sample.position_m, "m", MAX_DISTANCE_M),
-        ("velocity", sample.velocity_mps, "m/s", MAX_SPEED_MPS),
+        ("velocity", sample.velocity_mps, "m/s", MAX_SAMPLE_SPEED_MPS),
     ):
         if not np.isfinite(vector).all():
             raise ValueError(f"odometry of '{name}' is not finite: {what} {vector} {unit}")

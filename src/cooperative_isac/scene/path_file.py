@@ -128,17 +128,19 @@ class PathFile:
         return np.bincount(links[:, 0], minlength=len(self.kinds))
 
     def motion(self, target: int) -> SplineMotion:
-        """Motion of a target: a cubic through position and velocity of each frame.
+        """Motion of a target: a cubic Hermite spline through the states of all frames.
 
         It goes on at constant velocity for one period after the last frame, so that it is defined
         at rounded stamps of that frame.
+
+        target: index of the target, a column of positions_m
         """
-        # States of all frames.
+        # Positions and velocities in all frames.
         times_s = np.arange(self.num_frames) * self.period_s
         positions_m = self.positions_m[:, target]
         velocities_mps = self.velocities_mps[:, target]
 
-        # One period more.
+        # One period more at the last velocity.
         end_s = self.num_frames * self.period_s
         end_m = positions_m[-1] + velocities_mps[-1] * self.period_s
         spline = CubicHermiteSpline(
@@ -284,7 +286,7 @@ class _Arrays:
         value = self._arrays[name]
 
         has_shape = len(value.shape) == len(shape) and all(
-            wanted in (None, size) for wanted, size in zip(shape, value.shape)
+            expected in (None, size) for expected, size in zip(shape, value.shape)
         )
         if not has_shape:
             sizes = ", ".join("any" if size is None else str(size) for size in shape)

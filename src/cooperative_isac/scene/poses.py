@@ -24,7 +24,7 @@ VELOCITY_SPAN_S = 0.05
 LONGEST_CHAIN = 32
 # Samples that are kept: at 100 Hz some seconds, more than any frame waits.
 MAX_SAMPLES = 256
-NS_PER_S = 1e9
+NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class PoseLog:
         return True
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether there is a sample at or after a stamp."""
+        """True where there is a sample at or after a stamp."""
         return self.newest_ns is not None and self.newest_ns >= stamp_ns
 
     def at(self, stamp_ns: int) -> Pose | None:
@@ -153,7 +153,7 @@ class FrameTree:
         return log.add(stamp_ns, position_m, rotation)
 
     def is_complete(self, frame: str, stamp_ns: int) -> bool:
-        """Whether every moving frame from the root to a frame has a sample at or after a stamp."""
+        """True where all moving frames up to the root have a sample at or after a stamp."""
         chain = self._chain(frame)
         return chain is not None and all(
             self._moving[name].newest_ns >= stamp_ns for name in chain if name in self._moving
@@ -228,7 +228,13 @@ class FrameTree:
 
 
 class _FrameLog:
-    """Samples of a frame in its parent: linear in between, and beyond the last one as before it."""
+    """Poses of a coordinate frame in its parent, interpolated between their stamps.
+
+    Beyond the latest sample the position goes on at its last velocity, and the rotation is kept.
+
+    timeout_s: largest age of the latest sample that is used, s
+    max_samples: number of samples that are stored, the latest ones
+    """
 
     def __init__(self, timeout_s: float, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * NS_PER_S)
@@ -240,7 +246,7 @@ class _FrameLog:
         return self._stamps_ns[-1]
 
     def add(self, stamp_ns: int, position_m: np.ndarray, rotation: np.ndarray) -> bool:
-        """Add a sample, and return whether it was used; it is not where it is out of order."""
+        """Add a sample. Returns False where it is out of order, and left out."""
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
             if self._stamps_ns[-1] - stamp_ns < self._timeout_ns:
                 return False
@@ -251,7 +257,12 @@ class _FrameLog:
         return True
 
     def at(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position and rotation at a stamp; None where no sample is near enough."""
+        """Position and rotation at a stamp, ns; None before the first sample and after timeout_s.
+
+        Returns origin of the frame [3], float64, m, and its axes as columns [3, 3], float64, both
+        in the parent.
+        """
+        # The latest sample at or before the stamp must not be too old.
         stamps_ns = self._stamps_ns
         following = bisect_right(stamps_ns, stamp_ns)
         if following == 0 or stamp_ns - stamps_ns[following - 1] > self._timeout_ns:

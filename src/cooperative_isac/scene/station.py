@@ -19,12 +19,12 @@ class Duplex(StrEnum):
 
     @property
     def transmits(self) -> bool:
-        """Whether the array may transmit."""
+        """True where the array may transmit."""
         return self is not Duplex.RX
 
     @property
     def receives(self) -> bool:
-        """Whether the array may receive."""
+        """True where the array may receive."""
         return self is not Duplex.TX
 
 
@@ -49,7 +49,7 @@ class LinkMode(StrEnum):
     ACTIVE_PASSIVE = "active-passive"
 
     def allows(self, transmitter: str, receiver: str) -> bool:
-        """Whether the pair of stations of these names senses together."""
+        """True where the transmitter and the receiver of these names sense together."""
         if transmitter == receiver:
             return self is not LinkMode.PASSIVE
         return self is not LinkMode.ACTIVE
@@ -94,7 +94,7 @@ class Clock:
 
     @property
     def is_ideal(self) -> bool:
-        """Whether the clock has no offset against the network's."""
+        """True where the clock has no offset against that of the network."""
         return self == IDEAL_CLOCK
 
     def timing_s(self, time_s: float) -> float:
@@ -166,7 +166,7 @@ class Site:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the station has a velocity."""
+        """True where the station has a velocity."""
         return bool(np.any(self.velocity_mps))
 
 
@@ -206,12 +206,12 @@ class Station:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether its pose comes from odometry or /tf."""
+        """True where its pose comes from odometry or /tf."""
         return bool(self.odometry or self.tf_frame)
 
     @property
     def is_mobile(self) -> bool:
-        """Whether its pose may change."""
+        """True where its pose may change."""
         return self.motion is not None or self.is_tracked
 
     @property
@@ -221,7 +221,7 @@ class Station:
 
     @property
     def receives(self) -> bool:
-        """Whether it receives on some band."""
+        """True where it receives on some band."""
         return any(antenna.duplex.receives for antenna in self.antennas)
 
     def antenna(self, band: str) -> Antenna | None:
@@ -281,7 +281,7 @@ class Link:
 
     @property
     def is_monostatic(self) -> bool:
-        """Whether a station receives the echoes of its own signal."""
+        """True where a station receives the echoes of its own signal."""
         return self.tx == self.rx
 
 

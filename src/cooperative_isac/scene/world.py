@@ -55,7 +55,7 @@ class Surface:
         return self.corner_m + steps @ np.stack([self.first_m, self.second_m])
 
     def contains(self, points_m: np.ndarray) -> np.ndarray:
-        """Whether points in the surface's plane are within the rectangle.
+        """Mask of the points in the plane of the surface that are within the rectangle.
 
         points_m: [..., 3], float64, m
         Returns [...], bool.
@@ -99,7 +99,7 @@ class Surface:
         return starts_m + share[..., None] * (ends_m - starts_m), share
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through the rectangle.
+        """Mask of the segments that pass through the rectangle.
 
         starts_m: [..., 3], float64, m
         ends_m: [..., 3], float64, m
@@ -146,7 +146,7 @@ class Building:
     material: Material
 
     def contains(self, points_m: np.ndarray) -> np.ndarray:
-        """Whether points are inside.
+        """Mask of the points inside.
 
         points_m: [..., 3], float64, m
         Returns [...], bool.
@@ -154,7 +154,7 @@ class Building:
         return np.all((points_m > self.low_m) & (points_m < self.high_m), axis=-1)
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through the inside (slab method).
+        """Mask of the segments that pass through the inside (slab method).
 
         starts_m: [..., 3], float64, m
         ends_m: [..., 3], float64, m
@@ -230,7 +230,7 @@ class World:
         return ground + self.walls + faces
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through a wall or a box.
+        """Mask of the segments that pass through a wall or a box.
 
         Ends may touch an obstacle. The ground blocks nothing, as everything is above it.
 
@@ -245,7 +245,7 @@ class World:
         return blocked
 
     def is_inside(self, points_m: np.ndarray) -> np.ndarray:
-        """Whether points are inside a box.
+        """Mask of the points inside a box.
 
         points_m: [..., 3], float64, m
         Returns [...], bool.
@@ -256,7 +256,7 @@ class World:
         return inside
 
     def is_below(self, points_m: np.ndarray) -> np.ndarray:
-        """Whether points are below the ground.
+        """Mask of the points below the ground.
 
         points_m: [..., 3], float64, m
         Returns [...], bool.

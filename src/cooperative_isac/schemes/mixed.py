@@ -74,11 +74,15 @@ class MixedDecoder(Decoder):
         }
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
-        """Detections from the packets that arrived; see schemes.contract."""
+        """Detections from the packets that arrived; see schemes.contract.
+
+        packets: by name of the station
+        frame: in which the stations encoded them
+        """
         if not packets:
             return ()
 
-        # Group packets by the scheme that decodes them.
+        # Group packets by the scheme that decodes them, in a fixed order of the stations.
         by_scheme: dict[str, dict[str, bytes]] = {}
         for station, packet in sorted(packets.items()):
             by_scheme.setdefault(self._scheme_of(station, packet), {})[station] = packet
@@ -87,16 +91,17 @@ class MixedDecoder(Decoder):
         reports: list[EchoReport] = []
         reporting: list[str] = []
         groups: list[tuple[Detection, ...]] = []
-        for name, own in by_scheme.items():
-            decoder = self._decoders[name]
+        for scheme, scheme_packets in by_scheme.items():
+            decoder = self._decoders[scheme]
             if isinstance(decoder, ReportDecoder):
-                reporting += own
-                for station, packet in own.items():
-                    reports += decoder.unpack(station, packet, frame)
+                reporting.extend(scheme_packets)
+                for station, packet in scheme_packets.items():
+                    reports.extend(decoder.unpack(station, packet, frame))
             else:
-                groups.append(decoder.decode(own, frame))
+                groups.append(decoder.decode(scheme_packets, frame))
 
-        # Fuse reports. Links of other stations cannot confirm a target in them.
+        # Fuse the reports. The stations whose packets carry none are named, as the absence of their
+        # reports is no evidence against a target.
         if reporting:
             others = packets.keys() - reporting
             scene = self.scene.posed(frame.poses)

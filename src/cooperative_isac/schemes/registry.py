@@ -12,12 +12,12 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
 
-ENTRY_POINT_GROUP = "cooperative_isac.schemes"
+SCHEMES_GROUP = "cooperative_isac.schemes"
 
 
 def scheme_names() -> tuple[str, ...]:
     """Names of all schemes that can be made."""
-    installed = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+    installed = (point.name for point in entry_points(group=SCHEMES_GROUP))
     return tuple(sorted({*BUILT_IN, *installed}))
 
 

@@ -19,7 +19,7 @@ class ReportDecoder(Decoder):
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        # Of the scene whose stations stand still: else they are others in each frame.
+        # Links of stations at rest; those of moving ones are computed in each frame.
         self._links = links_of(scene)
 
     @abstractmethod

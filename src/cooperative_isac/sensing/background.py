@@ -58,7 +58,7 @@ class Background:
         """True where every entry is a finite number."""
         return bool(np.isfinite(self.mean).all() and np.isfinite(self.information).all())
 
-    def forgotten(self, share: float) -> Background:
+    def decayed(self, share: float) -> Background:
         """The background with a share of its information replaced by that of the prior.
 
         share: from 0 to 1

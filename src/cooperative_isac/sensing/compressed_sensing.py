@@ -80,21 +80,21 @@ class DelayDictionary:
         self._noise_power_w = scene.propagation.noise_power_w
 
     def energies(self, spectrum: np.ndarray) -> np.ndarray:
-        """Energy of the block of each delay beyond that of noise.
+        """Energy of the echo in the block of each delay, in excess of the mean under noise.
 
         spectrum: [num_rx_ant, num_subcarriers, num_streams, num_bins], complex64, orthonormal
             Doppler bins of the correlation with the streams
-        Returns [num_delays], float64, in standard deviations of the noise's energy.
+        Returns [num_delays], float64, in standard deviations of the energy under noise.
         """
         # Projections on the columns; antennas and Doppler bins are snapshots.
         num_rx_ant, num_subcarriers, _, num_bins = spectrum.shape
         snapshots = spectrum.transpose(1, 2, 0, 3)
         snapshots = snapshots.reshape(num_subcarriers, -1, num_rx_ant * num_bins)
-        columns = (self.columns @ snapshots).reshape(num_subcarriers, -1)
+        projections = (self.columns @ snapshots).reshape(num_subcarriers, -1)
 
         # The energy at a delay is a sum over pairs of subcarriers that depends on their distance
         # alone: sums over equal distances first, then a Fourier transform.
-        pairs = columns @ columns.conj().T
+        pairs = projections @ projections.conj().T
         subcarriers = np.arange(num_subcarriers)
         distances = (np.subtract.outer(subcarriers, subcarriers) % self._length).ravel()
         real = np.bincount(distances, pairs.real.ravel(), self._length)
@@ -102,8 +102,8 @@ class DelayDictionary:
         energy = fft.ifft(real + 1j * imaginary, norm="forward").real / self._noise_power_w
 
         # Under noise alone it is a chi-square variable of twice as many degrees as unknowns.
-        unknowns = columns.shape[1]
-        return (energy[self._bins % self._length] - unknowns) / np.sqrt(unknowns)
+        num_unknowns = projections.shape[1]
+        return (energy[self._bins % self._length] - num_unknowns) / np.sqrt(num_unknowns)
 
 
 class DelaySearch(PathSearch):

@@ -121,7 +121,7 @@ def one_path_per_target(scene: Scene, receiver: Site, paths: list[FoundPath]) ->
 
 
 def _is_residue(scene: Scene, receiver: Site, path: FoundPath, other: FoundPath) -> bool:
-    """Test of a path for being what an imperfectly canceled, much stronger one left."""
+    """Test for a residue: a path left by the imperfect cancellation of a much stronger one."""
     if path.power * RESIDUE_RATIO > other.power:
         return False
 

@@ -146,7 +146,7 @@ class PathFinder:
         return FoundPath(transmitter, point_m, float(doppler_hz[0]), float(power[0]))
 
     def is_residue(self, path: FoundPath) -> bool:
-        """Test of a path for being what a learned background left (sensing.replica)."""
+        """Test for a path that is the residue of a learned background (sensing.replica)."""
         return self._maker.is_residue(path.transmitter, path.point_m, path.doppler_hz, path.power)
 
     def remove(self, path: FoundPath) -> None:

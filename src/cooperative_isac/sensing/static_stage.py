@@ -124,5 +124,5 @@ class StaticStage:
         elapsed_s = 0.0 if self._learned is None else time_s - self._learned[0]
         if self._learned is None or elapsed_s <= 0:
             return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)
-        forgotten = -math.expm1(-elapsed_s / self.scene.sensing.static_memory_s)
-        return self._learned[1].forgotten(forgotten)
+        share = -math.expm1(-elapsed_s / self.scene.sensing.static_memory_s)
+        return self._learned[1].decayed(share)

@@ -162,31 +162,41 @@ def _near_pairs(
     largest_squared: float,
     inflation: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates of pairs: indices of tracks and of detections, each [num_pairs], int.
+    """Pairs of a track and a detection that are near enough to be in the gate.
 
-    All pairs in the gate are among them.
-    d^2 is at least the squared distance of the positions over the largest variance that their
-    difference has in any direction, which is at most the sum of both largest variances.
+    All pairs in the gate are among them: the squared Mahalanobis distance is at least the squared
+    distance of the positions over the largest variance of their difference in any direction, which
+    is at most the sum of both largest variances. Arguments are those of gated_pairs.
+
+    Returns indices of tracks and of detections, each [num_pairs], int, sorted by track.
     """
+    # Positions, and upper bounds of their variances in any direction, m^2.
     positions_m = means[:, :dimension]
     measured_m = measurements.values[:, :dimension]
-    variances = _largest_variances(covariances[:, :dimension, :dimension])
-    noise = inflation * _largest_variances(measurements.covariances[:, :dimension, :dimension])
+    track_variances = _largest_variances(covariances[:, :dimension, :dimension])
+    measured_covariances = measurements.covariances[:, :dimension, :dimension]
+    measured_variances = inflation * _largest_variances(measured_covariances)
 
     # One tree for each class of spread: an uncertain detection must not widen the search of others.
-    classes = np.floor(np.log(noise) / np.log(SPREAD_CLASS**2))
+    spread_classes = np.floor(np.log(measured_variances) / np.log(SPREAD_CLASS**2))
     found_tracks = [np.empty(0, int)]
     found_detections = [np.empty(0, int)]
-    for spread_class in np.unique(classes):
-        members = np.flatnonzero(classes == spread_class)
-        radii_m = np.sqrt(largest_squared * (variances + noise[members].max()))
-        tree = KDTree(measured_m[members])
-        found = tree.query_ball_point(positions_m, (1 + RADIUS_MARGIN) * radii_m)
-        counts = np.array([len(one) for one in found], int)
-        found_tracks.append(np.repeat(np.arange(len(means)), counts))
-        flat = np.fromiter(chain.from_iterable(found), int, counts.sum())
-        found_detections.append(members[flat])
+    for spread_class in np.unique(spread_classes):
+        members = np.flatnonzero(spread_classes == spread_class)
 
+        # Detections of the class within the search radius of each track.
+        largest_variance = measured_variances[members].max()
+        radii_m = np.sqrt(largest_squared * (track_variances + largest_variance))
+        tree = KDTree(measured_m[members])
+        neighbors = tree.query_ball_point(positions_m, (1 + RADIUS_MARGIN) * radii_m)
+
+        # One row for each pair.
+        counts = np.array([len(indices) for indices in neighbors], int)
+        found_tracks.append(np.repeat(np.arange(len(means)), counts))
+        flat_neighbors = np.fromiter(chain.from_iterable(neighbors), int, counts.sum())
+        found_detections.append(members[flat_neighbors])
+
+    # Sort by track, then by detection.
     tracks = np.concatenate(found_tracks)
     detections = np.concatenate(found_detections)
     order = np.lexsort((detections, tracks))

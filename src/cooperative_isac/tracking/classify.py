@@ -33,26 +33,31 @@ def frame_log_odds(
 ) -> np.ndarray:
     """Log odds of UAV against vehicle by the state in one frame.
 
-    In 3-D they rise with the probability of being above uav_height_m, and with a vertical speed
-    that vehicles do not have; in any scene they fall with a speed that only vehicles have.
+    In 3-D the log odds rise with the probability of being above uav_height_m, and with a vertical
+    speed that is untypical of vehicles; in any scene they fall with a speed that only vehicles
+    reach.
 
-    means: [..., 6], float64, position and velocity, SI, map
-    covariances: [..., 6, 6], float64, SI
-    settings: of the scene, uav_height_m
+    means: [..., 6], float64, position (x, y, z) in m and velocity in m/s, map
+    covariances: [..., 6, 6], float64, of the states in the same order, SI
+    settings: tracking parameters of the scene, of which uav_height_m is used
     dimension: of the scene, 2 or 3
-    Returns [...], float64.
+    Returns [...], float64, natural logarithm, positive for a UAV.
     """
-    # Horizontal speed: evidence of a vehicle only.
+    # Horizontal speed is evidence of a vehicle only. The variance of the speed is at most the sum
+    # of those of both components.
     speeds_mps = np.hypot(means[..., 3], means[..., 4])
     speed_variances = covariances[..., 3, 3] + covariances[..., 4, 4]
-    odds = -np.maximum(0.0, _beyond(speeds_mps - FAST_MPS, speed_variances))
+    fast_log_odds = _exceedance_log_odds(speeds_mps - FAST_MPS, speed_variances)
+    log_odds = -np.maximum(0.0, fast_log_odds)
 
-    # Height, and vertical speed as evidence of a UAV only.
+    # Height is evidence of both classes, vertical speed of a UAV only.
     if dimension == 3:
-        height = _beyond(means[..., 2] - settings.uav_height_m, covariances[..., 2, 2])
-        odds += np.clip(height, -FRAME_LIMIT, FRAME_LIMIT)
-        odds += np.maximum(0.0, _climb(means[..., 5], covariances[..., 5, 5]))
-    return np.clip(odds, -FRAME_LIMIT, FRAME_LIMIT)
+        heights_m = means[..., 2] - settings.uav_height_m
+        height_log_odds = _exceedance_log_odds(heights_m, covariances[..., 2, 2])
+        log_odds += np.clip(height_log_odds, -FRAME_LIMIT, FRAME_LIMIT)
+        climb_log_ratio = _climb_log_ratio(means[..., 5], covariances[..., 5, 5])
+        log_odds += np.maximum(0.0, climb_log_ratio)
+    return np.clip(log_odds, -FRAME_LIMIT, FRAME_LIMIT)
 
 
 def accumulate(log_odds: np.ndarray | float, added: np.ndarray | float) -> np.ndarray:
@@ -81,14 +86,22 @@ def log_odds_of(target_class: TargetClass, probability: float) -> float:
     return odds if target_class is TargetClass.UAV else -odds
 
 
-def _beyond(excesses: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """Log odds that Gaussian quantities exceed a limit, by their mean excess and variance."""
+def _exceedance_log_odds(excesses: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Log odds that Gaussian quantities exceed a limit.
+
+    excesses: [...], float64, means minus the limit
+    variances: [...], float64, in the squared unit of excesses
+    """
     scores = excesses / np.sqrt(variances)
     return log_ndtr(scores) - log_ndtr(-scores)
 
 
-def _climb(speeds_mps: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """Log likelihood ratio of vertical speeds, Gaussian for UAVs and for vehicles."""
+def _climb_log_ratio(speeds_mps: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio, UAV against vehicle, of vertical speeds that are Gaussian for both.
+
+    speeds_mps: [...], float64, m/s, estimates
+    variances: [...], float64, m^2/s^2, of the estimates
+    """
     uav = UAV_CLIMB_STD_MPS**2 + variances
     vehicle = VEHICLE_CLIMB_STD_MPS**2 + variances
     return 0.5 * (np.log(vehicle / uav) + speeds_mps**2 * (1 / vehicle - 1 / uav))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.filter_bank import Filters
 from cooperative_isac.tracking.motion_models import (
@@ -136,6 +136,6 @@ def make_filters(settings: Tracking, dimension: int) -> Filters:
     dimension: of the scene, 2 or 3
     Raises ValueError where the model is unknown or no motion filter.
     """
-    if settings.model in BUILT_IN:
+    if settings.model in BUILT_IN_FILTERS:
         return BankFilters(settings)
     return OwnFilters(settings, dimension)

@@ -108,6 +108,11 @@ class LocalAccessPoint:
             return self.codebook.lookup(self.codebook.nearest(latents))
 
     def _training_latents(self) -> Tensor:
+        """Latents of the batch for training: codewords, after which the codebook is updated.
+
+        The encoder's output and its commitment loss are kept for the gradient in `update`.
+        Returns [batch, num_latents, latent_dim], float32, without gradient.
+        """
         self._latents = self._encoded()
         if self.codebook is None:
             return self._latents.detach()
@@ -116,7 +121,7 @@ class LocalAccessPoint:
         indices = self.codebook.nearest(self._latents)
         codewords = self.codebook.lookup(indices)
 
-        # Commitment loss of the encoder, and the figures of this step.
+        # Commitment loss of the encoder, and statistics of this step for the training curves.
         distance = commitment(self._latents, codewords)
         self._commitment = self.optimization.commitment_weight * distance
         self._report = {

@@ -62,7 +62,7 @@ class Examples(Dataset):
 
     @property
     def input_key(self) -> str:
-        """Name of what examples depend on beside scene and samples."""
+        """Key of the options, beside scene and samples, on which examples depend."""
         return self.network.input_key
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
@@ -118,7 +118,7 @@ class EncodedExamples(Examples):
 
     @property
     def input_key(self) -> str:
-        """Name of what examples depend on: also the weights of the encoders."""
+        """Key of the options and of the encoders' weights, on which examples depend."""
         tensors = self.network.encoders.state_dict().values()
         weights = b"".join(tensor.numpy().tobytes() for tensor in tensors)
         return f"{super().input_key} {zlib.crc32(weights):08x}"

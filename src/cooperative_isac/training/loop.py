@@ -210,6 +210,7 @@ class Training:
         )
 
     def _state(self) -> dict:
+        """Content of a checkpoint: progress, curves, and states of the center and access points."""
         return {
             "epoch": self.epoch,
             "step": self.step,

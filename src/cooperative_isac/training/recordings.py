@@ -164,12 +164,12 @@ class RecordedSamples:
         # Check dtype and shape.
         sizes = getattr(array, "shape", ())
         has_shape = len(sizes) == len(shape) and all(
-            wanted in (None, size) for size, wanted in zip(sizes, shape)
+            expected in (None, size) for size, expected in zip(sizes, shape)
         )
         if not has_shape or array.dtype != np.dtype(dtype):
             found = f"{array.dtype} {' x '.join(map(str, sizes))}" if sizes else "no array"
-            wanted = " x ".join("any" if size is None else str(size) for size in shape)
-            raise ValueError(f"{path}: is {found}, must be {dtype} {wanted}; {ANEW}")
+            expected = " x ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(f"{path}: is {found}, must be {dtype} {expected}; {ANEW}")
         return array
 
     def _fault(self, name: str, number: int, text: str) -> ValueError:

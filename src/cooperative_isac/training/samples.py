@@ -99,7 +99,7 @@ class DrawnSamples:
             raise ValueError(
                 f"the echoes of scene '{self.scene.name}' come from "
                 f"{self.scene.propagation.paths.source}, those of drawn targets are "
-                "wanted; use the scene without propagation.paths"
+                "needed; use the scene without propagation.paths"
             )
 
     @property
@@ -133,12 +133,12 @@ def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
     if not num_beyond:
         return inside
     if split.beyond is None:
-        raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
+        raise ValueError(f"{count} {name} samples are requested, the split has {split.count}")
     return np.concatenate([inside, split.beyond + np.arange(num_beyond)])
 
 
 def sample_scene(scene: Scene, ranges: SampleRanges, number: int) -> Scene:
-    """The scene of one sample: what it draws from the ranges, all else as in the scene."""
+    """Scene of one sample: quantities with a range are drawn, all others are unchanged."""
     # The stream keeps its first name, as its random numbers depend on it.
     generator = frame_generator(scene.seed, number, "variety")
     if ranges.targets is not None:

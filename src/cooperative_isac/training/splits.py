@@ -11,7 +11,7 @@ class Split:
 
     first: number of its first sample
     count: its number of samples
-    beyond: first of further samples, where more than count are wanted; None: there are none
+    beyond: first of further samples, where more than count are requested; None: there are none
     """
 
     first: int

@@ -63,7 +63,7 @@ def despread(received: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Channel of each stream by correlation with its code.
 
     Orthogonal codes separate streams exactly while the channel is constant over a code period; a
-    Doppler shift of f over the period leaks, as `leakage_db` says.
+    Doppler shift of f over the period leaks by `leakage_db`.
 
     received: [..., length], complex
     codes: [num_streams, length], real or complex

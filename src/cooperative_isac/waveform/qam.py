@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+# Numbers of points of the square constellations of TS 38.211 section 5.1: QPSK to 256QAM.
 ORDERS = (4, 16, 64, 256)
 
 

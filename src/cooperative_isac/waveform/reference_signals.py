@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Resource block and slot with the normal cyclic prefix, TS 38.211 sections 4.4.4.1 and 4.3.2.
 SUBCARRIERS_PER_BLOCK = 12
 SYMBOLS_PER_SLOT = 14
 

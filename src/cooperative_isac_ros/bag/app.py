@@ -204,7 +204,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
 
 
 def _show_remarks(summary: BagSummary) -> None:
-    """Print the damage of a bag, and what else is unusual about it."""
+    """Print the damage and other peculiarities of a bag."""
     for line in (*summary.damage, *summary.remarks):
         typer.echo(plain_text(line, LONGEST_LINE), err=True)
 

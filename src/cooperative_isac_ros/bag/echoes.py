@@ -15,8 +15,8 @@ from cooperative_isac.evaluation.run_report import recorded_scene
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.echo_check.assess import check_echoes
 from cooperative_isac.sensing.echo_check.findings import (
-    CANNOT_SAY,
     OK,
+    UNDECIDED,
     WRONG,
     Check,
     EchoAssessment,
@@ -31,7 +31,7 @@ from cooperative_isac_ros.messages.plain_text import LONGEST_LINE, plain_text
 from cooperative_isac_ros.messages.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
-STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}
+STYLES = {OK: "green", WRONG: "bold red", UNDECIDED: "yellow"}
 # Largest difference between the stamps of an echo and its announcement, ns; copied ones are equal.
 STAMP_TOLERANCE_NS = 1_000_000
 
@@ -288,9 +288,9 @@ def check_bag(
 
     # summary
     num_wrong = verdicts.count(WRONG)
-    num_undecided = verdicts.count(CANNOT_SAY)
+    num_undecided = verdicts.count(UNDECIDED)
     console.print(
-        f"{len(verdicts)} checks: {num_wrong} wrong, {num_undecided} that cannot be said; "
+        f"{len(verdicts)} checks: {num_wrong} wrong, {num_undecided} undecided; "
         "docs/echo_interface.md describes them",
         highlight=False,
     )

@@ -326,14 +326,20 @@ def _require(holds: bool) -> None:
 
 
 def _records_of(data: bytes) -> list:
-    """Read schemas, channels, messages and statistics from bytes that must be whole records."""
+    """Read schemas, channels, messages and statistics from bytes that must be whole records.
+
+    Raises DamagedError: the last record is longer than the data.
+    """
     records = []
     position = 0
     while position < len(data):
+        # extent of the record's content, after its header
         opcode, length = HEAD.unpack_from(data, position)
         start = position + HEAD.size
         position = start + length
         _require(position <= len(data))
+
+        # content, unless it is of a kind that is not needed
         record = _record(opcode, data[start:position])
         if record is not None:
             records.append(record)

@@ -22,7 +22,7 @@ CLOCK_TOPIC = "/clock"
 # Period of /clock, s: 40 Hz, as `ros2 bag play --clock` publishes it.
 CLOCK_PERIOD_S = 0.025
 # Time without a new subscription after which discovery counts as complete, s.
-SETTLE_S = 0.5
+DISCOVERY_S = 0.5
 # Interval at which the subscriptions are counted, s.
 COUNT_EVERY_S = 0.02
 # Latest time that fits a Time message, ns.
@@ -75,7 +75,7 @@ class Player:
     def wait_for_subscribers(
         self, at_most_s: float, check: Callable[[], None] = lambda: None
     ) -> bool:
-        """Wait for subscriptions, until no new one has appeared for SETTLE_S.
+        """Wait for subscriptions, until no new one has appeared for DISCOVERY_S.
 
         check: called repeatedly; an exception of it ends the waiting
 
@@ -90,7 +90,7 @@ class Player:
             if num_subscriptions != num_found:
                 num_found = num_subscriptions
                 changed_s = time.monotonic()
-            if num_found and time.monotonic() - changed_s >= SETTLE_S:
+            if num_found and time.monotonic() - changed_s >= DISCOVERY_S:
                 break
             time.sleep(COUNT_EVERY_S)
         return num_found > 0

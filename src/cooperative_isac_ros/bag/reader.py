@@ -91,7 +91,7 @@ class _Findings:
 
 @dataclass(frozen=True)
 class _Channel:
-    """How the messages of a channel are read.
+    """Rules for reading the messages of a channel.
 
     refusal: reason why they are left out; empty: they are not
     upgrade: their conversion to the installed definition; None: it is the same

@@ -23,7 +23,7 @@ from cooperative_isac_ros.bag.profiles import profile_fields, subscription_profi
 from cooperative_isac_ros.bag.writer import BagWriter
 
 # Period at which the queues of the subscriptions are read, s.
-PERIOD_S = 0.1
+READ_PERIOD_S = 0.1
 # Periods from one discovery of topics to the next.
 DISCOVERY_PERIODS = 3
 # Bytes that wait for the first /clock; beyond them, messages get their time of reception.
@@ -100,7 +100,7 @@ class Recorder:
         # bag
         self._writer = BagWriter(folder)
         self._timer = node.create_timer(
-            PERIOD_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            READ_PERIOD_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.discover()
 

@@ -144,7 +144,13 @@ def read_recording(reader: BagReader) -> Recording:
 
 
 def with_poses(recording: Recording, reader: BagReader, scene: Scene) -> Recording:
-    """Recording with the poses of the stations that follow odometry or /tf."""
+    """Recording with the poses of the stations that follow odometry or /tf.
+
+    recording: without poses
+    reader: of the same bag
+    scene: of the recording
+    """
+    # Odometry topics, absolute or below the root of the recorded topics.
     names = {
         station.odometry if station.odometry.startswith("/") else recording.root + station.odometry
         for station in scene.stations
@@ -152,6 +158,8 @@ def with_poses(recording: Recording, reader: BagReader, scene: Scene) -> Recordi
     }
     if any(station.tf_frame for station in scene.stations):
         names |= {"/tf", "/tf_static"}
+
+    # Messages of those that are in the bag.
     topics = tuple(topic for topic in reader.summary().topics if topic.name in names)
     return replace(recording, pose_topics=topics, poses=_stamped(reader, topics))
 

@@ -47,11 +47,11 @@ from cooperative_isac_ros.messages.records import Announcement, Packet
 ATTEMPTS = 3
 # Longest wait for the nodes at their start, and for the results of a frame, s.
 READY_WITHIN_S = 120.0
-ANSWER_WITHIN_S = 30.0
+RESULTS_WITHIN_S = 30.0
 # Longest step of that time, s: in a longer one the machine slept, and so did the nodes.
-LONGEST_STEP_S = 0.1
+LONGEST_WAIT_STEP_S = 0.1
 # Longest wait for a message before conditions are checked, s.
-SPIN_S = 0.02
+MESSAGE_WAIT_S = 0.02
 # Numbers of the replays of this process, for their namespaces.
 NUMBERS = itertools.count()
 # Packet that every scheme refuses.
@@ -208,7 +208,7 @@ class Replay:
         recorded = {name for name, known in self._recording.results.items() if frame.key in known}
         expected = recorded | {"detections"}
         is_answered = self._spin_until(
-            lambda: all(frame.key in self.received[name] for name in expected), ANSWER_WITHIN_S
+            lambda: all(frame.key in self.received[name] for name in expected), RESULTS_WITHIN_S
         )
         return is_answered or not recorded
 
@@ -289,8 +289,8 @@ class Replay:
                 return False
             self._check()
             began_s = time.monotonic()
-            self._executor.spin_once(timeout_sec=SPIN_S)
-            left_s -= min(time.monotonic() - began_s, LONGEST_STEP_S)
+            self._executor.spin_once(timeout_sec=MESSAGE_WAIT_S)
+            left_s -= min(time.monotonic() - began_s, LONGEST_WAIT_STEP_S)
         return True
 
     def _collector(self, name: str, kind: type) -> Callable[[bytes], None]:

@@ -30,12 +30,12 @@ NEAR = 1.02
 
 
 def scene_view(scene: Scene, namespace: str = "/") -> str:
-    """Text of an RViz configuration for a scene.
+    """Text of an RViz configuration for a scene: the template with its topics, grid and cameras.
 
     namespace: of the scene's topics
-
     Raises FileNotFoundError where the template is not installed.
     """
+    # template
     template = shared_file("rviz/scene.rviz")
     if template is None:
         raise FileNotFoundError("rviz/scene.rviz is not installed beside the scene files")
@@ -44,7 +44,7 @@ def scene_view(scene: Scene, namespace: str = "/") -> str:
     root = f"/{namespace.strip('/')}".rstrip("/")
     layout = scene_layout(scene)
 
-    # topics and grid
+    # topics, frames of the scene's namespace, and grid
     for node in _nodes(manager["Displays"]):
         if isinstance(node.get("Topic"), dict):
             node["Topic"]["Value"] = root + node["Topic"]["Value"]

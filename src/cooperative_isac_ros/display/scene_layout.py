@@ -17,7 +17,7 @@ LABEL_HEIGHT = 0.95
 NAME_HEIGHT = 1.1
 FIGURES_HEIGHT = 1.25
 # Mean width of a letter of RViz's font in letter heights, rounded up.
-LETTER_WIDTH = 0.6
+RVIZ_LETTER_WIDTH = 0.6
 # Letters in a line of the live figures, and number of lines, at most.
 FIGURES_COLUMNS = 46
 FIGURES_LINES = 6
@@ -55,7 +55,7 @@ class SceneLayout:
     def figures_size_m(self) -> tuple[float, float]:
         """Width and height of the largest text of live figures, m."""
         letter_m = FIGURES_HEIGHT * self.size_m
-        return LETTER_WIDTH * FIGURES_COLUMNS * letter_m, FIGURES_LINES * letter_m
+        return RVIZ_LETTER_WIDTH * FIGURES_COLUMNS * letter_m, FIGURES_LINES * letter_m
 
     def flies(self, place_m: np.ndarray) -> bool:
         """Return whether a place [3] is clearly above the ground."""
@@ -103,7 +103,7 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
     outward = outward / distance_m if distance_m > size_m else np.array([0.0, -1.0])
 
     # beside the box
-    half_width_m = LETTER_WIDTH * NAME_HEIGHT * size_m * len(site.name) / 2
+    half_width_m = RVIZ_LETTER_WIDTH * NAME_HEIGHT * size_m * len(site.name) / 2
     reach_m = NAME_DISTANCE * size_m + [half_width_m, 0.0]
     height_m = site.position_m[2] if outward[1] >= 0 else layout.ground_m
     return np.array([*(site.position_m[:2] + outward * reach_m), height_m])

@@ -28,7 +28,7 @@ from cooperative_isac_ros.messages.announced import announced_bands
 from cooperative_isac_ros.messages.records import Announcement, EchoRecord
 
 # Announced frames that wait for the echoes of a radio.
-FRAMES_KEPT = 8
+MAX_OPEN_FRAMES = 8
 # Called with the announcement, its frame, the echoes by band, and whether they are simulated.
 OnEchoes = Callable[[Announcement, Frame, Mapping[str, Echo], bool], None]
 
@@ -45,7 +45,7 @@ class FrontEnd(Protocol):
         """Request the echoes of a frame in which the station receives on at least one band."""
 
     def prepare(self, announcement: Announcement) -> None:
-        """Do what can be done for the next frame before it is on the air.
+        """Prepare signals and noise of the next frame before it is on the air.
 
         announcement: of the last one
         """
@@ -218,7 +218,7 @@ class TopicFrontEnd:
         on_air = announced_bands(self._node.scene, announcement)
         bands = tuple(band for band in on_air if band in self._sites)
         self._open[key] = _OpenFrame(announcement, bands)
-        if len(self._open) > FRAMES_KEPT:
+        if len(self._open) > MAX_OPEN_FRAMES:
             self._open.popitem(last=False)
         early = [message for message in self._early.values() if _key(message) == key]
         for message in early:

@@ -216,6 +216,11 @@ class PoseWatch:
         self._on_sample()
 
     def _add_transform(self, transform: TransformStamped, is_fixed: bool) -> None:
+        """Add one transform to the tree of frames, and count one that cannot be used.
+
+        is_fixed: of /tf_static, valid at all times
+        """
+        # leading slashes of names are those of tf in ROS 1
         parent = transform.header.frame_id.lstrip("/")
         child = transform.child_frame_id.lstrip("/")
         try:

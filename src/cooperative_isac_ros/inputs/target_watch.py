@@ -28,13 +28,13 @@ FORGET_AFTER_S = 60.0
 # Targets that are subscribed to: each subscription costs memory in every node with odometry.
 MAX_TARGETS = 64
 # Largest offset of a clock that a parameter may correct, s.
-LARGEST_OFFSET_S = 1e6
+LARGEST_CORRECTION_S = 1e6
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 CLASS_TYPE = "std_msgs/msg/String"
 
 
 def class_fault(pair: str) -> str | None:
-    """Description of what is wrong with `name:class`; None where it is valid."""
+    """Fault of a text `name:class`, in words; None where it is valid."""
     name, _, word = pair.partition(":")
     try:
         conversions.class_of_name(word)
@@ -49,10 +49,10 @@ def _check_classes(pairs) -> str | None:
 
 
 def offset_fault(pair: str) -> str | None:
-    """Description of what is wrong with `name:seconds`; None where it is valid."""
+    """Fault of a text `name:seconds`, in words; None where it is valid."""
     name, _, seconds = pair.rpartition(":")
     try:
-        is_offset = abs(float(seconds)) <= LARGEST_OFFSET_S
+        is_offset = abs(float(seconds)) <= LARGEST_CORRECTION_S
     except ValueError:
         is_offset = False
     if name and is_offset:
@@ -236,7 +236,7 @@ class TargetWatch:
                 for subscription in (target.odometry, *target.classes.values()):
                     self._node.destroy_subscription(subscription)
                 del self._targets[name]
-                self.registry.forget(name)
+                self.registry.remove(name)
 
     def _on_odometry(self, name: str, message: Odometry) -> None:
         try:

@@ -94,6 +94,7 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     The controller is the last one; it announces no frame before the others are ready.
 
+    options: with which the scene is started
     Raises ValueError where the rate differs from that of the scene's path file.
     """
     fault = rate_fault(scene, options.rate_hz or scene.update_rate_hz)
@@ -115,9 +116,12 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
         "odometry_offsets": list(options.odometry_offsets) or [""],
     }
     run = {"run": options.run, "state_file": _state_file(options, "transmit_controller")}
+
+    # namespace of the scene without a slash at its end, which is kept for "/" alone
     root = options.namespace.rstrip("/") or options.namespace
 
     def node(executable: str, *parameters: dict, below: str = "") -> NodeSpec:
+        """Specification of a node in the scene's namespace, or in one below it."""
         namespace = f"{root.rstrip('/')}/{below}" if root and below else root or below
         return NodeSpec(
             executable=executable,

@@ -1,4 +1,4 @@
-"""Monitor of a running scene: the live view of `isac run`, and what the supervisor acts on."""
+"""Monitor of a running scene: live view of `isac run`, and reports for the supervisor."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Monitor(GuardedNode):
         self._awake_s = 0.0
         self._stepped_s = time.monotonic()
         self._reported_s: dict[str, float] = {}
-        self._forgotten_s: dict[str, float] = {}
+        self._reset_s: dict[str, float] = {}
 
         subscriptions = (
             (Frame, "frame", self._on_frame),
@@ -115,7 +115,7 @@ class Monitor(GuardedNode):
 
     def _note_report(self, status: DiagnosticStatus) -> None:
         """Keep the report of one of the scene's nodes."""
-        if self._awake_s - self._forgotten_s.get(status.name, -math.inf) < UNDERWAY_S:
+        if self._awake_s - self._reset_s.get(status.name, -math.inf) < UNDERWAY_S:
             return  # of the process before the restart
         self._reported_s[status.name] = self._awake_s
         if any(value.key == "ready" and value.value == "True" for value in status.values):
@@ -148,9 +148,9 @@ class Monitor(GuardedNode):
         """Time since the latest report of each node that has reported, s."""
         return {name: self._awake_s - reported_s for name, reported_s in self._reported_s.items()}
 
-    def forget(self, name: str) -> None:
+    def reset(self, name: str) -> None:
         """Reset a node that is restarted: it is neither ready nor silent until it reports."""
-        self._forgotten_s[name] = self._awake_s
+        self._reset_s[name] = self._awake_s
         self._reported_s.pop(name, None)
         self._complaints.pop(name, None)
         self._waiting.pop(name, None)

@@ -149,7 +149,7 @@ def _server_for(scene: Scene, scheme: str) -> ForkServer | None:
 
 
 def _clear(folder: Path, logs: Path, console: Console) -> None:
-    """Create the output folder, and remove what earlier runs left."""
+    """Create the output folder, and remove files of earlier runs."""
     logs.mkdir(parents=True, exist_ok=True)
     clear_checkpoint(folder)
     for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):

@@ -44,7 +44,7 @@ class Reports(Protocol):
     def silence_s(self) -> Mapping[str, float]:
         """Time since the latest report of each node that has reported, s."""
 
-    def forget(self, name: str) -> None:
+    def reset(self, name: str) -> None:
         """Reset a node that is restarted."""
 
 
@@ -111,7 +111,7 @@ class Supervisor:
             elif silent_s > self._hung_after_s and self._policy.enabled:
                 self._log(f"node {name} hangs: no report for {silent_s:.0f} s; it is killed")
                 self._group.kill(name)
-                reports.forget(name)
+                reports.reset(name)
                 self._silent.discard(name)
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
@@ -132,7 +132,7 @@ class Supervisor:
         self._restarted_s[name].append(self._now())
         self._num_restarts[name] += 1
         self._silent.discard(name)
-        reports.forget(name)
+        reports.reset(name)
 
         # start
         try:
@@ -156,7 +156,7 @@ class Supervisor:
 
     def _give_up(self, crash: Crash, reports: Reports) -> None:
         """Continue the run without a node."""
-        reports.forget(crash.name)
+        reports.reset(crash.name)
         self.given_up[crash.name] = crash
         self._group.drop(crash.name)
         self._log(f"node {crash.name} ended with {crash.reason}; the run goes on without it")

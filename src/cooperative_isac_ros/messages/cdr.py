@@ -25,7 +25,7 @@ HEADER_BYTES = 4
 # Byte order by the first bytes of the header, for plain CDR.
 PLAIN_CDR: dict[bytes, Order] = {b"\x00\x00": "big", b"\x00\x01": "little"}
 # Sizes of the basic types, bytes.
-SIZES = {
+TYPE_SIZES = {
     "boolean": 1,
     "octet": 1,
     "char": 1,
@@ -81,7 +81,7 @@ class _Walk:
         self._position = HEADER_BYTES
 
     def over(self, kind) -> None:
-        """Pass a value of a type."""
+        """Move the position behind a value of a type."""
         if isinstance(kind, BasicType):
             self._over_numbers(kind, 1)
         elif isinstance(kind, AbstractWString):
@@ -108,8 +108,8 @@ class _Walk:
     def _over_numbers(self, kind: BasicType, number: int) -> None:
         """Pass values of a basic type."""
         if number:
-            self._align(SIZES[kind.typename])
-            self._position += number * SIZES[kind.typename]
+            self._align(TYPE_SIZES[kind.typename])
+            self._position += number * TYPE_SIZES[kind.typename]
 
     def _length(self) -> int:
         """Pass the length of a string or sequence, and return it."""

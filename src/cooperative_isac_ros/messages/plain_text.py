@@ -10,7 +10,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def plain_text(text: str, longest: int = LONGEST) -> str:
-    """Replace what is not printable, and cut the text to a length.
+    """Replace characters that are not printable, and cut the text to a length.
 
     Control characters, escape sequences, line ends and marks of the writing direction are replaced,
     so that no message can control a terminal.

@@ -96,13 +96,13 @@ class AccessPoint(SceneNode):
 
     def _find_station(self) -> Station:
         """Station of the parameter `site`, or of the last part of the node's namespace."""
-        wanted = self.settings["site"] or self.get_namespace().rpartition("/")[2]
+        site = self.settings["site"] or self.get_namespace().rpartition("/")[2]
         stations = self.scene.receiving_stations
         for station in stations:
-            if station.name == wanted:
+            if station.name == site:
                 return station
         raise ValueError(
-            f"no receiver '{wanted}' in scene '{self.scene.name}'; it has "
+            f"no receiver '{site}' in scene '{self.scene.name}'; it has "
             f"{[station.name for station in stations]}; set parameter 'site'"
         )
 
@@ -141,7 +141,14 @@ class AccessPoint(SceneNode):
         echoes: Mapping[str, Echo],
         simulated: bool,
     ) -> None:
-        """Encode the echoes of a frame and publish the packet; callback of the front end."""
+        """Encode the echoes of a frame and publish the packet; callback of the front end.
+
+        announcement: of the frame, as it was received
+        frame: signals on the air
+        echoes: by name of the band
+        simulated: True where the echoes are not those of a radio
+        """
+        # encode and publish
         began_s = time.perf_counter()
         data = self._encoder.encode(echoes, frame)
         packet = Packet(

@@ -24,8 +24,8 @@ class BagRecorder(SceneNode):
         folder = self.settings.path("directory")
         if folder is None:
             raise ValueError("parameter 'directory' is empty; name a new folder for the bag")
-        wanted = [name for name in self.settings["topics"] if name]
-        self.recorder = Recorder(self, folder, wanted, self._on_stopped)
+        chosen = [name for name in self.settings["topics"] if name]
+        self.recorder = Recorder(self, folder, chosen, self._on_stopped)
 
         # topics of a replay
         names = (
@@ -33,7 +33,7 @@ class BagRecorder(SceneNode):
             "tracks",
             *(f"{station.name}/features" for station in self.scene.receiving_stations),
         )
-        self._needed = () if wanted else tuple(self.shared(name) for name in names)
+        self._needed = () if chosen else tuple(self.shared(name) for name in names)
 
     def waiting_for(self) -> str:
         """Topics without a publisher; empty where the recording has stopped."""

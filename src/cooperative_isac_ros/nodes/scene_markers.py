@@ -44,7 +44,7 @@ from cooperative_isac_ros.parameters import SCHEME, Parameter
 # Frames from one publication of the static markers to the next.
 STATIC_EVERY = 10
 # Announcements that are kept for tracks that arrive later.
-FRAMES_KEPT = 64
+ANNOUNCEMENTS_KEPT = 64
 # Frames over which rates and bits are averaged.
 FRAMES_AVERAGED = 20
 # Shortest lifetime of the markers that move, s, ...
@@ -131,7 +131,7 @@ class SceneMarkers(SceneNode):
             return
         key = (announcement.frame.run, announcement.frame.number)
         self._times_s[key] = announced_time_s(self.scene, announcement)
-        if len(self._times_s) > FRAMES_KEPT:
+        if len(self._times_s) > ANNOUNCEMENTS_KEPT:
             del self._times_s[next(iter(self._times_s))]
 
     def _posed(self, frame: FrameStamp) -> Scene:

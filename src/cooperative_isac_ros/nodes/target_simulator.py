@@ -23,13 +23,13 @@ from cooperative_isac_ros.timing.clock import AlignedTimer
 from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 # Smallest rate of odometry that is chosen by default, Hz.
-LOWEST_RATE_HZ = 10.0
+LOWEST_ODOMETRY_HZ = 10.0
 PARAMETERS = (
     Parameter(
         "odometry_rate_hz",
         0.0,
         "samples per second and target; 0: the lowest multiple of the frame "
-        f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp",
+        f"rate from {LOWEST_ODOMETRY_HZ:g} on, which puts one at every frame's stamp",
         0.0,
         1000.0,
     ),
@@ -77,7 +77,7 @@ class TargetSimulator(SceneNode):
 
         # announcements, and samples at a multiple of the frame rate
         self.create_subscription(Frame, self.shared("frame"), self._on_frame, qos.STREAM)
-        aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
+        aligned_hz = frame_rate_hz * math.ceil(LOWEST_ODOMETRY_HZ / frame_rate_hz)
         self._timer = AlignedTimer(
             self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish
         )

@@ -18,10 +18,10 @@ KEEP_MEMORY = {
 
 def library_variables() -> dict[str, str]:
     """Variables for one thread, memory that malloc keeps, and unbuffered output."""
-    wanted = {**dict.fromkeys(SINGLE_THREAD, "1"), **KEEP_MEMORY, "PYTHONUNBUFFERED": "1"}
-    return unset_variables(wanted)
+    variables = {**dict.fromkeys(SINGLE_THREAD, "1"), **KEEP_MEMORY, "PYTHONUNBUFFERED": "1"}
+    return unset_variables(variables)
 
 
-def unset_variables(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Wanted variables that have a value and are not set in this process's environment."""
-    return {name: value for name, value in wanted.items() if value and name not in os.environ}
+def unset_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables that have a value and are not set in the environment of this process."""
+    return {name: value for name, value in variables.items() if value and name not in os.environ}

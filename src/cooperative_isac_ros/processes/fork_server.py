@@ -50,7 +50,7 @@ ANSWER_WITHIN_S = 60.0
 # Longest wait of a new node until its parent is the requesting process, s, and the interval of the
 # checks.
 ADOPTED_WITHIN_S = 5.0
-LOOK_EVERY_S = 0.001
+PARENT_CHECK_S = 0.001
 
 # Size of a request in bytes, sent before it.
 HEADER = struct.Struct("!I")
@@ -269,13 +269,13 @@ def _node_module(name: str) -> str:
 
 
 def _import(module: str) -> None:
-    """Import a module; one that fails does so again in its node, which reports it."""
+    """Import a module; a failure is repeated in its node, which reports it."""
     with suppress(Exception):
         import_module(module)
 
 
 def _prepare(scheme: str, scene: str) -> None:
-    """Load scene and scheme; what fails does so again in each node, which reports it."""
+    """Load scene and scheme; a failure is repeated in each node, which reports it."""
     with suppress(Exception):
         from cooperative_isac.schemes.registry import load_schemes
         from cooperative_isac_ros.processes.held_scenes import hold_scene
@@ -315,12 +315,20 @@ def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
 
 
 def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
-    """Set up the process as if it had been started as a program by the client."""
-    # process group, and adoption by the client
+    """Set up the process as if it had been started as a program by the client.
+
+    order: request for the node
+    channel: socket to the client
+    parent: process id of the client
+    """
+    # a process group of its own
     os.setpgid(0, 0)
-    deadline = time.monotonic() + ADOPTED_WITHIN_S
-    while os.getppid() != parent and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+
+    # The kernel makes the client its parent as soon as the intermediate process has ended. A node
+    # whose client has ended, too, is of no use.
+    deadline_s = time.monotonic() + ADOPTED_WITHIN_S
+    while os.getppid() != parent and time.monotonic() < deadline_s:
+        time.sleep(PARENT_CHECK_S)
     end_with_parent()
     if os.getppid() != parent:
         os._exit(1)
@@ -334,6 +342,7 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
 
+    # name in lists of processes: that of the node in `python -m MODULE NODE`; then the answer
     set_title(order.command[3], order.command)
     channel.sendall(ANSWER.pack(os.getpid()))
     channel.close()

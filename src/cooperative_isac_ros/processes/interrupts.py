@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Interval at which a requested process is checked for having exceeded its time, s.
-LOOK_EVERY_S = 0.05
+TIMEOUT_CHECK_S = 0.05
 # Prefix of a command that blocks its signals before the Python interpreter starts.
 BLOCKING_PREFIX = ("env", "--block-signal=INT", "--block-signal=TERM")
 
@@ -97,7 +97,7 @@ class StopRequest:
             allowed_s, since_s = self._allowed
             if allowed_s is not None and time.monotonic() - max(requested_s, since_s) >= allowed_s:
                 os._exit(0)
-            signal.sigtimedwait(SIGNALS, LOOK_EVERY_S)
+            signal.sigtimedwait(SIGNALS, TIMEOUT_CHECK_S)
 
 
 _of_the_process: StopRequest | None = None

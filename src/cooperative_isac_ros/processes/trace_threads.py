@@ -35,7 +35,7 @@ class TraceThreads:
     def before_fork(self) -> None:
         """Stop the threads at a point where they hold no lock."""
         if self._library is None:
-            self._library, self._prefix = _loaded()
+            self._library, self._prefix = _loaded_library()
         self._call("before_fork")
 
     def after_fork_parent(self) -> None:
@@ -51,9 +51,12 @@ class TraceThreads:
             getattr(self._library, f"{self._prefix}_{name}")(self._signals)
 
 
-def _loaded() -> tuple[ctypes.CDLL | None, str]:
-    """Library that this process has loaded, and the prefix of its functions; None where none is."""
-    # find it among the mapped files
+def _loaded_library() -> tuple[ctypes.CDLL | None, str]:
+    """LTTng-UST as this process has loaded it, and the prefix of its functions' names.
+
+    Returns (None, "") where it is not loaded, or where the preloaded wrapper serves every fork.
+    """
+    # find it among the files that are mapped into memory
     try:
         mapped = Path("/proc/self/maps").read_text(errors="replace")
     except OSError:
@@ -62,8 +65,8 @@ def _loaded() -> tuple[ctypes.CDLL | None, str]:
     if found is None or WRAPPER in mapped:
         return None, ""
 
-    # find the functions' names
-    library = ctypes.CDLL(found[0])
+    # find the prefix that its version uses
+    library = ctypes.CDLL(found.group())
     for prefix in PREFIXES:
         if hasattr(library, f"{prefix}_before_fork"):
             return library, prefix

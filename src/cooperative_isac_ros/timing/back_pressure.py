@@ -23,7 +23,7 @@ TIMEOUT_LATENCIES = 4.0
 # ... but no longer than this, s.
 LONGEST_TIMEOUT_S = 5.0
 # Factor by which an earlier latency decays per finished frame.
-LATENCY_DECAY = 0.8
+FRAME_LATENCY_DECAY = 0.8
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class BackPressure:
         began_s = next(
             (frame.began_s for frame in self._announced if frame.number == number), now_s
         )
-        latency_s = max(LATENCY_DECAY * known.latency_s, now_s - began_s)
+        latency_s = max(FRAME_LATENCY_DECAY * known.latency_s, now_s - began_s)
         self._workers[worker] = _Worker(max(known.last, number), now_s, latency_s)
 
     def behind(self, now_s: float) -> tuple[str, ...]:

@@ -163,11 +163,14 @@ class PacketCollector:
 
     def _open_frame(self, announcement: Announcement) -> None:
         """Open a frame with the packets that arrived before its announcement."""
+        # stations from which packets are expected, in the order of the scene
         frame = announcement.frame
         receiving = self._sites_of(announcement)
         sites = tuple(site for site in self._sites if site in receiving)
         opened = _OpenFrame(announcement, sites)
         self._open[frame.number] = opened
+
+        # packets that were early
         for site in self._sites:
             packet = self._early.pop((frame.run, frame.number, site), None)
             if packet is not None:

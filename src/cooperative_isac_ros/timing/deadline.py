@@ -17,7 +17,7 @@ LATENCY_MARGIN = 1.5
 # ... up to this many nominal deadlines.
 MAX_DEADLINES_FOR_LATE = 5
 # Factor by which an earlier latency decays per packet.
-LATENCY_DECAY = 0.95
+PACKET_LATENCY_DECAY = 0.95
 
 
 class PacketDeadline:
@@ -57,4 +57,4 @@ class PacketDeadline:
         """Update the latency with a packet of a frame, in time or late."""
         began_s = self._announced_s.get((frame.run, frame.number))
         if began_s is not None:
-            self._latency_s = max(LATENCY_DECAY * self._latency_s, now_s - began_s)
+            self._latency_s = max(PACKET_LATENCY_DECAY * self._latency_s, now_s - began_s)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
 
 # Frames whose tracks wait for their detections and the truth.
-FRAMES_KEPT = 32
+MAX_WAITING_FRAMES = 32
 
 Pair = tuple[DetectionList, TrackList]
 
@@ -29,7 +29,7 @@ class ResultPairs:
         """Add the detections of a frame."""
         if self._is_new("detections", record.frame, self._returned):
             self._detections[record.frame.number] = record
-            if len(self._detections) > 2 * FRAMES_KEPT:
+            if len(self._detections) > 2 * MAX_WAITING_FRAMES:
                 self._detections.popitem(last=False)
 
     def add_tracks(self, record: TrackList) -> None:
@@ -45,7 +45,7 @@ class ResultPairs:
         """
         pairs = []
         while self._tracks:
-            is_overdue = len(self._tracks) > FRAMES_KEPT
+            is_overdue = len(self._tracks) > MAX_WAITING_FRAMES
             if not (is_overdue or self._is_complete(self._tracks[0], has_truth)):
                 break
             pairs += self._next()

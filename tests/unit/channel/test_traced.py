@@ -196,14 +196,16 @@ def test_frames_end_with_the_file(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     with pytest.raises(ValueError, match=r"car.npz has frames 0 to 7; there is no frame 8"):
         receive_echo(scene, transmit(scene, 8), "rx1", ())
-    assert [frame_count(scene, wanted) for wanted in (None, 3, 100)] == [8, 3, 8]
+    assert [frame_count(scene, requested) for requested in (None, 3, 100)] == [8, 3, 8]
     snapshots = list(run(scene, 100))
     assert [snapshot.number for snapshot in snapshots] == list(range(8))
     assert [snapshot.targets[0].name for snapshot in snapshots] == ["car1"] * 8
 
 
 def test_a_scene_without_end_needs_a_number_of_frames(tiny):
-    with pytest.raises(ValueError, match="scene 'tiny' has no end; say how many frames to run"):
+    with pytest.raises(
+        ValueError, match="scene 'tiny' has no end; give the number of frames to run"
+    ):
         frame_count(tiny, None)
 
 

@@ -241,7 +241,7 @@ def test_the_command_takes_all_frames_of_a_path_file(traced):
         (
             ["--frames", "5"],
             "--frames draws independent frames, but the scene's echoes come from a path file; "
-            "leave it out; --sequence says how many frames of the file",
+            "leave it out; --sequence sets the number of frames of the file",
         ),
     ],
 )

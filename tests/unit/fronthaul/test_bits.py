@@ -43,7 +43,7 @@ def test_a_value_that_does_not_fit_is_refused(value):
 def test_reading_past_the_end_is_an_error():
     reader = BitReader(b"\xff")
     assert reader.read(6) == 63
-    with pytest.raises(EOFError, match="3 bits wanted, 2 left"):
+    with pytest.raises(EOFError, match="3 bits requested, 2 left"):
         reader.read(3)
 
 

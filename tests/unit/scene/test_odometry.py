@@ -129,12 +129,12 @@ def test_a_sample_that_cannot_be_true_is_refused_with_the_limit(position, veloci
     assert registry.names == ()
 
 
-def test_a_forgotten_target_has_no_state():
+def test_a_removed_target_has_no_state():
     registry = TargetRegistry()
     registry.set_class("a", TargetClass.UAV)
     registry.add("a", sample(10.0))
-    registry.forget("a")
-    registry.forget("b")
+    registry.remove("a")
+    registry.remove("b")
     assert (
         registry.names == ()
         and registry.at(10 * SECOND) == ()

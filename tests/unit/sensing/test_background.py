@@ -88,7 +88,7 @@ def test_single_precision_holds_eighty_decibels_below_static_paths(small, symbol
 def plain_background(scene, frames, echoes, antenna, subcarrier, forgetting, prior):
     """Kalman filter of one row of the channel on the symbols of a subcarrier.
 
-    The covariance follows the group's mean Gram matrix; the prior comes back as it is forgotten.
+    The covariance follows the group's mean Gram matrix; the prior comes back as it decays.
     """
     num_tx_ant = frames[0].precoders.shape[1]
     mean, information = np.zeros(num_tx_ant, complex), prior * np.eye(num_tx_ant, dtype=complex)
@@ -122,7 +122,7 @@ def test_the_background_is_that_of_a_plain_kalman_filter(learning, matrix):
     background = replace(background, information=information, prior=prior)
     for number, (frame, echo) in enumerate(zip(frames, echoes)):
         if number:
-            background = background.forgotten(1 - forgetting)
+            background = background.decayed(1 - forgetting)
         prediction = predict(background, frame, noise_power_w)
         _, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
         background = updated(background, prediction, frame, correlation, noise_power_w)

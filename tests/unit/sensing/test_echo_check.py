@@ -11,7 +11,7 @@ from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.echo_check.assess import check_echoes
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG
+from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG
 from cooperative_isac.sensing.echo_check.matcher import line_of_sight
 from cooperative_isac.sensing.echo_check.orders import element_orders, sample_orders
 
@@ -270,7 +270,7 @@ def test_without_a_line_of_sight_signs_are_not_checked(small, target):
     assert not wrong(assessment) and assessment.check("noise power").verdict == OK
     silent = ["receive elements", "transmit elements", "delay sign", "line of sight"]
     for name in silent if target else silent + ["subcarriers", "symbols", "samples"]:
-        assert assessment.check(name).verdict == CANNOT_SAY
+        assert assessment.check(name).verdict == UNDECIDED
         assert assessment.check(name).text.startswith("cannot be checked: ")
     assert assessment.delay_offset_s is None
 
@@ -279,7 +279,7 @@ def test_a_mirror_image_with_the_same_samples_is_not_judged(small):
     """Boresight to boresight, a mirrored array gives the same samples."""
     ahead = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1] * 2)
     recorded = Recorded(ahead, target=False)
-    assert recorded.check().check("receive elements").verdict == CANNOT_SAY
+    assert recorded.check().check("receive elements").verdict == UNDECIDED
     assert not wrong(recorded.check(lambda echo: echo[::-1]))
 
 
@@ -338,7 +338,7 @@ def test_reflections_alone_show_the_order_of_samples_but_no_angles(small):
     ]
     stated = recorded.check()
     assert not wrong(stated) and stated.check("subcarriers").verdict == OK
-    assert stated.check("receive elements").verdict == CANNOT_SAY
+    assert stated.check("receive elements").verdict == UNDECIDED
     changed = recorded.check(lambda echo: echo[:, ::-1])
     assert (
         wrong(changed) == {"subcarriers"}
@@ -354,8 +354,8 @@ def test_a_receiver_without_a_transmitter_elsewhere_cannot_be_checked(small):
     shape = (8, here.grid.num_subcarriers, here.grid.num_symbols)
     echo = noise(shape, here.propagation.noise_power_w, np.random.default_rng(0))
     assessment = check_echoes(here, site, [transmit(here, 1)], [echo.astype(np.complex64)], [1e-12])
-    assert assessment.check("line of sight").verdict == CANNOT_SAY
-    assert check_echoes(here, site, [], [], []).verdict == CANNOT_SAY
+    assert assessment.check("line of sight").verdict == UNDECIDED
+    assert check_echoes(here, site, [], [], []).verdict == UNDECIDED
 
 
 @pytest.mark.parametrize("cells", [-0.3, 0.2, 0.7])

@@ -5,7 +5,7 @@ import pytest
 
 from cooperative_isac.metrics.consistency import nees, nees_interval, rmse
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking.filters import BankFilters, make_filters, mode_transition
 from cooperative_isac.tracking.motion_models import acceleration_noise, constant_velocity_transition
 
@@ -98,7 +98,7 @@ def test_constant_velocity_filter_is_consistent_with_its_own_model():
     assert low < nees(np.array(errors), np.array(covariances)).mean() < high
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_every_filter_beats_its_measurements_and_states_a_fair_covariance(model, rate):
     states = turning_states(rate)
@@ -110,7 +110,7 @@ def test_every_filter_beats_its_measurements_and_states_a_fair_covariance(model,
     assert np.linalg.eigvalsh(covariances).min() > 0
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 def test_prediction_grows_uncertainty_and_two_steps_are_one(model):
     start = np.array([0, 0, 5, 8, 0, 0.0])
     filters = [OneFilter(Tracking(model=model), start, NOISE) for _ in range(2)]

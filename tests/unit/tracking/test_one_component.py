@@ -6,7 +6,7 @@ import pytest
 from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking.initiation import start_states
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
@@ -61,7 +61,7 @@ def test_a_track_starts_with_the_measured_component_and_a_prior_of_the_others():
     assert np.allclose(mean, value, rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_full_velocity_is_estimated_over_frames(detect, model, seed):
     errors = []
@@ -76,7 +76,7 @@ def test_the_full_velocity_is_estimated_over_frames(detect, model, seed):
     assert tracks[0].status is TrackStatus.CONFIRMED
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 def test_covariances_of_tracks_on_one_component_are_consistent(detect, model):
     errors = []
     covariances = []

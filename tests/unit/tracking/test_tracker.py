@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
-from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
@@ -35,7 +35,7 @@ def feed(tracker, detect, frames, start_s=0.0, offset=(0, 0, 2), period_s=0.2):
     return outputs
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_target_becomes_one_track_that_follows_it(detect, model, dimension):
     outputs = feed(Tracker(Tracking(model=model), dimension), detect, [True] * 10)
@@ -82,7 +82,7 @@ def test_a_time_without_frames_is_bridged_up_to_a_limit(detect, gap_s, expected)
     assert [(track.track_id, track.status) for track in tracks] == expected
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("gap_s", [0.2, 4.0])
 def test_another_tracker_continues_saved_tracks(detect, model, gap_s):
     settings = Tracking(model=model)
@@ -172,7 +172,7 @@ def test_a_stamp_that_is_not_finite_is_refused_and_changes_nothing(detect, time_
     assert_same(feed(tracker, detect, [True], 1.0), feed(other, detect, [True], 1.0))
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 def test_detections_of_one_stamp_may_come_in_two_lists(detect, model):
     together, apart = Tracker(Tracking(model=model), 3), Tracker(Tracking(model=model), 3)
     for frame in range(6):
@@ -362,7 +362,7 @@ def test_more_tracks_than_a_frame_has_time_for_are_not_started(detect):
     assert tracker.num_refused == 0
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("step", ["predict", "update"])
 def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(
     detect, model, step, monkeypatch

@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.scene.motion.trajectory_file import read_trajectory
-from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking.tracker import Tracker
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -66,7 +66,7 @@ def assert_held(summary, continuity):
         assert target.continuity >= continuity and target.identity_switches == 0
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN_FILTERS)
 @pytest.mark.parametrize("seed", range(2))
 def test_loops_are_tracked_through_misses_outliers_and_false_alarms(detect, model, seed):
     times_s = np.arange(0, 60, 0.2)

@@ -119,7 +119,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
         (["--set", "hiden=3"], "no hyperparameter hiden"),
         (
             ["--validation-samples", "4001"],
-            "4001 validation samples are wanted, the split has 4000",
+            "4001 validation samples are requested, the split has 4000",
         ),
         (["--power-dbm", "30", "20"], "power_dbm 30.0 to 20.0: write the lower limit first"),
         (

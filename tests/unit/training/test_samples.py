@@ -75,5 +75,7 @@ def test_a_part_of_a_split_is_its_beginning(tiny):
         20_000,
         20_001,
     ]  # not those of validation
-    with pytest.raises(ValueError, match="4001 validation samples are wanted, the split has 4000"):
+    with pytest.raises(
+        ValueError, match="4001 validation samples are requested, the split has 4000"
+    ):
         split_numbers(source, "validation", 4_001)

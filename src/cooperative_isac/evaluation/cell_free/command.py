@@ -82,24 +82,24 @@ class Made:
     pictures: list[Path]
 
 
-def make_figures(wanted: str, figures: Sequence[str], options: FigureOptions) -> None:
+def make_figures(choice: str, figures: Sequence[str], options: FigureOptions) -> None:
     """Make figures and tables: pictures, a CSV file and a printed table for each.
 
-    wanted: one of figures, or "all"
+    choice: one of figures, or "all"
     figures: names of all figures and tables
 
     Raises ValueError: an option is not valid, or a scheme fails
     """
     # Only the sweeps are made at the scale of the paper's Table I.
-    if wanted != "all":
-        names = (wanted,)
+    if choice != "all":
+        names = (choice,)
     elif options.scale == "compact":
         names = tuple(figures)
     else:
         names = tuple(str(number) for number in SWEEPS)
     if not set(names) <= set(figures) or options.scale not in SCALES:
         raise ValueError(
-            f"--fig {wanted} --scale {options.scale}: figures are {', '.join(figures)}, all; "
+            f"--fig {choice} --scale {options.scale}: figures are {', '.join(figures)}, all; "
             f"scales {', '.join(SCALES)}"
         )
 
@@ -141,7 +141,7 @@ def _make(name: str, options: FigureOptions, store: PointStore, console: Console
 
 
 def _is_table(name: str) -> bool:
-    """Return whether a name is that of a table, which have Roman numbers."""
+    """Return whether a name is the Roman number of a table."""
     return not name.isdigit()
 
 
@@ -160,11 +160,16 @@ def _make_sweep(
 def _measured(
     figure: Sweep, options: FigureOptions, store: PointStore, bar: Progress
 ) -> list[dict[str, dict]]:
-    """Figures of each point of a sweep, by name of the scheme."""
+    """Errors and rates at each point of a sweep, measured now unless they are stored.
+
+    Returns one mapping a point, of metrics (PointStore.figures) by name of the scheme.
+    """
+    # Scene of each point, and the schemes that can run in it.
     scenes = [changed_scene(SCALES[options.scale], point.changes) for point in figure.points]
     where = f"Fig. {figure.number} at scale {options.scale}"
     schemes = _runnable(scenes, figure.schemes, options.schemes, where)
 
+    # The progress bar counts frames of the points that are not stored.
     total = sum(store.num_missing(scene, names) for scene, names in zip(scenes, schemes))
     task = bar.add_task(f"Fig. {figure.number}: frames", total=total)
     return [

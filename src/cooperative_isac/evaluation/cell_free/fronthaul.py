@@ -30,7 +30,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.learned import detections, find_weights
 
 # Numbers of codewords of a part: 2 to 8 bits.
-SIZES = (4, 8, 16, 32, 64, 128, 256)
+CODEBOOK_SIZES = (4, 8, 16, 32, 64, 128, 256)
 # Steps of the moving averages that fit a codebook, and latents in a step: enough for the largest
 # codebook to converge.
 REFIT_STEPS = 200
@@ -81,7 +81,7 @@ def codebook_rows(
 
     # Errors with codebooks of each size.
     rows = []
-    for size in SIZES:
+    for size in CODEBOOK_SIZES:
         codebooks = {
             name: refitted(_codebook(network, name), size, latents[name])
             for name in network.receivers
@@ -155,7 +155,7 @@ def draw_fronthaul(
                 color=style.color,
                 marker=".",
                 linewidth=1.2,
-                label=f"{scheme}, codebooks of {SIZES[0]} to {SIZES[-1]}",
+                label=f"{scheme}, codebooks of {CODEBOOK_SIZES[0]} to {CODEBOOK_SIZES[-1]}",
             )
             for name in group:
                 _draw_point(axes, name, rows[name]["fronthaul_bits"], rows[name][key])

@@ -32,7 +32,9 @@ PANELS = (LOCATION_PANEL, VELOCITY_PANEL, FOUND_PANEL)
 VELOCITY_UNKNOWN = ("monostatic", "monostatic_fine")
 # Lowest value of a logarithmic axis over the lowest point or bound.
 BOUND_MARGIN = 0.7
-# Resolution of the pictures, and dots per inch.
+# Upper end of the axis of shares: markers at a share of 1 are not cut.
+SHARE_LIMIT = 1.03
+# Resolution of the pictures, dots per inch.
 DPI = 90
 
 Row = Mapping[str, Any]
@@ -171,12 +173,16 @@ def _draw_bound(axes: Axes, bounds: Mapping[float, float]) -> None:
 
 
 def _set_axes(axes: Axes, sweep: Sweep, key: str, label: str) -> None:
-    """Label the axes. The horizontal axis has a tick at each value of the swept quantity."""
+    """Label the axes. The horizontal axis has a tick at each value of the swept quantity.
+
+    key: column of the rows that the panel shows
+    label: of the vertical axis, with its unit
+    """
     values = sorted({point.value for point in sweep.points})
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set(xlabel=sweep.axis, ylabel=label)
     if key == FOUND_PANEL[0]:
-        axes.set_ylim(0, 1.03)
+        axes.set_ylim(0, SHARE_LIMIT)
     axes.grid(alpha=0.3, which="both")

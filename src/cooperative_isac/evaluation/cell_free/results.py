@@ -63,8 +63,8 @@ class PointStore:
     def num_missing(self, scene: Scene, schemes: Sequence[str]) -> int:
         """Number of frames that PointStore.figures would have to measure."""
         stored = self._stored(self._path(scene))
-        wanted = {CRLB, *(_key(scene, name) for name in schemes)}
-        return 0 if wanted <= stored.keys() else self.num_frames
+        required = {CRLB, *(_key(scene, name) for name in schemes)}
+        return 0 if required <= stored.keys() else self.num_frames
 
     def _measured(
         self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]

@@ -59,7 +59,7 @@ OTHER_LEARNED = {
     "dvqvae_paper": SchemeStyle(_BLUE, "*", ":"),
     "cnn_paper": SchemeStyle(_ORANGE, "d", ":"),
 }
-GROUPS = (PAPER, OTHER_CLASSICAL, OTHER_LEARNED)
+SCHEME_GROUPS = (PAPER, OTHER_CLASSICAL, OTHER_LEARNED)
 STYLES = PAPER | OTHER_CLASSICAL | OTHER_LEARNED
 # Markers of schemes of installed packages, which are black and dash-dotted.
 _FOREIGN_MARKERS = "123410+x|_"
@@ -83,7 +83,7 @@ def pictures(schemes: Sequence[str], curves_per_scheme: int = 1) -> list[list[st
         return [list(schemes)]
 
     # The groups of the table, and schemes of installed packages.
-    groups = [[name for name in group if name in schemes] for group in GROUPS]
+    groups = [[name for name in group if name in schemes] for group in SCHEME_GROUPS]
     groups.append([name for name in schemes if name not in STYLES])
 
     # Groups that are too large take several pictures.

@@ -30,11 +30,12 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
+# Subcarriers and symbols with the normal cyclic prefix of TS 38.211: 144 of 2048 samples.
 CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
 SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
 
-# Resource elements of one antenna, and the SNR of each.
+# Resource elements of one antenna, and the SNR of each, linear.
 NUM_SUBCARRIERS = 32
 NUM_SYMBOLS = 28
 SNR = 0.1
@@ -43,6 +44,7 @@ SNR = 0.1
 # phases are estimated; they cost one seventh of the time.
 SHARED_SYMBOLS = 4
 
+# Delays of a run, and the windows of the search, which leave room for errors on both sides.
 DELAYS_S = (0.4e-6, 1.6e-6)
 SEARCH_DELAYS_S = (0.0, 2e-6)
 SEARCH_SPEEDS_MPS = (-60.0, 60.0)

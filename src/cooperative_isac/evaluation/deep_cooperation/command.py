@@ -63,18 +63,18 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def make_figures(wanted: str, num_runs: int, seed: int, out: Path) -> None:
+def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
     """Make figures, a picture and a CSV file for each experiment; measured runs are kept.
 
-    wanted: one of FIGURES, or all
+    choice: one of FIGURES, or all
     num_runs: Monte Carlo runs a point
     seed: random seed
     out: folder of pictures, tables and runs
     Raises ValueError if there is no such figure.
     """
-    if wanted != "all" and wanted not in FIGURES:
-        raise ValueError(f"--fig {wanted}: figures are {', '.join(FIGURES)}, all")
-    figures = tuple(FIGURES) if wanted == "all" else (wanted,)
+    if choice != "all" and choice not in FIGURES:
+        raise ValueError(f"--fig {choice}: figures are {', '.join(FIGURES)}, all")
+    figures = tuple(FIGURES) if choice == "all" else (choice,)
     names = dict.fromkeys(name for figure in figures for name in FIGURES[figure])
 
     console = make_console()

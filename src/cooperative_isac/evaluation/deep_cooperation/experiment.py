@@ -13,7 +13,7 @@ Errors = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured, one panel of the picture.
+    """Measured quantity, one panel of the picture.
 
     label: with its unit
     average: over the runs, "rms" of errors or "mean" of shares and levels

@@ -35,7 +35,8 @@ CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
 SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
 
-# The second target is weaker and a few cells behind the first.
+# The second target is weaker, dB, and a few resolution cells of delay behind the first. Estimates
+# within NEAR_CELLS of a target count as the target.
 WEAKER_DB = -20.0
 CELLS_APART = 3.0
 NEAR_CELLS = 0.75
@@ -125,7 +126,7 @@ def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
 
 
 def _score(estimates: np.ndarray, cells: np.ndarray) -> dict[str, float]:
-    """Whether the weak target is among the estimates, and how many are of no target."""
+    """Detection of the weak target (0 or 1), and number of estimates of no target."""
     distances = np.abs(estimates[:, None] - cells).max(axis=-1)
     return {
         "weak_found": float(np.any(distances[:, 1] < NEAR_CELLS)),

@@ -21,13 +21,14 @@ from cooperative_isac.estimation import (
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
+# Size of a frame, the same in both bands.
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
 
 # Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
 SYMBOL_OVER_SPACING = 1 + 144 / 2048
 
-# Where a run's target is: ranges and radial velocities of UAVs about a site, and the windows of the
+# Target of a run: ranges and radial velocities of UAVs about a site, and the windows of the
 # search, which leave room for errors on both sides.
 RANGES_M = (60.0, 240.0)
 VELOCITIES_MPS = (-30.0, 30.0)

@@ -28,6 +28,7 @@ from cooperative_isac.fusion.symbol_level import (
     velocity_statistic,
 )
 
+# Frame of every link: 30.7 MHz around 24 GHz, so that a range cell is 4.9 m.
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
 SPACING_HZ = 240e3
@@ -44,7 +45,8 @@ NUM_ANTENNAS = 4
 SIDE_M = 200.0
 TARGET_HALF_M = 50.0
 STATIONS_M = SIDE_M / 2 * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-MAX_SPEED_MPS = 27.0
+# Largest speed of a target, m/s: that of a car on a country road.
+MAX_TARGET_SPEED_MPS = 27.0
 
 # Lattices of the search: finer than the resolution cell of the range (4.9 m), and velocities
 # finer than the 44 m/s that a frame resolves.
@@ -60,8 +62,8 @@ QUANTITIES = {
     "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
 }
 
-ACTIVE = tuple((i, i) for i in range(4))
-PASSIVE = tuple((i, (i + step) % 4) for i in range(4) for step in (1, 2, 3))
+ACTIVE_LINKS = tuple((i, i) for i in range(4))
+PASSIVE_LINKS = tuple((i, (i + step) % 4) for i in range(4) for step in (1, 2, 3))
 ONE = "one BS, active"
 
 
@@ -79,14 +81,14 @@ class _Curve:
 
 CURVES = {
     "a": {
-        ONE: _Curve(ACTIVE[:1]),
-        "four BSs, active, data level": _Curve(ACTIVE, symbols=False),
-        "four BSs, active, symbol level": _Curve(ACTIVE),
+        ONE: _Curve(ACTIVE_LINKS[:1]),
+        "four BSs, active, data level": _Curve(ACTIVE_LINKS, symbols=False),
+        "four BSs, active, symbol level": _Curve(ACTIVE_LINKS),
     },
     "c": {
-        ONE: _Curve(ACTIVE[:1]),
-        "four BSs, passive": _Curve(PASSIVE),
-        "four BSs, active-passive": _Curve(ACTIVE + PASSIVE),
+        ONE: _Curve(ACTIVE_LINKS[:1]),
+        "four BSs, passive": _Curve(PASSIVE_LINKS),
+        "four BSs, active-passive": _Curve(ACTIVE_LINKS + PASSIVE_LINKS),
     },
 }
 
@@ -134,7 +136,7 @@ def _bounds_passive(snr_db: float) -> Errors:
 def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Generator) -> Errors:
     """Errors of one run: all curves see the same echoes."""
     position_m = generator.uniform(-TARGET_HALF_M, TARGET_HALF_M, 2)
-    speed_mps = generator.uniform(0, MAX_SPEED_MPS)
+    speed_mps = generator.uniform(0, MAX_TARGET_SPEED_MPS)
     heading = generator.uniform(0, 2 * np.pi)
     velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
 
@@ -159,8 +161,8 @@ def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Genera
 def _by_symbols(links: Sequence[LinkChannel]) -> StateEstimate:
     """State from channel matrices: lattice of locations, lattice of velocities, refinement."""
     points_m = _lattice(LATTICE_HALF_M, LATTICE_STEP_M)
-    velocities_mps = _lattice(MAX_SPEED_MPS, VELOCITY_STEP_MPS)
-    statistic = location_statistic(links, points_m, MAX_SPEED_MPS)
+    velocities_mps = _lattice(MAX_TARGET_SPEED_MPS, VELOCITY_STEP_MPS)
+    statistic = location_statistic(links, points_m, MAX_TARGET_SPEED_MPS)
     position_m = points_m[np.argmax(statistic)]
     evidence = velocity_statistic(links, position_m, velocities_mps)
     return refine_state(links, position_m, velocities_mps[np.argmax(evidence)])
@@ -176,7 +178,9 @@ def _by_estimates(links: Sequence[LinkChannel]) -> StateEstimate:
         delay_s = np.linalg.norm(own.position_m - link.transmitter_m) / LIGHT_SPEED_MPS
         delay_s += np.linalg.norm(own.position_m - link.receiver_m) / LIGHT_SPEED_MPS
         window_s = (delay_s - 1 / (NUM_SUBCARRIERS * SPACING_HZ), delay_s + 4e-8)
-        path = estimate_path([beam], window_s, (-2 * MAX_SPEED_MPS, 2 * MAX_SPEED_MPS))
+        path = estimate_path(
+            [beam], window_s, (-2 * MAX_TARGET_SPEED_MPS, 2 * MAX_TARGET_SPEED_MPS)
+        )
         estimates.append(LinkEstimate(link, path))
         located.append(own)
     start_m = np.median([own.position_m for own in located], axis=0)

@@ -28,8 +28,8 @@ FRAME_SYMBOLS = 512
 
 # Cells of the maps per resolution cell, and distance of a peak that counts as the target's: the
 # resolution cell and, where the path migrates, the cells that it crosses.
-OVERSAMPLING = 2
-NEAR_CELLS = 2.0
+MAP_OVERSAMPLING = 2
+PEAK_CELLS = 2.0
 
 FIXED = "coherent, cell fixed"
 COMPENSATED = "coherent, migration compensated"
@@ -73,8 +73,8 @@ def _power(values: np.ndarray, *, compensate: bool) -> np.ndarray:
         values,
         CARRIER_HZ,
         SPACING_HZ,
-        OVERSAMPLING * num_subcarriers,
-        OVERSAMPLING * num_symbols,
+        MAP_OVERSAMPLING * num_subcarriers,
+        MAP_OVERSAMPLING * num_symbols,
         compensate_migration=compensate,
     )
     return np.abs(correlation) ** 2
@@ -88,8 +88,8 @@ def _power_of_frames(values: np.ndarray) -> np.ndarray:
             frame,
             CARRIER_HZ,
             SPACING_HZ,
-            OVERSAMPLING * NUM_SUBCARRIERS,
-            OVERSAMPLING * FRAME_SYMBOLS,
+            MAP_OVERSAMPLING * NUM_SUBCARRIERS,
+            MAP_OVERSAMPLING * FRAME_SYMBOLS,
             compensate_migration=False,
         )
         for frame in frames
@@ -98,16 +98,21 @@ def _power_of_frames(values: np.ndarray) -> np.ndarray:
 
 
 def _found(power: np.ndarray, delay_cells: float, num_symbols: int) -> dict[str, float]:
-    """Whether the highest peak of a map is the target's."""
+    """Detection: 1 where the highest peak of a map is near the target, else 0.
+
+    power: [num_delays, num_bins], float64, MAP_OVERSAMPLING points per resolution cell
+    delay_cells: delay of the target, resolution cells
+    num_symbols: of the map
+    """
     row, column = np.unravel_index(np.argmax(power), power.shape)
     doppler_hz = CARRIER_HZ * PATH_SPEED_MPS / LIGHT_SPEED_MPS
     doppler_cells = doppler_hz * SYMBOL_S * num_symbols
 
     # Migration moves and widens both peaks by the cells that the path crosses.
     crossed = PATH_SPEED_MPS * SYMBOL_S * num_symbols * 100e6 / LIGHT_SPEED_MPS
-    delay_error = row / OVERSAMPLING - delay_cells
-    doppler_error = column / OVERSAMPLING - doppler_cells
-    is_near = abs(delay_error) < NEAR_CELLS + crossed and abs(doppler_error) < NEAR_CELLS + crossed
+    delay_error = row / MAP_OVERSAMPLING - delay_cells
+    doppler_error = column / MAP_OVERSAMPLING - doppler_cells
+    is_near = abs(delay_error) < PEAK_CELLS + crossed and abs(doppler_error) < PEAK_CELLS + crossed
     return {"found": float(is_near)}
 
 

@@ -28,13 +28,17 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Expe
 from cooperative_isac.waveform.codes import despread, walsh_codes
 from cooperative_isac.waveform.reference_signals import gold_qpsk
 
+# Frame that the signals share: 15.4 MHz around 24 GHz, with the normal cyclic prefix of
+# TS 38.211 (144 of 2048 samples).
 CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
 SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
+# SNR of one resource element, linear: the path shows only after integration over the frame.
 SNR = 0.1
 
+# Delays of a run, and the windows of the search, which leave room for errors on both sides.
 DELAYS_S = (0.4e-6, 1.6e-6)
 SEARCH_DELAYS_S = (0.0, 2e-6)
 SEARCH_SPEEDS_MPS = (-100.0, 100.0)
@@ -103,6 +107,7 @@ def _every_second(matrix: ChannelMatrix) -> ChannelMatrix:
     return replace(matrix, values=np.where(mask, matrix.values, 0), mask=mask)
 
 
+# Transmit antennas that share the resource elements.
 NUM_ANTENNAS = 4
 WORDS = "code words over 4 symbols"
 COMB = "comb of 4 subcarriers"

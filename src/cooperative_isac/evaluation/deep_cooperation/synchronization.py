@@ -22,11 +22,14 @@ from cooperative_isac.estimation import (
 from cooperative_isac.evaluation.deep_cooperation.draws import echo_of_path, random_phase
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
+# Frame of a link: 15.4 MHz around 24 GHz, with the normal cyclic prefix of TS 38.211 (144 of 2048
+# samples).
 CARRIER_HZ = 24e9
 SPACING_HZ = 240e3
 SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
 NUM_SUBCARRIERS = 64
 NUM_SYMBOLS = 32
+# SNR of one resource element of the echo, dB.
 ECHO_SNR_DB = -10.0
 
 # Offsets are as large as a hundred delay cells of 65 ns. Beyond the unambiguous delay of 4.2 us
@@ -37,7 +40,10 @@ MAX_OFFSET_HZ = 2000.0
 # Frames in which an active observation has been compared with the link before: clocks drift slowly
 # beside the frame rate.
 ACTIVE_FRAMES = 4
-SIGHT_S = 0.3e-6
+
+# Delay of the line of sight, delays of the echo, and the windows of the search, which contain both
+# and the remainder of the offset.
+LINE_OF_SIGHT_S = 0.3e-6
 DELAYS_S = (0.5e-6, 1.5e-6)
 SEARCH_DELAYS_S = (-1.1e-6, 3.05e-6)
 SEARCH_SPEEDS_MPS = (-120.0, 120.0)
@@ -82,12 +88,12 @@ def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
     forward = _draw(amplitude * phase, delay_s + offset_s, speed_mps + offset_mps, generator)
     backward = _draw(amplitude * phase, delay_s - offset_s, speed_mps - offset_mps, generator)
     sight = _draw(
-        sight_amplitude * random_phase(generator), SIGHT_S + offset_s, offset_mps, generator
+        sight_amplitude * random_phase(generator), LINE_OF_SIGHT_S + offset_s, offset_mps, generator
     )
 
     # Offset and what is left of the path, by each way.
     seen_forward = _estimate(forward)
-    by_sight = offset_of_path(_estimate(sight), CARRIER_HZ, SIGHT_S, 0.0)
+    by_sight = offset_of_path(_estimate(sight), CARRIER_HZ, LINE_OF_SIGHT_S, 0.0)
     by_both = offset_of_both_directions(seen_forward, _estimate(backward), CARRIER_HZ)
     relative = _estimate(cross_correlated(forward, sight))
     by_active = _mean_offset(
@@ -100,7 +106,7 @@ def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
     return {
         SYNCHRONOUS: _errors(_estimate(synchronous), delay_s, speed_mps),
         SIGHT: _errors(_estimate(corrected(forward, by_sight)), delay_s, speed_mps),
-        CROSS: _errors(relative, delay_s - SIGHT_S, speed_mps),
+        CROSS: _errors(relative, delay_s - LINE_OF_SIGHT_S, speed_mps),
         BOTH: _errors(_estimate(corrected(forward, by_both)), delay_s, speed_mps),
         ACTIVE: _errors(_estimate(corrected(forward, by_active)), delay_s, speed_mps),
     }

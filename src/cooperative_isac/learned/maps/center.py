@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -61,7 +61,7 @@ class MapCenter(PlaneCenter):
 
         # Fine cells: upsampling, and the output channels.
         self.finer = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
             nn.Conv2d(channels, inner * UPSAMPLING**2, 3, padding=1),
             nn.PixelShuffle(UPSAMPLING),
@@ -84,7 +84,7 @@ class MapCenter(PlaneCenter):
 
     @torch.no_grad()
     def init_output(self) -> None:
-        """Begin without targets, and prefer what was measured in the cell itself."""
+        """Initialize with few targets, and with preference for measurements in the cell itself."""
         super().init_output()
         assert self.out.bias is not None
         choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)

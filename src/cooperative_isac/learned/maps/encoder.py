@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest_echoes
-from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 
 # Power [log10(1 + SNR)] that noise alone seldom exceeds in a cell.
 NOISE_LEVEL = 1.1
@@ -51,7 +51,7 @@ class MapEncoder(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
         self.head = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
             nn.Conv2d(channels, layout.num_learned * layout.part_dim, 1),
         )

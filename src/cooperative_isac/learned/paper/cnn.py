@@ -1,6 +1,6 @@
 """The centralized network of CF section V-A (scheme cnn_paper): raw echoes travel to the center.
 
-CF does not say whether its convolutions take one echo or all; here they take one echo each, and the
+CF leaves open whether its convolutions take one echo or all; here they take one echo each, and the
 layers behind them take all.
 """
 

@@ -1,4 +1,4 @@
-"""Hyperparameters of the learned codecs: what is stored beside the weights."""
+"""Hyperparameters of the learned codecs, which are stored beside the weights."""
 
 from __future__ import annotations
 

@@ -104,7 +104,11 @@ class Dvqvae(Network):
 
 
 class Center(nn.Module):
-    """The decoder of CF section III-C (eq. 16): all latents and the transmit signal to targets."""
+    """The decoder of CF section III-C (eq. 16): all latents and the transmit signal to targets.
+
+    latent_dim: D, length of a latent vector
+    latent_axes: latents of one echo along space, frequency and time
+    """
 
     def __init__(
         self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]
@@ -114,7 +118,8 @@ class Center(nn.Module):
         num_receivers = len(scene.receivers)
         hidden = config.center_hidden or config.hidden
 
-        # Branch of the latents.
+        # Branch of the latents: mean pooling over resource elements, which leaves the axis of space
+        # alone; then residual blocks over the channels of all receivers.
         self.elements = (
             ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
         )
@@ -126,7 +131,7 @@ class Center(nn.Module):
         # Branch of the transmit signal.
         self.transmit = self._transmit_branch(scene, config) if config.transmit_layers else None
 
-        # Both together.
+        # Joint layer, then the head that estimates presence and state of each target.
         num_branches = 2 if self.transmit else 1
         self.joint = nn.Sequential(nn.Linear(num_branches * config.features, NEURONS), nn.ReLU())
         self.head = TargetHead(scene, NEURONS, config.num_targets)
@@ -171,17 +176,26 @@ class Center(nn.Module):
 
 
 def _init_beams(encoder: Encoder, num_beams: int) -> None:
-    """Begin with beams of four antennas, relative to the noise floor.
+    """Initialize an encoder with receive beams of four antennas, relative to the noise floor.
 
-    A channel has one beam at every second antenna position.
+    The first convolution forms beams at every second antenna; the second and the third average
+    their amplitudes over subcarriers, symbols and signs. A channel of the third has one beam at one
+    antenna position, and the projector is the identity. See learned.paper.beams.
+
+    num_beams: directions, evenly over the sine of the angle
     """
     first, second, third = (
         module for module in encoder.halving.modules() if isinstance(module, nn.Conv3d)
     )
+    inner = slice(INNER_TAPS[0], INNER_TAPS[-1] + 1)
+
+    # Positive and negative half waves of each beam in each resource element, then their means.
     set_beams(first, num_beams, list(product(INNER_TAPS, INNER_TAPS)), (1, -1))
-    set_average(second, INNER_TAPS, slice(1, 3), first.out_channels // num_beams)
-    set_average(third, INNER_TAPS, slice(1, 3), 1)
+    set_average(second, INNER_TAPS, inner, first.out_channels // num_beams)
+    set_average(third, INNER_TAPS, inner, 1)
     subtract_noise_floor(third)
+
+    # Latents are the amplitudes of the beams.
     if isinstance(encoder.projector, nn.Linear):
         nn.init.eye_(encoder.projector.weight)
 

@@ -9,7 +9,7 @@ from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.output import LOG_STD_RANGE
 
 # Groups of channels that are normalized together.
-GROUPS = 8
+NORM_GROUPS = 8
 
 # Initial log-odds that a path of MEAN_POWER is an outlier, and their change per unit of power.
 # Power is log10(1 + SNR): stronger paths are outliers less often.
@@ -31,7 +31,7 @@ class PlaneResidual(nn.Module):
         layers: list[nn.Module] = []
         for _ in range(2):
             layers += [
-                nn.GroupNorm(GROUPS, channels),
+                nn.GroupNorm(NORM_GROUPS, channels),
                 nn.ReLU(),
                 nn.Conv2d(channels, channels, 3, padding=1),
             ]

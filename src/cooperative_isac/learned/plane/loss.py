@@ -13,9 +13,9 @@ from cooperative_isac.learned.plane.path_geometry import PathGeometry
 # Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
 # peak of one cell.
 SPOT_CELLS = 0.6
-# Cells that learn the state of a target: within NEAR_CELLS of it, weighed by a bell of
+# Cells that learn the state of a target: within STATE_CELLS of it, weighed by a bell of
 # WEIGHT_CELLS standard deviation. They are the cells that can be a peak, and their neighbors.
-NEAR_CELLS = 1.6
+STATE_CELLS = 1.6
 WEIGHT_CELLS = 0.8
 # Weights of the other terms against the focal loss of the heatmap, whose weight is 1: negative
 # log-likelihoods of the first estimate of a location and of path measurements, absolute errors of
@@ -63,18 +63,18 @@ def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Te
     squared: [batch, Q, rows, columns], float32, squared distances to targets in cells
     present: [batch, Q], bool
     """
-    # Wanted heatmap: a spot at each target, exactly 1 in its own cell.
+    # True heatmap: a spot at each target, exactly 1 in its own cell.
     spots = torch.exp(-squared / (2 * SPOT_CELLS**2))
     own_cell = squared.flatten(2).argmin(-1)
     one_hot = torch.zeros_like(spots).flatten(2).scatter_(2, own_cell[..., None], 1.0)
     one_hot = one_hot.view_as(spots)
-    wanted = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
+    true_heatmap = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
 
     # Focal cross-entropy in cells of targets and in all others.
     probability = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
     hits = (1 - probability) ** 2 * probability.log()
-    misses = (1 - wanted) ** 4 * probability**2 * (1 - probability).log()
-    is_target = wanted == 1
+    misses = (1 - true_heatmap) ** 4 * probability**2 * (1 - probability).log()
+    is_target = true_heatmap == 1
     return -torch.where(is_target, hits, misses).sum() / is_target.sum().clamp_min(1)
 
 
@@ -91,7 +91,9 @@ def _state_loss(
     nearest_target: [batch, rows, columns], int64, index of that target
     """
     # Gather the cells near targets, and the true state for each.
-    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (nearest_squared < NEAR_CELLS**2)
+    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (
+        nearest_squared < STATE_CELLS**2
+    )
     cells = torch.nonzero(weight, as_tuple=True)
     batch = cells[0]
     weight = weight[cells]

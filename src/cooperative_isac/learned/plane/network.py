@@ -13,8 +13,8 @@ from cooperative_isac.learned.network import Network, Predictions, Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.layers import (
     DOPPLER_STD_KHZ,
-    GROUPS,
     LENGTH_STD_M,
+    NORM_GROUPS,
     PathUncertainty,
 )
 from cooperative_isac.learned.plane.loss import plane_loss
@@ -48,10 +48,10 @@ def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None
     """
     if cells < 1 or not 0 < num_targets <= cells**2:
         raise ValueError(f"a plane of {cells} x {cells} cells cannot hold {num_targets} targets")
-    if any(count < 1 or count % GROUPS for count in channels):
+    if any(count < 1 or count % NORM_GROUPS for count in channels):
         raise ValueError(
             f"channels of planes are {', '.join(map(str, channels))}; each must be a multiple of "
-            f"{GROUPS}"
+            f"{NORM_GROUPS}"
         )
 
 

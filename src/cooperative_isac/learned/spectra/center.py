@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -39,8 +39,8 @@ class SpectraCenter(PlaneCenter):
     """Projects the latents of each receiver onto the plane, once for each transmitter.
 
     Attention heads average the latents around the beam and delay of each cell. Layers for each
-    path, whose modulation depends on where the cell lies in the spectrum, and residual blocks over
-    the plane look for targets in what the heads of all paths found.
+    path, modulated by the place of the cell in the spectrum, and residual blocks over the plane
+    look for targets in what the heads of all paths found.
 
     layout: layout of the latents
     latent_axes: (beams, delays) of the latents
@@ -102,7 +102,7 @@ class SpectraCenter(PlaneCenter):
         self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(
             *(PlaneResidual(channels) for _ in range(residuals)),
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
         self.out = nn.Conv2d(channels + all_path_channels, 5 + (4 + NUM_HEADS) * num_paths, 1)
@@ -168,7 +168,7 @@ class SpectraCenter(PlaneCenter):
                 spectrum = torch.cat([measured[:, :, transmitter], context], 1).float()
                 heads = self._at_cells(receiver, transmitter, spectrum)
 
-            # Layers in each cell, modulated by where the cell lies in the spectrum.
+            # Layers in each cell, modulated by the place of the cell in the spectrum.
             path = receiver * self.layout.num_tx + transmitter
             cell_features = self._projection(receiver).cell_features[transmitter]
             scale, shift = self.modulation[path](cell_features).chunk(2, -1)

@@ -121,7 +121,7 @@ def _spectrum_shape(scene: Scene) -> tuple[int, int, int]:
     if delays == scene.grid.num_subcarriers:
         raise ValueError(
             f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
-            "subcarriers can tell apart; this network needs more subcarriers, a smaller "
+            "subcarriers can resolve; this network needs more subcarriers, a smaller "
             "stride or a smaller area"
         )
     return beams, delays, shifts

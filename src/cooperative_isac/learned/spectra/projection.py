@@ -69,7 +69,7 @@ class Projection(nn.Module):
         beams = coordinates.beams
         delays = coordinates.delays
 
-        # Where a cell lies between bins, and along the axes.
+        # Offset of a cell from the centers of its bins, and its place along the axes.
         phases = 2 * np.pi * np.stack([beams, delays])
         features = [
             *np.cos(phases),

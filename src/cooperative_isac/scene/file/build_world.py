@@ -9,6 +9,7 @@ import numpy as np
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.world import Building, Material, Surface, World
 
+# Electric constant eps_0.
 VACUUM_PERMITTIVITY_F_PER_M = 8.8541878128e-12
 # Concrete of ITU-R P.2040-3 Table 3: relative permittivity, and conductivity c f^d in S/m with f in
 # GHz.

@@ -41,7 +41,7 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
 
 
 def _points(file: schema.SceneFile) -> Iterator[Problem]:
-    """In 3-D every point has three numbers; in a plane a third one must be the plane's height."""
+    """Problems of points: in 3-D three numbers each; in a plane a third one is its height."""
     for key, values, height in _all_points(file):
         fault = point_fault(file.dimension, values, height)
         if fault is not None:

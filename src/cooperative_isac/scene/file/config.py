@@ -31,6 +31,7 @@ from cooperative_isac.scene.file.station_physics import check_stations
 from cooperative_isac.scene.file.yaml_text import Document, parse_yaml
 from cooperative_isac.scene.model import Scene
 
+# Hexadecimal digits of a fingerprint: 64 bits, which no two scenes of a site share by chance.
 FINGERPRINT_DIGITS = 16
 # Keys of files of bands and stations.
 NETWORK_KEYS = {"bands", "stations", "links"}

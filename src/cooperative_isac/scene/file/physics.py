@@ -403,8 +403,8 @@ def _look_times(motion: Motion) -> np.ndarray:
     duration_s = min(cycle_s(motion), motion.duration_s)
     if math.isinf(duration_s):
         duration_s = LONGEST_LOOK_S
-    wanted = 1 + round(duration_s / LOOK_STEP_S)
-    count = int(np.clip(wanted, LEAST_MOTION_SAMPLES, MOST_MOTION_SAMPLES))
+    num_steps = 1 + round(duration_s / LOOK_STEP_S)
+    count = int(np.clip(num_steps, LEAST_MOTION_SAMPLES, MOST_MOTION_SAMPLES))
     times_s = motion.start_s + np.linspace(0, duration_s, count)
     times_s[-1] = min(times_s[-1], motion.start_s + motion.duration_s)
     return times_s

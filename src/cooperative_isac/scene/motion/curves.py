@@ -31,7 +31,7 @@ class Curve(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the curve returns to its beginning."""
+        """True where the curve returns to its beginning."""
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [3], m, and unit tangent [3] at a distance along the curve."""

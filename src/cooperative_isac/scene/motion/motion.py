@@ -28,7 +28,7 @@ class Motion(Protocol):
 
 
 def is_defined(motion: Motion, time_s: float) -> bool:
-    """Whether the motion has a state at time_s."""
+    """True where the motion has a state at time_s, s."""
     return motion.start_s <= time_s <= motion.start_s + motion.duration_s
 
 
@@ -139,7 +139,7 @@ class Delayed:
 
     @property
     def duration_s(self) -> float:
-        """As long as the motion itself."""
+        """Duration of the motion itself, s."""
         return self.motion.duration_s
 
     def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+# Units of stamps, in s.
 TIME_UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 KNOWN_FORMATS = (
     "known are TUM (8 columns: time x y z qx qy qz qw), EuRoC (17), KITTI poses (12), or a "
@@ -309,7 +310,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_header(path: Path, cells: list[str]) -> bool:
-    """Whether a first line has names of columns: it may have them, and no cell is a number."""
+    """True where a first line names the columns: it may do so, and no cell is a number."""
     has_known_name = bool({*cells} & {*CSV_COLUMNS, *TUM_HEADER[:4]})
     is_csv = path.suffix.lower() == ".csv"
     return (has_known_name or is_csv) and not any(_is_number(cell) for cell in cells)
@@ -328,20 +329,22 @@ def _width(rows: list[_Row]) -> int:
     return len(rows[0].cells) if rows else 0
 
 
-def _columns(path: Path, rows: list[_Row], names: list[str], wanted: tuple[str, ...]) -> np.ndarray:
+def _columns(
+    path: Path, rows: list[_Row], names: list[str], required: tuple[str, ...]
+) -> np.ndarray:
     """Columns of a table by their names, [num_poses, num_wanted], float64."""
-    repeated = [name for name in wanted if names.count(name) > 1]
+    repeated = [name for name in required if names.count(name) > 1]
     if repeated:
         raise TrajectoryError(f"{path}: the header names {repeated[0]} more than once; keep one")
 
-    places = [names.index(name) for name in wanted]
+    places = [names.index(name) for name in required]
     values = []
     for row in rows:
         if len(row.cells) < len(names):
             raise TrajectoryError(
                 f"{path}:{row.number}: has {len(row.cells)} columns, the header names {len(names)}"
             )
-        values.append(_numbers(path, row, [row.cells[place] for place in places], wanted))
+        values.append(_numbers(path, row, [row.cells[place] for place in places], required))
     return _rising(path, rows, values)
 
 

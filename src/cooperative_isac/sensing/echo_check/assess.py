@@ -13,7 +13,7 @@ from cooperative_isac.sensing.echo_check.antennas import (
     check_swapped,
 )
 from cooperative_isac.sensing.echo_check.conventions import check_conventions
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, Check, EchoAssessment
+from cooperative_isac.sensing.echo_check.findings import UNDECIDED, Check, EchoAssessment
 from cooperative_isac.sensing.echo_check.hypotheses import choose, peak_delay_s
 from cooperative_isac.sensing.echo_check.levels import (
     check_line_of_sight,
@@ -51,7 +51,7 @@ def check_echoes(
         element
     """
     if not echoes:
-        return EchoAssessment(receiver.name, 0, (Check("frames", CANNOT_SAY, "no echo to check"),))
+        return EchoAssessment(receiver.name, 0, (Check("frames", UNDECIDED, "no echo to check"),))
 
     # Broken samples make everything else meaningless.
     checks = [check_antennas(echoes), check_clipping(echoes)]
@@ -59,7 +59,7 @@ def check_echoes(
         return EchoAssessment(receiver.name, len(echoes), tuple(checks))
     if not len(line_of_sight(scene, receiver).delay_s) or scene.grid.num_subcarriers < 2:
         text = "cannot be checked: it needs a transmitter elsewhere and two subcarriers"
-        checks.append(Check("line of sight", CANNOT_SAY, text))
+        checks.append(Check("line of sight", UNDECIDED, text))
         return EchoAssessment(receiver.name, len(echoes), tuple(checks))
 
     # The most likely hypothesis, and the samples in its order, in units of the stated noise.

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG, Check
+from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check
 from cooperative_isac.sensing.echo_check.hypotheses import STATIC_DEVIATIONS, Choice
 from cooperative_isac.sensing.echo_check.matcher import Matcher
 from cooperative_isac.sensing.echo_check.orders import ONE_WAY_MIRRORS, Order
 
+# Text of a check without a clear line of sight, on which the check of that name reports.
 UNSEEN = "cannot be checked: no clear line of sight (see there)"
 
 # Log-likelihood by which one hypothesis must exceed another: wrong once in 3 million.
@@ -37,17 +38,21 @@ def check_conventions(matcher: Matcher, orders: Sequence[Order], choice: Choice)
     orders: hypotheses of the order of samples
     choice: the most likely hypothesis
     """
+    # Order and conjugation of samples, subcarriers and symbols.
     sample_checks = [
         _check_samples(orders, choice, name, fault, attribute)
         for name, fault, attribute in SAMPLE_CHECKS
     ]
+
+    # Axes 1 to 3 of the hypotheses' powers: name of the check, fault in words with {} for the
+    # alternative that was found, and names of the alternatives, empty for the stated convention.
     axes = (
         (
             "transmit elements",
             "transmit elements are mirrored (phase of the wrong sign, or reverse order)",
-            ["", "1"],
+            ["", "mirrored"],
         ),
-        ("delay sign", "phase rises with delay: exp(+j 2 pi f delay)", ["", "1"]),
+        ("delay sign", "phase rises with delay: exp(+j 2 pi f delay)", ["", "reversed"]),
         (
             "receive elements",
             "receive elements are {}",
@@ -116,7 +121,7 @@ def _verdict(
     fault: in words, with {} for a name
     """
     if not choice.visible:
-        return Check(name, CANNOT_SAY, UNSEEN)
+        return Check(name, UNDECIDED, UNSEEN)
     if len(values) < 2:
         return Check(name, OK, "there is only one way")
 
@@ -140,7 +145,7 @@ def _verdict(
     grave = [index for index in twins if values[index] not in ONE_WAY_MIRRORS]
     if grave or not apart_db:
         text = f"cannot be checked: at these sites it looks the same if {same}"
-        return Check(name, CANNOT_SAY, text)
+        return Check(name, UNDECIDED, text)
 
     digits = 0 if min(apart_db) >= 10 else 1
     text = f"as stated; every other way is at least {min(apart_db):.{digits}f} dB weaker"
@@ -168,7 +173,7 @@ def _static_verdict(
 
     # Static paths must be twice as strong as in any other order.
     if best < 2 * max(rival, 1.0):
-        return Check(name, CANNOT_SAY, UNSEEN)
+        return Check(name, UNDECIDED, UNSEEN)
     if found:
         text = f"{fault.format(found)}; static paths are at least {margin_db:.0f} dB stronger so"
         return Check(name, WRONG, text)

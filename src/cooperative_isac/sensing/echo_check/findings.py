@@ -8,7 +8,7 @@ import numpy as np
 
 OK = "ok"
 WRONG = "wrong"
-CANNOT_SAY = "cannot say"
+UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Check:
     """One finding.
 
     name: of the check
-    verdict: OK, WRONG or CANNOT_SAY
+    verdict: OK, WRONG or UNDECIDED
     text: finding in words, for a radio engineer
     """
 
@@ -48,11 +48,11 @@ class EchoAssessment:
 
     @property
     def verdict(self) -> str:
-        """The worst of all checks; CANNOT_SAY only where none of them is OK."""
+        """The worst of all checks; UNDECIDED only where none of them is OK."""
         verdicts = [check.verdict for check in self.checks]
         if WRONG in verdicts:
             return WRONG
-        return OK if OK in verdicts else CANNOT_SAY
+        return OK if OK in verdicts else UNDECIDED
 
     def check(self, name: str) -> Check:
         """The check of that name.

@@ -11,7 +11,7 @@ from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.file.build import thermal_noise_w
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG, Check, dbm
+from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check, dbm
 from cooperative_isac.sensing.echo_check.hypotheses import TINY_POWER, Choice
 from cooperative_isac.sensing.echo_check.matcher import Matcher
 
@@ -106,7 +106,7 @@ def check_line_of_sight(scene: Scene, levels: Levels, choice: Choice, stated_w: 
     """
     if not choice.visible:
         text = f"cannot be checked: {_reason_of_no_sight(choice)}"
-        return Check("line of sight", CANNOT_SAY, text)
+        return Check("line of sight", UNDECIDED, text)
     over_noise_db = [
         levels.energy_db[index]
         for index, site in enumerate(scene.transmitters)
@@ -125,7 +125,7 @@ def check_line_of_sight(scene: Scene, levels: Levels, choice: Choice, stated_w: 
             "; level cannot be checked: noise_power_w is below thermal noise "
             f"({dbm(thermal_w)}), so samples are not in sqrt(W); only the ratio matters"
         )
-        return Check("line of sight", CANNOT_SAY, text)
+        return Check("line of sight", UNDECIDED, text)
 
     highest_db = float(levels.free_space_db.max())
     if highest_db > MAX_ABOVE_FREE_SPACE_DB:
@@ -134,7 +134,7 @@ def check_line_of_sight(scene: Scene, levels: Levels, choice: Choice, stated_w: 
         return Check("line of sight", WRONG, text + (f"; {fft}" if fft else ""))
     if highest_db < -MAX_BELOW_FREE_SPACE_DB:
         text += "; level cannot be checked: obstructed, or attenuated by more than the scene has"
-        return Check("line of sight", CANNOT_SAY, text)
+        return Check("line of sight", UNDECIDED, text)
     return Check("line of sight", OK, text)
 
 
@@ -151,7 +151,7 @@ def check_noise(
     """
     if noise is None:
         text = "cannot be checked: as many streams as symbols leave no noise to measure"
-        return Check("noise power", CANNOT_SAY, text)
+        return Check("noise power", UNDECIDED, text)
 
     ratio_db = 10 * np.log10(noise)
     text = f"{dbm(noise * stated_w)} measured, {dbm(stated_w)} in noise_power_w"

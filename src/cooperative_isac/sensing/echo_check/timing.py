@@ -8,7 +8,7 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG, Check
+from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check
 from cooperative_isac.sensing.echo_check.hypotheses import Choice, peak_delay_s
 from cooperative_isac.sensing.echo_check.matcher import PROFILE_OVERSAMPLING, Matcher, Profiles
 
@@ -44,7 +44,7 @@ def check_time_zero(scene: Scene, offset_s: float, choice: Choice) -> Check:
         return Check("time zero", OK, text)
     if choice.share < CLEAR_SIGHT_SHARE:
         text = f"cannot be checked: {text}, but reflections are nearly as strong"
-        return Check("time zero", CANNOT_SAY, text)
+        return Check("time zero", UNDECIDED, text)
     return Check("time zero", WRONG, f"{text}: delays must count from the emission of the frame")
 
 

@@ -1,4 +1,4 @@
-"""Markers of what changes from frame to frame: truth, detections, tracks and live figures."""
+"""Markers that change from frame to frame: truth, detections, tracks and live figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TRAIL_ALPHAS = (0.1, 0.9)
 # Lines of text between a position and the near edge of its text. A track's label is beyond the
 # target's name, above what flies and below what does not, so that neither crosses the line to the
 # ground.
-NAME_DISTANCE = 1.0
+NAME_GAP_LINES = 1.0
 LABEL_DISTANCE = 2.5
 
 
@@ -69,7 +69,7 @@ def truth_markers(
         ball.pose.position = to_point(target.position_m)
 
         name_key = MarkerKey("truth names", index, stamp_ns, life_s)
-        text = beside(target.name, NAME_DISTANCE, layout.flies(target.position_m))
+        text = beside(target.name, NAME_GAP_LINES, layout.flies(target.position_m))
         letter_m = LABEL_HEIGHT * layout.size_m
         name = text_marker(name_key, color, target.position_m, letter_m, text)
         markers += [ball, name]
@@ -149,7 +149,7 @@ def _track(track: Track, layout: SceneLayout, stamp_ns: int, life_s: float) -> l
 
 
 def _track_label(track: Track, flies: bool) -> str:
-    """Two lines: identity, class and speed; height above ground of what flies, and uncertainty."""
+    """Two lines: identity, class and speed; height of flying targets, and uncertainty."""
     speed_mps = float(np.linalg.norm(track.velocity_mps))
     largest_variance_m2 = float(np.linalg.eigvalsh(track.covariance[:3, :3])[-1])
     radius_m = ELLIPSOID_SIGMAS * math.sqrt(max(largest_variance_m2, 0.0))

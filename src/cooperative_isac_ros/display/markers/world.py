@@ -1,4 +1,4 @@
-"""Markers of what stands in a scene: its area, buildings, walls and stations."""
+"""Markers of the static parts of a scene: its area, buildings, walls and stations."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MAX_LINKS = 4096
 # Detections of a frame that are used, the strongest ones: as many as a tracker keeps tracks.
 MAX_DETECTIONS = 1024
 # Tracks of a message that are used, with the deleted ones: twice what a tracker keeps.
-MAX_TRACKS = 2048
+MAX_MESSAGE_TRACKS = 2048
 # Real numbers of an echo, two per sample: 1 GiB of float32.
 MAX_ECHO_VALUES = 2**28
 # Noise power of a sample in W: from below the thermal noise of 1 Hz to beyond any transmitter.

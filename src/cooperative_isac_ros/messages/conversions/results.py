@@ -16,9 +16,9 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.messages.conversions.checks import (
     MAX_DETECTIONS,
     MAX_LINKS,
+    MAX_MESSAGE_TRACKS,
     MAX_SITES,
     MAX_TIME_S,
-    MAX_TRACKS,
     ConversionError,
     OnFault,
     check_names,
@@ -154,7 +154,7 @@ def tracks_message(record: TrackList) -> isac_msgs.Tracks:
 
 
 def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> TrackList:
-    """Valid tracks of a Tracks message, among its first MAX_TRACKS.
+    """Valid tracks of a Tracks message, among its first MAX_MESSAGE_TRACKS.
 
     on_fault(event, reason, amount): called with `tracks_refused` and `tracks_over_limit`
 
@@ -162,19 +162,19 @@ def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> T
     """
     # use the first ones
     frame = frame_stamp(message)
-    surplus = len(message.tracks) - MAX_TRACKS
+    surplus = len(message.tracks) - MAX_MESSAGE_TRACKS
     if surplus > 0:
         on_fault(
             "tracks_over_limit",
             f"frame {frame.number} has {len(message.tracks)} tracks; "
-            f"the first {MAX_TRACKS} are used",
+            f"the first {MAX_MESSAGE_TRACKS} are used",
             surplus,
         )
 
     # convert the valid ones
     tracks = convert_valid(
         _track,
-        message.tracks[:MAX_TRACKS],
+        message.tracks[:MAX_MESSAGE_TRACKS],
         lambda reason: on_fault("tracks_refused", f"frame {frame.number}: {reason}", 1),
     )
     return TrackList(frame, message.simulated, tracks)

@@ -140,5 +140,5 @@ def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
 
 def test_ambiguous_delays_are_refused(tiny):
     wide = replace(tiny, box=tiny.box.padded(5.0))
-    with pytest.raises(ValueError, match="differ by more than its 32 subcarriers can tell apart"):
+    with pytest.raises(ValueError, match="differ by more than its 32 subcarriers can resolve"):
         make_network(wide, "spectra")

@@ -134,7 +134,7 @@ def _load(name: str) -> type[Scheme]:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].home.partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    for point in entry_points(group=SCHEMES_GROUP, name=name):
         return checked_class(name, point.value, point.load())
     known = scheme_names()
     hint = suggestion(name, known)

@@ -20,7 +20,7 @@ from cooperative_isac.sensing.information import (
     location_information,
     positive_definite,
 )
-from cooperative_isac.sensing.joint_fit import Effort, JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.surface import likelihood_surface
@@ -80,9 +80,12 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
     if most < 1 or not len(sensor.search.points_m):
         return NO_CANDIDATES
     joint = JointFit(
-        joint.maker, joint.correlation, joint.noise_power_w, Effort(matches_left=STRONG_MATCHES)
+        joint.maker,
+        joint.correlation,
+        joint.noise_power_w,
+        MatchBudget(matches_left=STRONG_MATCHES),
     )
-    residual = joint.correlation if known is None else without(joint.correlation, known)
+    residual = joint.correlation if known is None else subtract_paths(joint.correlation, known)
 
     # Peaks above the threshold of the station, whose side lobes go with them.
     found = NO_CANDIDATES
@@ -93,7 +96,7 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
         found = Candidates(
             state.transmitter, state.points_m[state.owner], state.doppler_hz, fit.power
         )
-        residual = without(residual, fit)
+        residual = subtract_paths(residual, fit)
 
     # Peaks of what is left.
     peaks = _peaks(sensor, joint, residual, most - len(found))
@@ -212,7 +215,9 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
         count, num_filters, -1, num_blocks
     )
     ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
-    turns = np.stack([replica.turns, replica.turns * ramp.astype(np.complex64)], axis=-1)
+    turns = np.stack(
+        [replica.doppler_phases, replica.doppler_phases * ramp.astype(np.complex64)], axis=-1
+    )
     turned = behind @ turns[:, None]
 
     # Behind its filter, and with the slopes of filter, beam and turn.

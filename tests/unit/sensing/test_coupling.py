@@ -166,6 +166,6 @@ def test_a_silent_echo_moves_no_target(listener):
     joint, truth, _ = made(listener)
     silent = JointFit(joint.maker, np.zeros_like(joint.correlation), joint.noise_power_w)
     start = silent.match(truth)
-    fit = silent.climb(start, steps=4, tolerance=1.0)
+    fit = silent.fisher_scoring(start, steps=4, tolerance=1.0)
     assert np.array_equal(fit.state.points_m, truth.points_m)
     assert np.array_equal(fit.state.doppler_hz, truth.doppler_hz)

@@ -9,15 +9,11 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Points of the search grid per resolution cell: with 2 the worst loss of a peak between points is
 # 0.9 dB in each dimension, and scoring starts within the main lobe.
 GRID_OVERSAMPLING = 2
-
-# Steps of Fisher scoring at most. It ends when a step is shorter than a thousandth of the
-# standard deviation, usually after 3 or 4.
-SCORING_STEPS = 12
-NEGLIGIBLE_STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -128,26 +124,9 @@ def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEst
     matrices: one channel matrix a band
     start: [2], float64, delay in s and path speed in m/s, within the main lobe
     """
-    parameters = np.asarray(start, float)
-    likelihood, gradient, information = _likelihood(matrices, parameters)
-    for _ in range(SCORING_STEPS):
-        # A scoring step, with its length in standard deviations.
-        step = np.linalg.solve(information, gradient)
-        length = np.sqrt(step @ information @ step)
-
-        # Halve the step until the likelihood rises.
-        risen = None
-        while length >= NEGLIGIBLE_STEP and risen is None:
-            trial = _likelihood(matrices, parameters + step)
-            if trial[0] > likelihood:
-                risen = trial
-                parameters = parameters + step
-            step = step / 2
-            length = length / 2
-        if risen is None:
-            break
-        likelihood, gradient, information = risen
-
+    parameters, information = fisher_scoring(
+        lambda trial: _likelihood(matrices, trial), np.asarray(start, float)
+    )
     amplitudes = np.array([_amplitude(matrix, parameters) for matrix in matrices])
     return PathEstimate(
         delay_s=float(parameters[0]),

@@ -14,13 +14,10 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Lattice points that are compared at once, which bounds the memory.
 CHUNK = 256
-
-# Steps of Fisher scoring at most, and the length in standard deviations below which they end.
-SYMBOL_SCORING_STEPS = 20
-NEGLIGIBLE_STEP = 1e-3
 
 # Doppler cells per resolution cell in the search of the location: the loss between cells is at most
 # 0.9 dB.
@@ -231,25 +228,9 @@ def refine_state(
     velocity_mps: [D], float64, m/s, within the main lobe
     """
     size = len(position_m)
-    state = np.concatenate([position_m, velocity_mps])
-    likelihood, gradient, information = _likelihood(links, state)
-    for _ in range(SYMBOL_SCORING_STEPS):
-        # A scoring step, with its length in standard deviations.
-        step = np.linalg.pinv(information, hermitian=True) @ gradient
-        length = np.sqrt(max(step @ information @ step, 0.0))
-
-        # Halve the step until the likelihood rises.
-        risen = None
-        while length >= NEGLIGIBLE_STEP and risen is None:
-            trial = _likelihood(links, state + step)
-            if trial[0] > likelihood:
-                risen = trial
-                state = state + step
-            step = step / 2
-            length = length / 2
-        if risen is None:
-            break
-        likelihood, gradient, information = risen
+    state, information = fisher_scoring(
+        lambda trial: _likelihood(links, trial), np.concatenate([position_m, velocity_mps])
+    )
     return StateEstimate(state[:size], state[size:], covariance_of(information))
 
 

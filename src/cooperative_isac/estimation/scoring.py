@@ -1,0 +1,54 @@
+"""Fisher scoring with step control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Steps at most. Scoring usually ends after 3 or 4 from within the main lobe.
+SCORING_STEPS = 20
+# Length of a step in standard deviations below which scoring ends: it changes no digit that counts.
+NEGLIGIBLE_STEP = 1e-3
+
+# Log-likelihood, its gradient [size] and the Fisher information [size, size] at parameters [size].
+Likelihood = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
+
+
+def fisher_scoring(likelihood: Likelihood, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum of a likelihood near a start.
+
+    Along directions without information the parameters stay at the start.
+
+    likelihood: value, gradient and Fisher information at parameters
+    start: [size], float64, within the main lobe
+    Returns the parameters [size], float64, and the Fisher information there [size, size], float64.
+    """
+    parameters = np.asarray(start, float)
+    value, gradient, information = likelihood(parameters)
+    for _ in range(SCORING_STEPS):
+        # A scoring step, with its length in standard deviations.
+        step = _newton_step(information, gradient)
+        length = np.sqrt(max(step @ information @ step, 0.0))
+
+        # Halve the step until the likelihood rises.
+        risen = None
+        while length >= NEGLIGIBLE_STEP and risen is None:
+            trial = likelihood(parameters + step)
+            if trial[0] > value:
+                risen = trial
+                parameters = parameters + step
+            step = step / 2
+            length = length / 2
+        if risen is None:
+            break
+        value, gradient, information = risen
+    return parameters, information
+
+
+def _newton_step(information: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Least-norm solution of information @ step = gradient, parameters scaled to equal units."""
+    scale = np.sqrt(np.diag(information))
+    scale = np.where(scale > 0, scale, 1.0)
+    correlation = information / np.multiply.outer(scale, scale)
+    return np.linalg.pinv(correlation, hermitian=True) @ (gradient / scale) / scale

@@ -78,7 +78,7 @@ class LocalMlEncoder(Encoder):
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the targets that the station detects; see schemes.contract."""
         sensed = self._sense(echoes, frame)
-        reports = self._reports(sensed)
+        reports = self.reports_of(sensed)
         self.num_left_out = count_outside(self.scene, reports)
         packet = pack_reports(self.scene, self.station, frame.number, reports)
         most_bits = self.scene.sensing.candidate_bits
@@ -92,7 +92,7 @@ class LocalMlEncoder(Encoder):
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
         """Reports of the targets that the station detects in its echoes, band by band."""
-        return self._reports(self._sense(echoes, frame))
+        return self.reports_of(self._sense(echoes, frame))
 
     def _sense(self, echoes: Mapping[str, Echo], frame: Frame) -> dict[str, ReceiverFit]:
         """Paths in the echoes, band by band."""
@@ -104,7 +104,7 @@ class LocalMlEncoder(Encoder):
             sensed[band] = receiver.sense(receiver.prepare(echo, frame), frame)
         return sensed
 
-    def _reports(self, sensed: Mapping[str, ReceiverFit]) -> tuple[EchoReport, ...]:
+    def reports_of(self, sensed: Mapping[str, ReceiverFit]) -> tuple[EchoReport, ...]:
         """Reports of the paths in the echoes, band by band."""
         reports: list[EchoReport] = []
         for band, one in sensed.items():

@@ -63,7 +63,7 @@ def test_an_encoder_counts_what_its_packet_leaves_out(network, found):
     outside = replace(found[0], point_m=network.box.high_m + size)
     encoder = make_scheme("local_ml", network).at("bs1")
     assert encoder.num_left_out == 0
-    encoder.reports = lambda echoes, frame: (*found, outside, outside)
+    encoder.reports_of = lambda sensed: (*found, outside, outside)
     packet = encoder.encode({}, make_frame(network, 4))
     left_out = [report for report in found if not inside(network, report.point_m)]
     assert encoder.num_left_out == 2 + len(left_out)

@@ -352,7 +352,7 @@ def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
 
     In noise the power is Exp(1), with a target Exp(1 + m), m its mean SNR: z m / (1 + m) -
     ln(1 + m). Peaks of noise have the density sqrt(det(J / (2 pi))) exp(-z) in the measured
-    parameters (`noise_peaks`), those of a target exp(-z / (1 + m)) / (1 + m) times the same
+    parameters, those of a target exp(-z / (1 + m)) / (1 + m) times the same
     normalization of their errors, so that J cancels.
     """
     return power * expected_snr / (1 + expected_snr) - np.log1p(expected_snr)

@@ -1,7 +1,7 @@
 """Weak candidates: peaks of the likelihood surface below the detection threshold of a station.
 
-One station alone cannot tell them from noise. The fusion center adds up those of several stations
-and links that agree in location and velocity (fusion.soft_fusion).
+One station alone cannot separate them from noise. The fusion center adds up those of several
+stations and links that agree in location and velocity (fusion.soft_fusion).
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.scene.band import OfdmGrid
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Site
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.information import (
     LEAST_INFORMATION,
@@ -256,40 +253,3 @@ def _joined(first: Candidates, second: Candidates) -> Candidates:
         np.concatenate([first.doppler_hz, second.doppler_hz]),
         np.concatenate([first.power, second.power]),
     )
-
-
-def path_information(
-    grid: OfdmGrid,
-    transmitter: Site,
-    receiver: Site,
-    points_m: np.ndarray,
-    power: np.ndarray,
-    dimension: int,
-) -> np.ndarray:
-    """Fisher information of locations from the delay and the angle of arrival of single paths.
-
-    The delay has the spread of the subcarriers, the angle that of the receiver's elements; angles
-    of departure add to it where precoders differ, and are left out.
-
-    points_m: [n, 3], float64, m, in map
-    power: [n], float64, coherent SNR
-    Returns [n, dimension, dimension], float64, 1/m^2.
-    """
-    # Delay
-    from_transmitter = points_m - transmitter.position_m
-    from_receiver = points_m - receiver.position_m
-    distance = np.linalg.norm(from_receiver, axis=1)
-    direction = from_receiver / distance[:, None]
-    departure = from_transmitter / np.linalg.norm(from_transmitter, axis=1, keepdims=True)
-    slope = departure + direction
-    spread_hz2 = np.var(grid.subcarrier_offsets_hz)
-    by_range = (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * spread_hz2
-    information = by_range * slope[:, :, None] * slope[:, None, :]
-
-    # Angle of arrival
-    elements = receiver.elements_m - receiver.elements_m.mean(axis=0)
-    spread_m2 = elements.T @ elements / len(elements)
-    across = (np.eye(3) - direction[:, :, None] * direction[:, None, :]) / distance[:, None, None]
-    information += (2 * np.pi / grid.wavelength_m) ** 2 * (across @ spread_m2 @ across)
-
-    return 2 * power[:, None, None] * information[:, :dimension, :dimension]

@@ -27,13 +27,14 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
     echo_of_path,
     random_phase,
+    symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
 # Subcarriers and symbols with the normal cyclic prefix of TS 38.211: 144 of 2048 samples.
 CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
-SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+SYMBOL_S = symbol_duration_s(SPACING_HZ)
 
 # Resource elements of one antenna, and the SNR of each, linear.
 NUM_SUBCARRIERS = 32

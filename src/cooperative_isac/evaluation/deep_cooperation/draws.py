@@ -8,6 +8,17 @@ import numpy as np
 
 from cooperative_isac.estimation import ChannelMatrix, path_response
 
+# Normal cyclic prefix of TS 38.211 over the rest of a symbol: 144 of 2048 samples.
+CYCLIC_PREFIX_SHARE = 144 / 2048
+
+
+def symbol_duration_s(spacing_hz: float) -> float:
+    """Duration of an OFDM symbol with its normal cyclic prefix, s.
+
+    spacing_hz: subcarrier spacing, Hz
+    """
+    return (1 + CYCLIC_PREFIX_SHARE) / spacing_hz
+
 
 def complex_noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Circular Gaussian noise of unit variance.

@@ -17,7 +17,11 @@ from cooperative_isac.estimation import (
     path_response,
     peak_threshold,
 )
-from cooperative_isac.evaluation.deep_cooperation.draws import complex_noise, random_phase
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    complex_noise,
+    random_phase,
+    symbol_duration_s,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.waveform.reference_signals import (
     ReferenceSignal,
@@ -33,7 +37,7 @@ NUM_BLOCKS = 21
 NUM_SLOTS = 2
 CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
-SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+SYMBOL_S = symbol_duration_s(SPACING_HZ)
 
 # The second target is weaker, dB, and a few resolution cells of delay behind the first. Estimates
 # within NEAR_CELLS of a target count as the target.

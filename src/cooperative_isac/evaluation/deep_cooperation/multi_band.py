@@ -17,16 +17,17 @@ from cooperative_isac.estimation import (
     channel_matrix,
     estimate_path,
     path_information,
-    path_response,
+)
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    echo_of_path,
+    random_phase,
+    symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
 # Size of a frame, the same in both bands.
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
-
-# Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
-SYMBOL_OVER_SPACING = 1 + 144 / 2048
 
 # Target of a run: ranges and radial velocities of UAVs about a site, and the windows of the
 # search, which leave room for errors on both sides.
@@ -141,15 +142,9 @@ def _echo(
     generator: np.random.Generator,
 ) -> ChannelMatrix:
     """Channel matrix of one target in unit noise; the target approaches at its velocity."""
-    grid = _grid(band)
-    amplitude = 10 ** (snr_db / 20) * np.exp(2j * np.pi * generator.random())
-    echo = amplitude * path_response(grid, 2 * range_m / LIGHT_SPEED_MPS, 2 * velocity_mps)
-    parts = generator.normal(scale=np.sqrt(0.5), size=(2, *echo.shape))
-    noise = parts[0] + 1j * parts[1]
-    spec = BANDS[band]
-    return channel_matrix(
-        echo + noise, spec.carrier_hz, spec.spacing_hz, SYMBOL_OVER_SPACING / spec.spacing_hz, 1.0
-    )
+    amplitude = 10 ** (snr_db / 20) * random_phase(generator)
+    delay_s = 2 * range_m / LIGHT_SPEED_MPS
+    return echo_of_path(_grid(band), amplitude, delay_s, 2 * velocity_mps, generator)
 
 
 @cache
@@ -160,7 +155,7 @@ def _grid(band: str) -> ChannelMatrix:
         np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex),
         spec.carrier_hz,
         spec.spacing_hz,
-        SYMBOL_OVER_SPACING / spec.spacing_hz,
+        symbol_duration_s(spec.spacing_hz),
         1.0,
     )
 

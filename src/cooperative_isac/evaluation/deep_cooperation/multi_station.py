@@ -16,6 +16,11 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import estimate_path
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    complex_noise,
+    random_phase,
+    symbol_duration_s,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
 from cooperative_isac.fusion.symbol_level import (
@@ -35,7 +40,7 @@ SPACING_HZ = 240e3
 CARRIER_HZ = 24e9
 
 # Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
-SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+SYMBOL_S = symbol_duration_s(SPACING_HZ)
 
 # Receive array of a station: a line of elements half a wavelength apart, across the view to the
 # middle of the square.
@@ -218,10 +223,9 @@ def _echo(
 ) -> LinkChannel:
     """Channel of one target on a link in unit noise."""
     empty = _link(link)
-    amplitude = 10 ** (snr_db / 20) * np.exp(2j * np.pi * generator.random())
+    amplitude = 10 ** (snr_db / 20) * random_phase(generator)
     echo = amplitude * link_response(empty, position_m, velocity_mps)
-    parts = generator.normal(scale=np.sqrt(0.5), size=(2, *echo.shape))
-    return replace(empty, values=echo + parts[0] + 1j * parts[1])
+    return replace(empty, values=echo + complex_noise(generator, echo.shape))
 
 
 @cache

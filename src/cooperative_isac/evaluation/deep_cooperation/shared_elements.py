@@ -23,6 +23,7 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
     echo_of_path,
     random_phase,
+    symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.waveform.codes import despread, walsh_codes
@@ -32,7 +33,7 @@ from cooperative_isac.waveform.reference_signals import gold_qpsk
 # TS 38.211 (144 of 2048 samples).
 CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
-SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+SYMBOL_S = symbol_duration_s(SPACING_HZ)
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
 # SNR of one resource element, linear: the path shows only after integration over the frame.

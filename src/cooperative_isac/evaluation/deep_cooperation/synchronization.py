@@ -19,14 +19,18 @@ from cooperative_isac.estimation import (
     estimate_path,
     path_information,
 )
-from cooperative_isac.evaluation.deep_cooperation.draws import echo_of_path, random_phase
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    echo_of_path,
+    random_phase,
+    symbol_duration_s,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
 # Frame of a link: 15.4 MHz around 24 GHz, with the normal cyclic prefix of TS 38.211 (144 of 2048
 # samples).
 CARRIER_HZ = 24e9
 SPACING_HZ = 240e3
-SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+SYMBOL_S = symbol_duration_s(SPACING_HZ)
 NUM_SUBCARRIERS = 64
 NUM_SYMBOLS = 32
 # SNR of one resource element of the echo, dB.

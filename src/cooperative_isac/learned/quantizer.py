@@ -41,6 +41,8 @@ class Codebook(nn.Module):
     """The codebook of one receiver.
 
     codewords: [num_parts, size, latent_dim / num_parts], float32
+    tables: [num_parts, size], int32, frequencies of the codewords, with which their indices are
+    coded (index_coder); None: each index has the same number of bits
     """
 
     def __init__(self, latent_dim: int, config: CodebookConfig):
@@ -52,6 +54,7 @@ class Codebook(nn.Module):
                 f"divisor of {latent_dim}"
             )
         self.config = config
+        self.tables: Tensor | None = None
 
         # Codewords, and the state of their training.
         shape = (config.num_parts, config.size, latent_dim // config.num_parts)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 # Buffers of a Codebook that only its training needs.
 TRAINING_STATE = ("counts", "sums", "idle_steps")
+# Uses of each codeword with which given codewords begin: those of an ordinary batch, 8,192 latents
+# for 256 codewords, so that they move within a hundred steps.
+BEGIN_COUNT = 32.0
 # Codewords with a smaller moving average of their uses keep their place: the mean of what they
 # were used for would be a quotient of rounding errors.
 MIN_COUNT = 1e-6
@@ -83,6 +86,17 @@ class Codebook(nn.Module):
         """
         part = torch.arange(self.config.num_parts, device=indices.device)
         return self.codewords[part, indices].flatten(-2)
+
+    @torch.no_grad()
+    def begin_with(self, codewords: Tensor) -> None:
+        """Set the codewords with which training begins.
+
+        codewords: [num_parts, size, latent_dim / num_parts], float32
+        """
+        self.codewords.copy_(codewords)
+        self.counts.fill_(BEGIN_COUNT)
+        self.sums.copy_(BEGIN_COUNT * codewords)
+        self.idle_steps.zero_()
 
     @torch.no_grad()
     def update(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> None:

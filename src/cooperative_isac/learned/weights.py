@@ -176,16 +176,17 @@ def model_before_tables(path: Path) -> int | None:
 
 
 def initialize_from(network: Network, path: Path) -> None:
-    """Initialize the parameters of a network from a file, also from one for another scene.
+    """Initialize a network from a file, also from one for another scene.
 
-    Codebooks and statistics stay as they are.
+    Statistics stay as they are, and so do codebooks where the file has none of the same sizes.
 
     Raises WeightsError where the file has another network.
     """
     # Parameters in the file, and those that differ from the network's.
     kind = weights_description(path)["kind"]
     parameters = dict(network.named_parameters())
-    stored = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
+    tensors = _tensors(path)
+    stored = {name: tensor for name, tensor in tensors.items() if name in parameters}
     differing = [
         name
         for name, parameter in parameters.items()
@@ -200,6 +201,14 @@ def initialize_from(network: Network, path: Path) -> None:
             f"differ{first})"
         )
     network.load_state_dict(stored, strict=False)
+
+    # Codewords
+    for receiver in network.codebooks:
+        codebook = network.codebook(receiver)
+        assert codebook is not None
+        codewords = tensors.get(f"codebooks.{receiver}.codewords")
+        if codewords is not None and codewords.shape == codebook.codewords.shape:
+            codebook.begin_with(codewords.float())
 
 
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:

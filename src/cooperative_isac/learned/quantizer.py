@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 # Buffers of a Codebook that only its training needs.
 TRAINING_STATE = ("counts", "sums", "idle_steps")
-# Uses of each codeword with which given codewords begin: those of an ordinary batch, 8,192 latents
-# for 256 codewords, so that they move within a hundred steps.
+# Mean number of uses with which given codewords begin: that of an ordinary batch, 8,192 latents for
+# 256 codewords, so that they move within a hundred steps.
 BEGIN_COUNT = 32.0
 # Codewords with a smaller moving average of their uses keep their place: the mean of what they
 # were used for would be a quotient of rounding errors.
@@ -88,14 +88,17 @@ class Codebook(nn.Module):
         return self.codewords[part, indices].flatten(-2)
 
     @torch.no_grad()
-    def begin_with(self, codewords: Tensor) -> None:
+    def begin_with(self, codewords: Tensor, uses: Tensor | None) -> None:
         """Set the codewords with which training begins.
 
         codewords: [num_parts, size, latent_dim / num_parts], float32
+        uses: [num_parts, size], in any unit, how often each was used; None: all the same
         """
+        if uses is None:
+            uses = torch.ones(codewords.shape[:2])
         self.codewords.copy_(codewords)
-        self.counts.fill_(BEGIN_COUNT)
-        self.sums.copy_(BEGIN_COUNT * codewords)
+        self.counts.copy_(BEGIN_COUNT * uses / uses.double().mean(1, keepdim=True))
+        self.sums.copy_(self.counts[..., None] * codewords)
         self.idle_steps.zero_()
 
     @torch.no_grad()

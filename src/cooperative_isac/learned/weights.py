@@ -207,8 +207,12 @@ def initialize_from(network: Network, path: Path) -> None:
         codebook = network.codebook(receiver)
         assert codebook is not None
         codewords = tensors.get(f"codebooks.{receiver}.codewords")
-        if codewords is not None and codewords.shape == codebook.codewords.shape:
-            codebook.begin_with(codewords.float())
+        if codewords is None or codewords.shape != codebook.codewords.shape:
+            continue
+        tables = tensors.get(_tables_name(receiver))
+        if tables is not None and tables.shape != codewords.shape[:2]:
+            raise _table_fault(path, _tables_name(receiver))
+        codebook.begin_with(codewords.float(), tables)
 
 
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
@@ -327,6 +331,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     # Check the numbers
     for name, tensor in tensors.items():
         if TABLES.fullmatch(name):
+            if tensor.dtype != TABLES_TYPE or tensor.dim() != 2 or not are_tables(tensor):
+                raise _table_fault(path, name)
             continue
         if tensor.dtype not in NUMBER_TYPES:
             raise DamagedWeightsError(
@@ -373,14 +379,16 @@ def _set_tables(path: Path, network: Network, tables: Mapping[str, Tensor]) -> N
     expected = {_tables_name(receiver): receiver for receiver in network.codebooks}
     for name, table in tables.items():
         codebook = network.codebook(expected.get(name, ""))
-        shape = None if codebook is None else codebook.codewords.shape[:2]
-        if table.dtype != TABLES_TYPE or table.shape != shape or not are_tables(table):
-            raise DamagedWeightsError(
-                f"weights {path}: {quoted(name)} is no table of frequencies of network "
-                f"'{network.kind}'; {TRAIN_ANEW}"
-            )
-        assert codebook is not None
+        if codebook is None or table.shape != codebook.codewords.shape[:2]:
+            raise _table_fault(path, name)
         codebook.tables = table
+
+
+def _table_fault(path: Path, name: str) -> DamagedWeightsError:
+    """The error of a file whose tables of a codebook are none."""
+    return DamagedWeightsError(
+        f"weights {path}: {quoted(name)} are no frequencies of its codewords; {TRAIN_ANEW}"
+    )
 
 
 def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:

@@ -350,5 +350,5 @@ def test_added_tables_change_nothing_else(network, path, tiny):
 )
 def test_wrong_tables_are_named(path, tiny, receiver, tables):
     add_tables(path, {receiver: tables})
-    with pytest.raises(WeightsError, match=rf"codebooks.{receiver}.tables is no table of freq"):
+    with pytest.raises(WeightsError, match=rf"codebooks.{receiver}.tables are no frequencies"):
         load_weights(path, tiny)

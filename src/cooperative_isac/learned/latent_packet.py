@@ -2,9 +2,9 @@
 
 In fronthaul.envelope:
 
-    payload  model 32 | indices by their frequencies (index_coder) where the weights have tables of
-             these, at log2(N_c) bits each (CF section III-D) where they have none, or latents at 32
-             bits a number
+    payload  model 32 | indices by their frequencies (index_coder), where the weights have tables of
+             these and that is shorter; else indices at log2(N_c) bits each (CF section III-D);
+             without codebooks latents at 32 bits a number
 """
 
 from __future__ import annotations
@@ -51,14 +51,8 @@ class LatentCodec:
         if codebook is None:
             format_number = LATENTS
             body = latents.numpy().astype("<f4").tobytes()
-        elif codebook.tables is None:
-            format_number = INDICES
-            indices = codebook.nearest(latents).numpy().astype(np.uint16)
-            body = pack_labels(indices, codebook.config.width)
         else:
-            format_number = CODED_INDICES
-            indices = codebook.nearest(latents).numpy().astype(np.int32)
-            body = encode_indices(indices, codebook.tables.numpy())
+            format_number, body = self._packed(codebook, codebook.nearest(latents).numpy())
         payload = self.model.to_bytes(MODEL_BYTES, "big") + body
         return seal(self.network.scene, format_number, receiver, number, payload)
 
@@ -100,6 +94,14 @@ class LatentCodec:
         # Round up to whole bytes.
         num_bits = count * codebook.config.num_parts * codebook.config.width
         return -(-num_bits // 8)
+
+    def _packed(self, codebook: Codebook, indices: np.ndarray) -> tuple[int, bytes]:
+        """Format number and body of indices [L, num_parts], int64: those with fewer bytes."""
+        plain = pack_labels(indices.astype(np.uint16), codebook.config.width)
+        if codebook.tables is None:
+            return INDICES, plain
+        coded = encode_indices(indices, codebook.tables.numpy())
+        return (CODED_INDICES, coded) if len(coded) < len(plain) else (INDICES, plain)
 
     def _check_length(self, body: bytes, receiver: str) -> None:
         """Raise PacketError where a body has not the length of body_bytes."""

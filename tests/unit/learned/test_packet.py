@@ -147,6 +147,16 @@ def test_a_center_without_tables_refuses_coded_packets(network, latents):
 
 
 @CODED
+def test_indices_that_are_rare_in_the_tables_have_no_more_bits_than_without(
+    network, latents, packet
+):
+    codebook = network.codebook("rx1")
+    uses = usage(codebook.nearest(latents["rx1"]), codebook.config.size)
+    codebook.tables = frequency_tables((uses == 0).long())
+    assert LatentCodec(network, MODEL).pack(latents["rx1"], "rx1", 7) == packet
+
+
+@CODED
 def test_damaged_indices_with_a_valid_checksum_are_refused(network, latents):
     codec = LatentCodec(with_tables(network, latents), MODEL)
     coded = codec.pack(latents["rx1"], "rx1", 7)

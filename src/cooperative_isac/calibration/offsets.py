@@ -113,6 +113,7 @@ def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix
             f"the echo's grid {echo.values.shape} differs from the line of sight's "
             f"{sight.values.shape}: both must be of the same link and band"
         )
+
     # Powers of both, with and without their noise.
     mask = echo.mask & sight.mask
     received_sight = np.mean(np.abs(sight.values[mask]) ** 2)

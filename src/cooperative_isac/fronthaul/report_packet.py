@@ -178,19 +178,18 @@ def unpack_reports(
 
 def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
     """The content of a packet; PacketError with the reason why it is refused."""
-    # Format
+    # Checksum, then the format.
     body = checked(receiver, packet)
     if packet_format(receiver, packet) == BANDS_FORMAT:
         return _unpack_bands(scene, receiver, number, packet)
 
     # Header, then the reports.
     fields = _bit_fields(scene)
+    expected = {"version": HEADER_VERSION, **identity(scene, receiver, number)}
     reader = BitReader(body)
     try:
         header = {name: reader.read(width) for name, width in HEADER_FIELDS.items()}
-        check_header(
-            receiver, header, {"version": HEADER_VERSION, **identity(scene, receiver, number)}
-        )
+        check_header(receiver, header, expected)
         reports = tuple(_read_report(reader, fields, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error

@@ -98,14 +98,17 @@ class PacketCollector:
         Returns the announcements of the frames that are opened: one; none where it is stale; two
         where it shows that a recording plays again.
         """
-        turns = self._order.take(announcement.frame, announcement)
-        for turn in turns:
+        accepted = self._order.take(announcement.frame, announcement)
+        for turn in accepted:
             if turn.begins:
                 self._begin(turn.frame.run)
             self._open_frame(turn.item)
-        if self._order.set_aside is None:
+
+        # Packets of closed frames are kept as long as the recording may begin to play again.
+        may_play_again = self._order.set_aside is not None
+        if not may_play_again:
             self._drop_late()
-        return tuple(turn.item for turn in turns)
+        return tuple(turn.item for turn in accepted)
 
     def add(self, packet: Packet) -> bool:
         """Add a packet. Returns False where it is refused."""

@@ -54,7 +54,7 @@ class TargetRegistry:
         self._classes[name] = target_class
 
     def add(self, name: str, sample: OdometrySample) -> bool:
-        """Add a sample; a stamp that goes back by more than the timeout is a rewound clock.
+        """Add a sample; a stamp that goes back by the timeout or more is a rewound clock.
 
         The samples before a rewound clock are dropped.
 
@@ -64,7 +64,8 @@ class TargetRegistry:
         check_sample(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
         if samples and sample.stamp_ns <= samples[-1].stamp_ns:
-            if samples[-1].stamp_ns - sample.stamp_ns < self._timeout_ns:
+            is_rewound = samples[-1].stamp_ns - sample.stamp_ns >= self._timeout_ns
+            if not is_rewound:
                 return False
             samples.clear()
         samples.append(sample)

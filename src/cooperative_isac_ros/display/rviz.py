@@ -21,6 +21,10 @@ FIELD_OF_VIEW_RAD = math.pi / 4
 # Room for names around the scene in edges of a site's box: along x, where they are long, along y
 # and along z.
 NAMES_MARGIN = np.array([4.5, 3.0, 0.0])
+# Cells of the grid across the longer side of the area, at least, and width of the grid over that
+# side.
+MIN_CELLS = 5
+GRID_SHARE = 1.2
 # Share of the picture that the scene may fill.
 FILL = 0.94
 # Direction of the view from the side, rad: it looks north ...
@@ -70,12 +74,16 @@ def _grid(scene: Scene, layout: SceneLayout) -> dict:
     """Grid on the ground that covers the area, with cells of a power of ten in m."""
     low_m = scene.box.low_m
     high_m = scene.box.high_m
+    middle_m = (low_m + high_m) / 2
     width_m = float(np.max((high_m - low_m)[:2]))
-    cell_m = 10.0 ** math.floor(math.log10(width_m / 5))
+
+    # Largest power of ten of which at least MIN_CELLS are in the area.
+    cell_m = 10.0 ** math.floor(math.log10(width_m / MIN_CELLS))
+    num_cells = math.ceil(GRID_SHARE * width_m / cell_m)
     return {
         "Cell Size": cell_m,
-        "Plane Cell Count": math.ceil(1.2 * width_m / cell_m),
-        "Offset": _point([*((low_m + high_m) / 2)[:2], layout.ground_m]),
+        "Plane Cell Count": num_cells,
+        "Offset": _point([middle_m[0], middle_m[1], layout.ground_m]),
     }
 
 

@@ -212,7 +212,11 @@ def _signal_group(process: subprocess.Popen | ForkedNode, number: int) -> None:
 
 
 def _end_with_parent(parent: int):
-    """Function that a child calls before exec, to get SIGTERM when its parent dies; Linux only."""
+    """Function that a child calls before exec, to get SIGTERM when its parent dies.
+
+    parent: process id; a child whose parent is gone already ends at once
+    Returns None on systems other than Linux, which have no such signal.
+    """
     if not IS_LINUX:
         return None
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import PlaneCenter
+from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.model import Scene
@@ -69,7 +69,8 @@ class MapCenter(PlaneCenter):
             nn.Conv2d(inner, outer, 3, padding=1),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBORS) * num_paths, 1)
+        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NEIGHBORS) * num_paths
+        self.out = nn.Conv2d(outer, num_outputs, 1)
 
         # Measurements of paths.
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))

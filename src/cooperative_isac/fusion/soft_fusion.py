@@ -141,20 +141,24 @@ class SoftFusion:
     def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
         """All paths of a frame."""
         scene = self.scene
+
+        # Candidates; the weakest one shows the threshold of its station.
         least = np.full(len(self._names), np.inf)
         rows = []
         for name, own in candidates.items():
-            station = self._names.index(name)
-            first = self.links.first[scene.band, name]
             if len(own):
-                least[station] = own.power.min()
-            link = first + own.transmitter
+                least[self._names.index(name)] = own.power.min()
+            link = self.links.first[scene.band, name] + own.transmitter
             rows.append(np.column_stack([link, own.point_m, own.doppler_hz, own.power]))
+
+        # Paths of reports.
         for report in reports:
             first = self.links.first[report.band, report.receiver]
             for path in report.paths:
                 values = [first + path.transmitter, *report.point_m, path.doppler_hz, path.power]
                 rows.append(np.array([values]))
+
+        # Columns: link, location, Doppler shift, power.
         table = np.concatenate(rows) if rows else np.zeros((0, 6))
         link = table[:, 0].astype(int)
         power = table[:, 5]

@@ -156,10 +156,12 @@ def channel_state_signal(
     num_elements = num_blocks * density
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        seed = (
-            2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1) + scrambling_id
-        ) % 2**31
-        _place(signal, slice(subcarrier, None, spacing), symbol, gold_qpsk(seed, num_elements))
+
+        # Initial state of the Gold sequence, section 7.4.1.5.2.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        seed = (2**10 * symbol_number * (2 * scrambling_id + 1) + scrambling_id) % 2**31
+        sequence = gold_qpsk(seed, num_elements)
+        _place(signal, slice(subcarrier, None, spacing), symbol, sequence)
     return signal
 
 

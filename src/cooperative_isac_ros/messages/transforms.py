@@ -94,15 +94,13 @@ def track_transforms(
 
     prefix: see frame_prefix
     """
-    return [
-        _transform(
-            f"{prefix}{track_frame(track)}",
-            stamp_ns,
-            track.position_m,
-            conversions.yaw_quaternion(conversions.course_rotation(track.velocity_mps)),
-        )
-        for track in tracks
-    ]
+    transforms = []
+    for track in tracks:
+        course = conversions.course_rotation(track.velocity_mps)
+        quaternion = conversions.yaw_quaternion(course)
+        child = f"{prefix}{track_frame(track)}"
+        transforms.append(_transform(child, stamp_ns, track.position_m, quaternion))
+    return transforms
 
 
 def frame_prefix(namespace: str) -> str:

@@ -223,13 +223,16 @@ class PacketCollector:
     def _close(self, last: int) -> list[CollectedFrame]:
         """Close the open frames up to a number, and count the silent stations."""
         closed = []
-        for number in [number for number in self._open if number <= last]:
+        numbers = [number for number in self._open if number <= last]
+        for number in numbers:
+            # stations whose packet did not arrive
             opened = self._open.pop(number)
-            missing = tuple(sorted(site for site in opened.sites if site not in opened.packets))
+            missing = sorted(site for site in opened.sites if site not in opened.packets)
             for site in missing:
                 self._silent[site] += 1
+
+            closed.append(CollectedFrame(opened.announcement, opened.packets, tuple(missing)))
             self._closed = number
-            closed.append(CollectedFrame(opened.announcement, opened.packets, missing))
         return closed
 
 

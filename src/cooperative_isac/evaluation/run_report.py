@@ -157,7 +157,7 @@ def _quality_rows(summary: dict) -> list[tuple[str, str]]:
         ("errors that 95 % keep", errors),
         ("missed, false", shares),
         ("TS 22.137", category_text(quality)),
-        ("not compared with it", not_compared_text(quality)),
+        ("limits not compared", not_compared_text(quality)),
     ]
 
 

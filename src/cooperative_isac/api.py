@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from numbers import Integral
 from pathlib import Path
@@ -362,8 +362,12 @@ def _progress(is_shown: bool, scene: Scene, num_frames: int) -> Generator[Callab
 
 
 def _rows(powers: Sequence[PowerResult] | Sequence[SequenceResult]) -> list[dict[str, Any]]:
-    return [
-        {"power_dbm": result.power_dbm, "scheme": name, **asdict(figures)}
-        for result in powers
-        for name, figures in result.schemes.items()
-    ]
+    from cooperative_isac.evaluation.tables import figures_dict
+
+    rows = []
+    for result in powers:
+        for name, figures in result.schemes.items():
+            values = figures_dict(figures)
+            quality = values.pop("quality")
+            rows.append({"power_dbm": result.power_dbm, "scheme": name, **values, **quality})
+    return rows

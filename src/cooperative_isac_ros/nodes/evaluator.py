@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -30,6 +30,7 @@ from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
+from cooperative_isac.metrics.requirements import quality_report
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
@@ -364,14 +365,22 @@ class Evaluator(SceneNode):
 
     def summary(self) -> dict:
         """Report so far, as in summary.json."""
-        score = asdict(self._score.summary())
-        del score["frames"], score["error_to_bound"]
+        ledger = self._ledger.summary(self.now_ns)
+        run = self._score.summary()
+        quality = replace(
+            run.quality,
+            latency_99_ms=ledger["latency_ms"]["end_to_end"]["p99"],
+            refresh_s=ledger["refresh_s"],
+        )
+        score = asdict(run)
+        del score["frames"], score["error_to_bound"], score["quality"]
         return {
             "scene": self.scene.name,
             "scene_fingerprint": self.scene.fingerprint,
             "scheme": self._scheme,
-            **self._ledger.summary(self.now_ns),
+            **ledger,
             **score,
+            "quality": quality_report(quality),
             **self._bounds.summary(),
             "targets_not_compared": self._not_compared(score["targets"]),
         }

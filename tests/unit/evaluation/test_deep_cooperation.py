@@ -1,18 +1,26 @@
 """Figures of the deep-cooperation paper, with few runs."""
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from cooperative_isac.evaluation.deep_cooperation.command import EXPERIMENTS, FIGURES, make_figures
+from cooperative_isac.evaluation.deep_cooperation.command import (
+    EXPERIMENTS,
+    FIGURES,
+    TABLES,
+    make_figures,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
     Quantity,
     run_point,
     summarize,
 )
+from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures
 from cooperative_isac.evaluation.deep_cooperation.runner import measure
 from cooperative_isac.evaluation.figures_app import DC_FIGURES
 
@@ -82,6 +90,28 @@ def test_sparse_recovery_finds_what_zero_filling_hides():
     assert found["zero filling"] < 0.3
     assert min(found["OMP"], found["FISTA"], found["Newtonized OMP"]) >= 0.9
     assert result.average["Newtonized OMP"]["false_paths"] < 0.3
+
+
+def test_union_of_signals_has_lower_side_lobes_than_each_alone():
+    found = mask_figures()
+    alone = [found[name] for name in ("SSB", "PRS, comb 4", "DMRS", "CSI-RS")]
+    together = found["union with SSB"]
+    assert together.peak_db < min(figures.peak_db for figures in alone) - 3
+    assert together.integrated_db < min(figures.integrated_db for figures in alone)
+    assert found["union"].peak_db < min(figures.peak_db for figures in alone) - 3
+
+    # Side lobe of a rectangular window, and spans of every second and every fourth subcarrier.
+    assert found["all elements"].peak_db == pytest.approx(-13.3, abs=0.1)
+    assert (found["DMRS"].delay_cells, found["CSI-RS"].delay_cells) == (126, 63)
+    assert (together.delay_cells, together.doppler_cells) == (252, 28)
+
+
+def test_side_lobes_are_a_table_of_the_command():
+    assert TABLES.keys() <= EXPERIMENTS.keys()
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(TABLES["reference_signals"]())
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["DMRS", "7.1%", "0.0", "12.2", "126", "6"] in rows
 
 
 def test_offsets_from_a_stronger_line_of_sight_cost_a_tenth():

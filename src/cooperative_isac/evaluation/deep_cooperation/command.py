@@ -17,7 +17,7 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     PointResult,
     Quantity,
 )
-from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
+from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, reference_signals
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
@@ -63,6 +63,31 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def sidelobe_table() -> Table:
+    """Side lobes and unambiguous spans of reference signals alone and together."""
+    table = Table(
+        title="Zero filling: side lobes over the main lobe, unambiguous spans in cells",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("signal")
+    for header in ("elements", "peak (dB)", "integrated (dB)", "delay span", "Doppler span"):
+        table.add_column(header, justify="right")
+    for name, figures in mask_figures().items():
+        table.add_row(
+            name,
+            f"{figures.share:.1%}",
+            f"{figures.peak_db:z.1f}",
+            f"{figures.integrated_db:z.1f}",
+            str(figures.delay_cells),
+            str(figures.doppler_cells),
+        )
+    return table
+
+
+# Tables beside the measured curves of an experiment.
+TABLES: Mapping[str, Callable[[], Table]] = {"reference_signals": sidelobe_table}
+
+
 def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
     """Make figures, a picture and a CSV file for each experiment; measured runs are kept.
 
@@ -82,6 +107,8 @@ def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
         experiment = EXPERIMENTS[name]()
         results = _measured(experiment, num_runs, seed, out, console)
         _write(experiment, results, out, console)
+        if name in TABLES:
+            console.print(TABLES[name]())
 
 
 def _measured(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -16,6 +18,9 @@ from cooperative_isac.estimation import (
     omp,
     path_response,
     peak_threshold,
+    sidelobes,
+    unambiguous_delay_cells,
+    unambiguous_doppler_cells,
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
@@ -29,6 +34,7 @@ from cooperative_isac.waveform.reference_signals import (
     demodulation_signal,
     in_sequence,
     positioning_signal,
+    synchronization_block,
     union,
 )
 
@@ -64,6 +70,46 @@ def masks() -> dict[str, np.ndarray]:
     alone = {"PRS, comb 4": positioning, "DMRS": pilots, "CSI-RS": channel_state}
     signals = {**alone, "union": union(list(alone.values()))}
     return {name: _slots(signal).mask for name, signal in signals.items()}
+
+
+@dataclass(frozen=True)
+class MaskFigures:
+    """What zero filling makes of a mask of resource elements.
+
+    share: of the elements in use
+    peak_db: highest side lobe over the main peak, dB
+    integrated_db: energy of all side lobes over that of the main lobe, dB
+    delay_cells, doppler_cells: unambiguous span, resolution cells of the whole grid
+    """
+
+    share: float
+    peak_db: float
+    integrated_db: float
+    delay_cells: int
+    doppler_cells: int
+
+
+def mask_figures() -> Mapping[str, MaskFigures]:
+    """Side lobes and unambiguous spans of reference signals alone and together, by name.
+
+    The synchronization block is repeated every slot, as blocks of different beams are.
+    """
+    block = _slots(synchronization_block(NUM_BLOCKS)).mask
+    together = masks()["union"]
+    named = {"SSB": block, **masks(), "union with SSB": together | block}
+    named["all elements"] = np.ones_like(together)
+    return {name: _mask_figures(mask) for name, mask in named.items()}
+
+
+def _mask_figures(mask: np.ndarray) -> MaskFigures:
+    levels = sidelobes(mask)
+    return MaskFigures(
+        share=float(mask.mean()),
+        peak_db=levels.peak_db,
+        integrated_db=levels.integrated_db,
+        delay_cells=unambiguous_delay_cells(mask),
+        doppler_cells=unambiguous_doppler_cells(mask),
+    )
 
 
 def reference_signals() -> Experiment:

@@ -73,6 +73,7 @@ def test_points_are_measured_once(tiny, tmp_path, monkeypatch):
     assert len(frames) == 2
     assert first["local_ml"]["detection_rate"] > 0
     assert first["crlb"]["root_mean_location_m"] > 0
+    assert all(isinstance(value, float) for value in first["local_ml"].values())
 
     # From the file.
     monkeypatch.setattr(results, "measure_frames", None)

@@ -151,8 +151,11 @@ class SceneNode(GuardedNode):
         """
         scene = self.scene_of(announcement)
         number = announcement.frame.number + 1
-        if announcement.payload or (scene.num_frames is not None and number >= scene.num_frames):
+        is_beyond_file = scene.num_frames is not None and number >= scene.num_frames
+        if announcement.payload or is_beyond_file:
             return None
+
+        # A frame draws the signal of a band when it is used for the first time.
         frame = make_frame(scene, number, number / scene.update_rate_hz)
         for band in frame.bands:
             frame.on(band)

@@ -48,7 +48,8 @@ class Health:
         self._last_ns = self._clock.now().nanoseconds
         node.create_timer(REPORT_PERIOD_S, self.report, clock=self._clock)
 
-        # extra reports at the start
+        # Extra reports at the start: subscriptions at the last check, reports that are due for new
+        # ones, and checks so far.
         self._num_subscriptions = 0
         self._reports_due = 0
         self._num_checks = 0

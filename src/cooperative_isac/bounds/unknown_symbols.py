@@ -181,16 +181,19 @@ def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarr
     reflections: [num_paths], complex128
     """
     num_paths = len(reflections)
+    first_reflection = len(fisher) - 2 * num_paths
 
-    # Derivatives of real and imaginary parts with the phase of each reflection, scaled to unit
-    # information.
-    information = np.diag(fisher)[-2 * num_paths :].reshape(2, -1).sum(0)
-    strengths = information * np.abs(reflections) ** 2
+    # Derivatives of the parameters with the phase of each reflection: its real part changes by
+    # minus its imaginary part, its imaginary part by its real part.
     phases = np.zeros((len(fisher), num_paths))
-    phases[-2 * num_paths :] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
-    phases /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
+    phases[first_reflection:] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
 
-    # Combinations of phases without information.
+    # Scale them to about unit information.
+    information = np.diag(fisher)[first_reflection:].reshape(2, num_paths).sum(axis=0)
+    phase_information = information * np.abs(reflections) ** 2
+    phases /= np.sqrt(np.where(phase_information > 0, phase_information, 1.0))
+
+    # Combinations of phases without information; a reflection of zero has no phase.
     eigenvalues, eigenvectors = np.linalg.eigh(phases.T @ fisher @ phases)
     unobservable = phases @ eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
     unobservable = unobservable[:, np.any(unobservable != 0, axis=0)]

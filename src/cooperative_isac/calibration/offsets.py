@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.range_doppler import PathEstimate
 
 
@@ -88,10 +88,10 @@ def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:
     matrix: channel as received
     offset: of the link
     """
-    over_frequency = np.exp(2j * np.pi * matrix.frequency_hz * offset.delay_s)
-    over_time = np.exp(-2j * np.pi * offset.frequency_hz * matrix.time_s)
-    turned = matrix.values * np.multiply.outer(over_frequency, over_time)
-    return replace(matrix, values=turned)
+    correction = offset_correction(
+        matrix.frequency_hz, matrix.time_s, offset.delay_s, offset.frequency_hz
+    )
+    return replace(matrix, values=matrix.values * correction)
 
 
 def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix:
@@ -113,16 +113,25 @@ def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix
             f"the echo's grid {echo.values.shape} differs from the line of sight's "
             f"{sight.values.shape}: both must be of the same link and band"
         )
+
+    # Powers of both, with and without their noise.
     mask = echo.mask & sight.mask
-    power = np.mean(np.abs(sight.values[mask]) ** 2)
-    signal_power = max(power - sight.noise_power, np.finfo(float).tiny)
-    echo_power = max(np.mean(np.abs(echo.values[mask]) ** 2) - echo.noise_power, 0.0)
-    product = echo.values * sight.values.conj() / np.sqrt(signal_power)
-    noise_power = echo.noise_power * power / signal_power + sight.noise_power * echo_power / (
-        signal_power
-    )
+    received_sight = np.mean(np.abs(sight.values[mask]) ** 2)
+    received_echo = np.mean(np.abs(echo.values[mask]) ** 2)
+    sight_power = max(received_sight - sight.noise_power, np.finfo(float).tiny)
+    echo_power = max(received_echo - echo.noise_power, 0.0)
+
+    # Product, scaled to the power of the echo.
+    product = echo.values * sight.values.conj() / np.sqrt(sight_power)
+
+    # Its noise: that of the echo times all of the sight, and that of the sight times the echo.
+    echo_noise = echo.noise_power * received_sight / sight_power
+    sight_noise = sight.noise_power * echo_power / sight_power
     return replace(
-        echo, values=np.where(mask, product, 0), mask=mask, noise_power=float(noise_power)
+        echo,
+        values=np.where(mask, product, 0),
+        mask=mask,
+        noise_power=float(echo_noise + sight_noise),
     )
 
 

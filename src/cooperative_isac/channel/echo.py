@@ -84,16 +84,20 @@ def clock_phases(
     The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so that the real part
     is drawn, N(0, sigma^2).
 
+    propagation: with the standard deviations of the offsets
+    grid: of the frame
+    num_transmitters: number of links to the receiver
+    generator: of the offsets
     Returns [num_transmitters, num_symbols], complex64.
     Source: CF eq. (30).
     """
     shape = (num_transmitters, grid.num_symbols)
     timing_s = propagation.timing_offset_std_s * generator.standard_normal(shape)
     frequency_hz = propagation.frequency_offset_std_hz * generator.standard_normal(shape)
-    cycles = (
-        frequency_hz * grid.symbol_period_s / grid.symbol_stride
-        - timing_s * grid.subcarrier_spacing_hz
-    )
+
+    # Over one OFDM symbol, with its cyclic prefix: the grid may use every n-th symbol only.
+    symbol_s = grid.symbol_period_s / grid.symbol_stride
+    cycles = frequency_hz * symbol_s - timing_s * grid.subcarrier_spacing_hz
     return np.exp(2j * np.pi * cycles).astype(np.complex64)
 
 

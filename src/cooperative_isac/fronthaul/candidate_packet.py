@@ -86,9 +86,14 @@ def pack_candidates(
 ) -> bytes:
     """A packet with a report packet and candidates.
 
+    scene: with one band
+    receiver: name of the receiving station
+    number: of the frame
     reports: the packet of fronthaul.report_packet
+    candidates: of the station
     Raises ValueError for more than MOST_CANDIDATES.
     """
+    # Number of candidates, then the values of each.
     fields = _fields(scene)
     writer = BitWriter()
     writer.write(len(candidates), NUM_CANDIDATES)
@@ -100,6 +105,8 @@ def pack_candidates(
         writer.write(doppler_hz, fields.doppler_hz.width)
         power_db = POWER_DB.encode(10 * np.log10(candidates.power[index]))
         writer.write(power_db, POWER_DB.width)
+
+    # The report packet goes before them, with its length.
     length = len(reports).to_bytes(REPORTS_LENGTH // 8, "big")
     payload = length + reports + writer.to_bytes()
     return seal(scene, CANDIDATES_FORMAT, receiver, number, payload)

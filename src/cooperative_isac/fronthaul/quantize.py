@@ -95,18 +95,21 @@ def _root(correlation: list[list[float]], ridge: float) -> list[list[float]] | N
     """
     root: list[list[float]] = []
     for entries in correlation:
-        own: list[float] = []
-        left = 1.0 + ridge
+        # Entries left of the diagonal, from the rows above (Cholesky-Banachiewicz).
+        row: list[float] = []
         for column, entry in enumerate(entries):
-            other = root[column]
+            above = root[column]
             for place in range(column):
-                entry -= own[place] * other[place]
-            entry /= other[column]
-            own.append(entry)
-            left -= entry**2
-        if not left > 0:
+                entry -= row[place] * above[place]
+            row.append(entry / above[column])
+
+        # Square of the diagonal entry: what the others leave of 1.
+        square = 1.0 + ridge
+        for entry in row:
+            square -= entry**2
+        if not square > 0:
             return None
-        root.append([*own, math.sqrt(left)])
+        root.append([*row, math.sqrt(square)])
     return root
 
 

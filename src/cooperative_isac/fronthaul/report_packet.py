@@ -148,15 +148,18 @@ def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """Packet of the reports of one receiver that are inside the box and its margin.
 
-    The short format carries up to MAX_REPORTS reports on one band of a small scene; all else is
-    packed in the format with bands.
+    The short format carries up to MAX_REPORTS reports on the single band of a scene that is not
+    wide (is_wide); all else is packed in the format with bands.
 
+    scene: of one or several bands
     receiver: name of the receiving station
     number: of the frame
+    reports: of the station; those that are outside are left out
     """
     fields = _bit_fields(scene)
     kept = [report for report in reports if fields.holds(report.point_m)]
-    if is_wide(scene) or len(scene.bands) > 1 or len(kept) > MAX_REPORTS:
+    fits_short_format = len(scene.bands) == 1 and len(kept) <= MAX_REPORTS and not is_wide(scene)
+    if not fits_short_format:
         return _pack_bands(scene, receiver, number, reports)
 
     # Header, then the reports.
@@ -178,19 +181,18 @@ def unpack_reports(
 
 def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
     """The content of a packet; PacketError with the reason why it is refused."""
-    # Format
+    # Checksum, then the format.
     body = checked(receiver, packet)
     if packet_format(receiver, packet) == BANDS_FORMAT:
         return _unpack_bands(scene, receiver, number, packet)
 
     # Header, then the reports.
     fields = _bit_fields(scene)
+    expected = {"version": HEADER_VERSION, **identity(scene, receiver, number)}
     reader = BitReader(body)
     try:
         header = {name: reader.read(width) for name, width in HEADER_FIELDS.items()}
-        check_header(
-            receiver, header, {"version": HEADER_VERSION, **identity(scene, receiver, number)}
-        )
+        check_header(receiver, header, expected)
         reports = tuple(_read_report(reader, fields, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Lattice points that are compared at once, which bounds the memory.
@@ -25,6 +25,10 @@ DOPPLER_OVERSAMPLING = 2
 
 # Delays of that search per resolution cell: the loss at the nearest of them is at most 0.2 dB.
 DELAY_OVERSAMPLING = 4
+
+
+# Component of a parameter in a direction without information, above the rounding of eigenvectors.
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -262,17 +266,24 @@ def covariance_of(information: np.ndarray) -> np.ndarray:
     information: [size, size], float64, positive semidefinite
     Returns [size, size], float64.
     """
-    # Scaled to units of each parameter, so that m and m/s can be compared.
-    scale = np.sqrt(np.diag(information))
-    if np.any(scale == 0):
-        return np.diag(np.where(scale == 0, np.inf, 0.0))
-    correlation = information / np.multiply.outer(scale, scale)
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] <= len(values) * np.finfo(float).eps:
-        unmeasured = np.abs(vectors[:, values <= len(values) * np.finfo(float).eps]).max(axis=1)
-        variances = np.where(unmeasured > 1e-6, np.inf, 1 / scale**2)
-        return np.diag(variances)
-    return np.linalg.inv(correlation) / np.multiply.outer(scale, scale)
+    # A parameter without any information.
+    scales = np.sqrt(np.diag(information))
+    if np.any(scales == 0):
+        return np.diag(np.where(scales == 0, np.inf, 0.0))
+
+    # Each parameter in units of its own accuracy, so that m and m/s can be compared.
+    units = np.multiply.outer(scales, scales)
+    correlation = information / units
+
+    # Directions without information: eigenvalues that are zero to rounding.
+    eigenvalues, eigenvectors = np.linalg.eigh(correlation)
+    is_unmeasured = eigenvalues <= len(eigenvalues) * np.finfo(float).eps
+    if not is_unmeasured.any():
+        return np.linalg.inv(correlation) / units
+
+    # Parameters with a share in one of them have infinite variance.
+    shares = np.abs(eigenvectors[:, is_unmeasured]).max(axis=1)
+    return np.diag(np.where(shares > LEAST_SHARE, np.inf, 1 / scales**2))
 
 
 def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> LinkChannel:
@@ -282,9 +293,8 @@ def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> Li
     delay_s: time by which the receiver's clock makes paths look longer, s
     frequency_hz: carrier frequency offset by which Doppler shifts look greater, Hz
     """
-    over_frequency = np.exp(2j * np.pi * link.frequency_hz * delay_s)
-    over_time = np.exp(-2j * np.pi * frequency_hz * link.time_s)
-    return replace(link, values=link.values * np.multiply.outer(over_frequency, over_time))
+    correction = offset_correction(link.frequency_hz, link.time_s, delay_s, frequency_hz)
+    return replace(link, values=link.values * correction)
 
 
 @dataclass(frozen=True)

@@ -93,17 +93,18 @@ class Codebook(nn.Module):
         parts = self._parts(latents)
         used = usage(indices, self.config.size).to(parts.dtype)
         rows = _table_rows(indices, self.config.size)
-        zeros = torch.zeros_like(self.sums).flatten(0, 1)
-        assigned = zeros.index_add_(0, rows, parts.flatten(0, 1)).view_as(self.sums)
+        sums = torch.zeros_like(self.sums).flatten(0, 1)
+        sums.index_add_(0, rows, parts.flatten(0, 1))
 
         # Their moving averages, and the mean latent of each codeword.
         self.counts.lerp_(used, 1 - self.config.decay)
-        self.sums.lerp_(assigned, 1 - self.config.decay)
+        self.sums.lerp_(sums.view_as(self.sums), 1 - self.config.decay)
         is_alive = self.counts > MIN_COUNT
         self.codewords[is_alive] = self.sums[is_alive] / self.counts[is_alive, None]
 
         # Restart codewords that have not been used for too long.
-        self.idle_steps.add_(1).masked_fill_(used > 0, 0)
+        self.idle_steps.add_(1)
+        self.idle_steps.masked_fill_(used > 0, 0)
         if self.config.restart_after:
             self._restart(parts, self.idle_steps >= self.config.restart_after, generator)
 

@@ -235,12 +235,9 @@ class RunScore:
         matched_detections = [detections[column] for _, column in pairs]
 
         # Errors and covariances of the estimated axes.
-        errors = np.array(
-            [
-                _state(detection) - _state(truth)
-                for truth, detection in zip(matched_truths, matched_detections)
-            ]
-        )[:, self._axes]
+        estimates = np.array([_state(detection) for detection in matched_detections])
+        true_states = np.array([_state(truth) for truth in matched_truths])
+        errors = (estimates - true_states)[:, self._axes]
         covariances = np.array([detection.covariance for detection in matched_detections])
         covariances = covariances[:, *np.ix_(self._axes, self._axes)]
 

@@ -246,9 +246,15 @@ class _FrameLog:
         return self._stamps_ns[-1]
 
     def add(self, stamp_ns: int, position_m: np.ndarray, rotation: np.ndarray) -> bool:
-        """Add a sample. Returns False where it is out of order, and left out."""
+        """Add a sample; a stamp that goes back by the timeout or more is a rewound clock.
+
+        The samples before a rewound clock are dropped.
+
+        Returns whether the sample was used; it is not where it comes out of order.
+        """
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
-            if self._stamps_ns[-1] - stamp_ns < self._timeout_ns:
+            is_rewound = self._stamps_ns[-1] - stamp_ns >= self._timeout_ns
+            if not is_rewound:
                 return False
             self._stamps_ns.clear()
             self._samples.clear()

@@ -77,6 +77,7 @@ class LocalMlEncoder(Encoder):
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the targets that the station detects; see schemes.contract."""
+        # Reports of the targets.
         sensed = self._sense(echoes, frame)
         reports = self.reports_of(sensed)
         self.num_left_out = count_outside(self.scene, reports)
@@ -84,6 +85,8 @@ class LocalMlEncoder(Encoder):
         most_bits = self.scene.sensing.candidate_bits
         if not most_bits:
             return packet
+
+        # Weak candidates in the remaining bits; scenes that have them have one band.
         most = count_fitting(self.scene, packet, most_bits)
         candidates = NO_CANDIDATES
         for one in sensed.values():

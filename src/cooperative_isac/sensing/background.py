@@ -99,12 +99,13 @@ def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> 
     num_groups, num_tx_ant, _ = frame.precoders.shape
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
 
-    # Information that one frame brings, on average over antennas.
+    # Information that one frame gives about each antenna, on average.
     precoders = frame.precoders.astype(complex)
     observed = _observed(precoders, stream_grams(frame.streams), noise_power_w)
-    each = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
+    per_antenna = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
 
-    prior = max(each / PRIOR_RATIO, np.finfo(float).tiny)
+    # That of the prior is a small share of it, the same for all antennas.
+    prior = max(per_antenna / PRIOR_RATIO, np.finfo(float).tiny)
     information = np.broadcast_to(prior * np.eye(num_tx_ant), (num_groups, num_tx_ant, num_tx_ant))
     return Background(mean, information.astype(complex), prior)
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Cyclic shifts of a sounding reference signal by its comb, TS 38.211 table 6.4.1.4.2-1.
+NUM_CYCLIC_SHIFTS = {2: 8, 4: 12, 8: 6}
+
 # Resource block and slot with the normal cyclic prefix, TS 38.211 sections 4.4.4.1 and 4.3.2.
 SUBCARRIERS_PER_BLOCK = 12
 SYMBOLS_PER_SLOT = 14
@@ -153,10 +156,12 @@ def channel_state_signal(
     num_elements = num_blocks * density
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        seed = (
-            2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1) + scrambling_id
-        ) % 2**31
-        _place(signal, slice(subcarrier, None, spacing), symbol, gold_qpsk(seed, num_elements))
+
+        # Initial state of the Gold sequence, section 7.4.1.5.2.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        seed = (2**10 * symbol_number * (2 * scrambling_id + 1) + scrambling_id) % 2**31
+        sequence = gold_qpsk(seed, num_elements)
+        _place(signal, slice(subcarrier, None, spacing), symbol, sequence)
     return signal
 
 
@@ -254,14 +259,16 @@ def sounding_signal(
     Raises ValueError for a comb that the standard does not have, or too short a sequence.
     Source: TS 38.211 section 6.4.1.4.
     """
-    shifts = {2: 8, 4: 12, 8: 6}
-    if comb not in shifts:
-        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(shifts)}")
-    length = num_blocks * SUBCARRIERS_PER_BLOCK // comb
-    phase = 2 * np.pi * cyclic_shift / shifts[comb]
-    base = low_papr_sequence(sequence_group, length)
-    sequence = np.exp(1j * phase * np.arange(length)) * base
+    if comb not in NUM_CYCLIC_SHIFTS:
+        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(NUM_CYCLIC_SHIFTS)}")
 
+    # Base sequence with a phase ramp, which is a cyclic shift in time.
+    length = num_blocks * SUBCARRIERS_PER_BLOCK // comb
+    base = low_papr_sequence(sequence_group, length)
+    phase_step = 2 * np.pi * cyclic_shift / NUM_CYCLIC_SHIFTS[comb]
+    sequence = np.exp(1j * phase_step * np.arange(length)) * base
+
+    # The same sequence on the comb of each symbol.
     signal = _empty(num_blocks)
     for symbol in symbols:
         _check_symbols(symbol, 1)

@@ -235,6 +235,7 @@ class TopicFrontEnd:
         return ", ".join(filter(None, (echoes, self._gate.watch.waiting_for())))
 
     def _on_echo(self, message: EchoMessage) -> None:
+        """Add an echo to its frame, and close the frame with the last one of its bands."""
         key = _key(message)
         if key not in self._open:
             self._keep_early(message)

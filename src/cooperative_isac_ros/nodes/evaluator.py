@@ -158,7 +158,7 @@ class Evaluator(SceneNode):
         if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
             return None
 
-        # counters
+        # Counters.
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
@@ -168,7 +168,8 @@ class Evaluator(SceneNode):
             self._begin()
             return None
 
-        # frames, from which the score is computed again
+        # Frames, from which the score is computed again.
+        last = None
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(
                 frame.number,
@@ -180,7 +181,8 @@ class Evaluator(SceneNode):
             )
             score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
             score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
-        return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
+            last = FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
+        return last
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
         """Continue the loaded report where the first frame follows it; else begin a new one."""

@@ -160,17 +160,17 @@ def test_solution_has_the_errors_that_its_information_states(campus):
     links = links_of(campus)
     link = np.arange(len(links.names))
     exact = PathMeasurements(
-        links, link, np.tile(POSITION_M, (6, 1)), np.zeros(6), np.full(6, power)
+        campus, links, link, np.tile(POSITION_M, (6, 1)), np.zeros(6), np.full(6, power)
     )
     geometry = exact.geometry(link, exact.point_m, np.tile(VELOCITY_MPS, (6, 1)))
-    covariance = np.linalg.inv(exact.location_information(campus))
+    covariance = np.linalg.inv(exact.location_information())
     deviation_hz = 1 / np.sqrt(doppler_information(campus.grid, power))
     distances = []
     for _ in range(200):
         away = [generator.multivariate_normal(np.zeros(3), one) for one in covariance]
         shifts_hz = geometry.doppler_hz + deviation_hz * generator.standard_normal(6)
         drawn = replace(exact, point_m=exact.point_m + np.array(away), doppler_hz=shifts_hz)
-        found = solve(campus, drawn, link, np.zeros(6, int))
+        found = solve(drawn, link, np.zeros(6, int))
         error = np.concatenate(
             [found.position_m[0] - POSITION_M, found.velocity_mps[0] - VELOCITY_MPS]
         )

@@ -9,8 +9,9 @@ import pytest
 from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget
-from cooperative_isac.sensing.local_ml import LocalMl, is_same_echo
+from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, least_squares_velocity
+from cooperative_isac.sensing.path_selection import is_same_echo
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 
 PLACES = {

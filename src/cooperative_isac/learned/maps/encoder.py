@@ -10,6 +10,9 @@ from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 
 # Power [log10(1 + SNR)] that noise alone seldom exceeds in a cell.
 NOISE_LEVEL = 1.1
+# Power that is subtracted from the inputs of the convolutions: about that of the highest of many
+# filters in noise, so that most inputs are near zero.
+MIDDLE_POWER = 1.0
 # Slope of the sigmoid that fades Doppler shifts and lengths in where the power is above the noise.
 GATE_SLOPE = 6.0
 
@@ -63,20 +66,28 @@ class MapEncoder(nn.Module):
         (LocationMap)
         Returns [batch, coarse^2, layout.size], float32.
         """
-        # Channels of the fine cells: power, centered near that of noise; Doppler shift and length,
-        # faded out where there is noise alone.
         power, doppler, excess = maps.unbind(2)
+
+        # Inputs of the fine cells: Doppler shift and length fade out where there is noise alone.
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
-        fine = torch.cat([power - 1, doppler * gate, excess * gate, gate], 1)
+        fine = torch.cat([power - MIDDLE_POWER, doppler * gate, excess * gate, gate], 1)
 
-        # The strongest echo in each coarse cell.
-        best = self._strongest(power, doppler, excess * self.max_excess_m + self.excess_m)
+        # The strongest echo in each coarse cell, with its length beyond that of the coarse cell.
+        length_m = excess * self.max_excess_m + self.excess_m
+        best = self._strongest(power, doppler, length_m)
+
+        # Inputs of the coarse cells.
         length = best.length_m / self.max_excess_m
-        coarse = torch.cat([best.power - 1, best.doppler, best.doppler.abs(), length], 1)
+        coarse = torch.cat([best.power - MIDDLE_POWER, best.doppler, best.doppler.abs(), length], 1)
 
-        # Convolutions on both.
-        plane = self.down(torch.relu(self.stem(fine))) + self.beside(coarse) + self.place
-        return self.layout.join(self.head(self.body(plane)), best)
+        # Features of both, and of the place, on the coarse grid.
+        from_fine = self.down(torch.relu(self.stem(fine)))
+        from_coarse = self.beside(coarse)
+        features = from_fine + from_coarse + self.place
+
+        # Residual blocks, and the learned part of the latents.
+        learned = self.head(self.body(features))
+        return self.layout.join(learned, best)
 
     def _strongest(self, power: Tensor, doppler: Tensor, length_m: Tensor) -> StrongestEchoes:
         """The strongest echo of each coarse cell, from planes [batch, num_tx, cells, cells]."""

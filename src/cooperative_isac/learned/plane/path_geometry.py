@@ -34,9 +34,12 @@ class PathGeometry(nn.Module):
         self.register_buffer("transmitters", _positions(scene.transmitters), persistent=False)
         self.register_buffer("receivers", _positions(scene.receivers), persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
+
+        # Densities of outliers.
         self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
         self.outlier_m = 2 * scene.grid.range_resolution_m
         self.max_outliers = MAX_OUTLIERS
+
         # Information about a speed that is uniform between -max and max on each axis.
         self.speed_information = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2
 

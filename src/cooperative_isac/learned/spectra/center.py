@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import PlaneCenter
+from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.spectra.projection import (
@@ -105,7 +105,8 @@ class SpectraCenter(PlaneCenter):
             nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(channels + all_path_channels, 5 + (4 + NUM_HEADS) * num_paths, 1)
+        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NUM_HEADS) * num_paths
+        self.out = nn.Conv2d(channels + all_path_channels, num_outputs, 1)
         self.add_uncertainties()
         self.init_output()
 
@@ -122,25 +123,25 @@ class SpectraCenter(PlaneCenter):
         planes = []
         measurements = []
         for receiver in range(latents.shape[1]):
-            for plane, measured in self._paths_of(
-                receiver, latents[:, receiver], receiver_mask[:, receiver]
-            ):
+            own_latents = latents[:, receiver]
+            own_mask = receiver_mask[:, receiver]
+            for plane, measured in self._paths_of(receiver, own_latents, own_mask):
                 planes.append(plane)
                 measurements.append(measured)
 
-        # Output channels of the plane.
+        # Output channels of the plane, which also depend directly on those of the paths.
         all_paths = torch.cat(planes, 1)
         body = self.body(self.plane(all_paths) + self.cell_bias)
-        channels, choice = self.split_output(self.out(torch.cat([body, all_paths], 1)))
+        outputs = self.out(torch.cat([body, all_paths], 1))
+        channels, choice = self.split_output(outputs)
 
         # Choice among the heads' measurements.
         weights = channels_last(choice).unflatten(-1, (NUM_HEADS, self.paths.num_paths)).softmax(-2)
         power, delay, doppler = _chosen(measurements, weights)
         length_m = self.paths.length(self.centers_m) + delay * self.resolution_m
+        doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        return self.plane_output(
-            channels, power, doppler * self.max_doppler_khz, length_m, path_mask
-        )
+        return self.plane_output(channels, power, doppler_khz, length_m, path_mask)
 
     def _paths_of(
         self, receiver: int, latents: Tensor, mask: Tensor

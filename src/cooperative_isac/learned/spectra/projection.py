@@ -175,7 +175,7 @@ def projection(
 
 def _paths_over(scene: Scene, receiver: Site, points_m: np.ndarray) -> list[BistaticGeometry]:
     """Geometry of the path of each transmitter over points [num_cells, 3], m."""
-    # Points at a site have no direction: move them a little.
+    # A point at a site has no direction from it: move it a little along all axes.
     for end in (*scene.transmitters, receiver):
         is_at_site = np.linalg.norm(points_m - end.position_m, axis=1) < SITE_OFFSET_M
         points_m = points_m + SITE_OFFSET_M * is_at_site[:, None]

@@ -114,12 +114,14 @@ def array_elements(
 
 
 def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
-    """A site with its elements turned into map axes.
+    """A site with the elements of its array in the axes of the map.
 
+    entry: of the scene file
+    wavelength_m: of the carrier, in which the spacing of elements is given, m
     height_m: z of a position without one, m
     """
-    turn = entry.orientation
-    rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
+    angles = entry.orientation
+    rotation = rotation_matrix(angles.yaw_deg, angles.pitch_deg, angles.roll_deg)
     return Site(
         name=entry.name,
         position_m=point(entry.position_m, height_m),

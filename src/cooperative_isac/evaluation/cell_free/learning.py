@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
 from cooperative_isac.evaluation.cell_free.plots import (
@@ -102,6 +103,7 @@ def draw_learning(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
             axes.plot(epochs, losses, line, color=f"C{index}", label=label)
 
     axes.set(xlabel="epoch", ylabel="mean loss of a sample")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     set_error_scale(axes)
     title = f"CF Fig. 11: {TRAINED}, demodulated; {scene.name}, simulated"
     axes.set_title(title, loc="left", fontsize=10)

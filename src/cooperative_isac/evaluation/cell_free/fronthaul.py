@@ -16,9 +16,11 @@ from matplotlib.ticker import NullFormatter
 from cooperative_isac.evaluation.cell_free.plots import (
     LOCATION_PANEL,
     VELOCITY_PANEL,
+    VELOCITY_UNKNOWN,
     Row,
     add_legend,
     save_picture,
+    set_error_scale,
 )
 from cooperative_isac.evaluation.cell_free.styles import pictures, scheme_style
 from cooperative_isac.evaluation.monte_carlo import Draw, draw_frame, score
@@ -158,9 +160,11 @@ def draw_fronthaul(
                 label=f"{scheme}, codebooks of {CODEBOOK_SIZES[0]} to {CODEBOOK_SIZES[-1]}",
             )
             for name in group:
+                if key == VELOCITY_PANEL[0] and name in VELOCITY_UNKNOWN:
+                    continue
                 _draw_point(axes, name, rows[name]["fronthaul_bits"], rows[name][key])
-            axes.set(xscale="log", yscale="log")
-            axes.set(xlabel="uplink bits per access point and frame", ylabel=label)
+            axes.set(xscale="log", xlabel="uplink bits per access point and frame", ylabel=label)
+            set_error_scale(axes)
             # Labels at powers of ten only: those between would overlap.
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3, which="both")

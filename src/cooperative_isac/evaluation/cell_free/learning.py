@@ -9,9 +9,15 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from cooperative_isac.evaluation.cell_free.plots import Row, add_legend, save_picture
+from cooperative_isac.evaluation.cell_free.plots import (
+    Row,
+    add_legend,
+    save_picture,
+    set_error_scale,
+)
 from cooperative_isac.scene.model import Scene
 
 # Learning rates of CF Fig. 11.
@@ -96,7 +102,9 @@ def draw_learning(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
             label = f"learning rate {rate:.0e}, {name}"
             axes.plot(epochs, losses, line, color=f"C{index}", label=label)
 
-    axes.set(xlabel="epoch", ylabel="mean loss of a sample", yscale="log")
+    axes.set(xlabel="epoch", ylabel="mean loss of a sample")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    set_error_scale(axes)
     title = f"CF Fig. 11: {TRAINED}, demodulated; {scene.name}, simulated"
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(alpha=0.3, which="both")

@@ -28,6 +28,12 @@ GATE_PROBABILITY = 0.9999
 # group whose center stays within the gate of a member has no report of another one in its own.
 NEIGHBORHOOD_REACH = 4.0
 
+# Least eigenvalue of an information matrix over its largest one: below it the inverse is rounding
+# error, and its trace can be negative.
+LEAST_CONDITION = 1e-12
+# Least eigenvalue, 1/m^2: that of a standard deviation of 1000 km, which no scene has.
+LEAST_INFORMATION = 1e-12
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -90,7 +96,7 @@ class Grower:
         self.rank[order] = np.arange(len(reports))
 
         # Gates, of a radius that the trace bounds: it is no less than the largest eigenvalue.
-        noise = np.linalg.inv(information)
+        noise = _covariances(information)
         self.covariance = noise + spread_m**2 * np.eye(size)
         self.reach_m = np.sqrt(self.gate * np.trace(self.covariance, axis1=1, axis2=2))
 
@@ -330,3 +336,23 @@ def _in_order(growing: _Growing, rank: np.ndarray) -> Groups:
     group = number[neighborhood]
     order = np.lexsort((round_added, group))
     return Groups(rows[order], group[order])
+
+
+def _covariances(information: np.ndarray) -> np.ndarray:
+    """Inverses of information matrices; where one is singular to rounding, with the least
+    information that is distinguished from none.
+
+    information: [n, D, D], float64, 1/m^2
+    Returns [n, D, D], float64, m^2.
+    """
+    values, vectors = np.linalg.eigh(information)
+    least = np.maximum(LEAST_CONDITION * values[:, -1], LEAST_INFORMATION)
+    is_singular = values[:, 0] < least
+
+    # A report that measures nothing along an axis has a long error ellipsoid along it.
+    floored = np.maximum(values[is_singular], least[is_singular, None])
+    axes = vectors[is_singular]
+    covariances = np.empty_like(information)
+    covariances[is_singular] = (axes / floored[:, None]) @ axes.swapaxes(1, 2)
+    covariances[~is_singular] = np.linalg.inv(information[~is_singular])
+    return covariances

@@ -21,6 +21,7 @@ from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, ref
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
+from cooperative_isac.evaluation.deep_cooperation.reflections import reflections
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
 from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
     code_division,
@@ -42,6 +43,7 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "observation_time": observation_time,
     "interference": interference,
     "code_division": code_division,
+    "reflections": reflections,
 }
 
 # Experiments that each figure is drawn from: those of the paper, and one for each claim that the
@@ -60,6 +62,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "observation_time": ("observation_time",),
     "interference": ("interference",),
     "code_division": ("code_division",),
+    "reflections": ("reflections",),
 }
 
 

@@ -15,7 +15,12 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     run_point,
     summarize,
 )
-from cooperative_isac.evaluation.workers import interrupts_held, num_processors, one_thread
+from cooperative_isac.evaluation.workers import (
+    end_with_parent,
+    interrupts_held,
+    num_processors,
+    one_thread,
+)
 from cooperative_isac.output.files import replace_file
 
 # Batches below which starting processes, a few seconds, takes longer than the runs.
@@ -79,7 +84,7 @@ def _measure_missing(
         return
 
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_processors(), context)
+    pool = ProcessPoolExecutor(num_processors(), context, initializer=end_with_parent)
     try:
         with one_thread(), interrupts_held():
             batches = {

@@ -12,12 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.bs_ue_zones import bs_ue_zones
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
     PointResult,
     Quantity,
 )
 from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
+from cooperative_isac.evaluation.deep_cooperation.macro_micro import macro_micro
+from cooperative_isac.evaluation.deep_cooperation.macro_micro_track import macro_micro_track
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
@@ -42,6 +45,9 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "observation_time": observation_time,
     "interference": interference,
     "code_division": code_division,
+    "macro_micro": macro_micro,
+    "macro_micro_track": macro_micro_track,
+    "bs_ue_zones": bs_ue_zones,
 }
 
 # Experiments that each figure is drawn from: those of the paper, and one for each claim that the
@@ -60,6 +66,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "observation_time": ("observation_time",),
     "interference": ("interference",),
     "code_division": ("code_division",),
+    "macro_micro": ("macro_micro", "macro_micro_track"),
+    "bs_ue_zones": ("bs_ue_zones",),
 }
 
 

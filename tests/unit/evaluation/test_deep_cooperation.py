@@ -141,7 +141,7 @@ def test_bound_of_the_macro_station_is_that_of_its_range_and_angle():
 
 
 def test_one_track_leads_from_the_micro_cells_to_the_macro_station():
-    result = measured("macro_micro_track", 5, 1)
+    result = measured("macro_micro_track", 3, 1)
     assert result.average["macro and micro, data level"]["one_track"] == 1
     assert result.average["macro and micro, symbol level"]["one_track"] == 1
     assert result.average["micro BSs, symbol level"]["one_track"] == 0

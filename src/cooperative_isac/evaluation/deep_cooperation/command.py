@@ -125,8 +125,10 @@ def _write(experiment: Experiment, results: list[PointResult], out: Path, consol
 def _shown(
     experiment: Experiment, results: list[PointResult], name: str, quantity: Quantity
 ) -> Table:
-    """One quantity at each place, and its ratio to the root bound in brackets."""
-    table = Table(title=f"{experiment.title}\n{quantity.label} (over its bound)", box=SIMPLE_HEAD)
+    """One quantity at each place, and its ratio to the root bound, if it has one, in brackets."""
+    has_bound = any(name in bounds for result in results for bounds in result.bound.values())
+    label = f"{quantity.label} (over its bound)" if has_bound else quantity.label
+    table = Table(title=f"{experiment.title}\n{label}", box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
     for curve in results[0].average:
         table.add_column(curve, justify="right")

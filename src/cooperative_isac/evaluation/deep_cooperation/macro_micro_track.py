@@ -62,7 +62,7 @@ def macro_micro_track() -> Experiment:
         name="macro_micro_track",
         title="DC IV-B: one track from the micro cells to the macro base station",
         axis="SNR beside that of the figure of locations (dB)",
-        values=(-18.0, -15.0, -12.0, -9.0, -6.0, -3.0),
+        values=(-15.0, -12.0, -9.0, -6.0),
         quantities={
             "one_track": Quantity("share of passes in one track", "mean", logarithmic=False),
             "continuity": Quantity(

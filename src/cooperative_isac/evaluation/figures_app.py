@@ -33,6 +33,8 @@ DC_FIGURES = (
     "observation_time",
     "interference",
     "code_division",
+    "macro_micro",
+    "bs_ue_zones",
 )
 DcFig = Annotated[str, Option(help=f"Figure: {', '.join(DC_FIGURES)}, or all.")]
 Runs = Annotated[int, Option(help="Number of Monte Carlo runs per point.", min=1)]

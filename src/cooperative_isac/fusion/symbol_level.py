@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -67,6 +68,30 @@ class LinkChannel:
     def num_elements(self) -> int:
         """Antennas times resource elements in use."""
         return len(self.elements_m) * int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def values_in_use(self) -> np.ndarray:
+        """Values of the resource elements in use, [num_antennas, num_elements_in_use], complex."""
+        return self.values[:, self.mask]
+
+    @cached_property
+    def path_slopes(self) -> np.ndarray:
+        """Derivatives of a path's phase by its delay and speed, about their mean.
+
+        Returns [num_elements_in_use, 2], float64, rad/s and rad/(m/s).
+        """
+        rows, columns = np.nonzero(self.mask)
+        frequency_hz = self.frequency_hz[rows]
+        time_s = self.time_s[columns]
+        by_delay = -2 * np.pi * frequency_hz
+        by_speed = 2 * np.pi * (self.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
+        slopes = np.stack([by_delay, by_speed], axis=-1)
+        return slopes - slopes.mean(axis=0)
+
+    @cached_property
+    def path_moments(self) -> np.ndarray:
+        """Sums of products of `path_slopes` over the elements in use, [2, 2], float64."""
+        return self.path_slopes.T @ self.path_slopes
 
     def toward(self, position_m: np.ndarray) -> ChannelMatrix:
         """Channel after phase compensation and accumulation of the antennas toward a point.
@@ -162,10 +187,10 @@ def location_statistic(
         table_s = _delay_table(link, delays_s)
         over_frequency = np.exp(2j * np.pi * np.multiply.outer(table_s, link.frequency_hz))
         over_time = _doppler_phases(link, max_speed_mps)
-        correlations = over_frequency @ link.values @ over_time
+        correlations = over_frequency @ (link.values @ over_time)
 
         # At each point the nearest delay, and the antennas in phase.
-        nearest = np.abs(np.subtract.outer(delays_s, table_s)).argmin(axis=1)
+        nearest = _nearest(delays_s, table_s)
         scale = 1 / (link.num_elements * link.noise_power)
         for start in range(0, len(points_m), CHUNK):
             chunk = slice(start, start + CHUNK)
@@ -302,12 +327,12 @@ class _Slopes:
     """Derivatives of a path's phase by the state, about their mean over all elements.
 
     by_antenna: [num_antennas, 2 D], rad per unit of the state
-    by_element: [num_elements_in_use, 2 D], of the resource elements in use
+    of_path: [2, 2 D], of the path's delay and speed by the state
     information: [2 D, 2 D], twice the sum of squares over antennas and resource elements
     """
 
     by_antenna: np.ndarray
-    by_element: np.ndarray
+    of_path: np.ndarray
     information: np.ndarray
 
 
@@ -330,19 +355,12 @@ def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray)
     turning = _turning(position_m, link.transmitter_m) + _turning(position_m, link.receiver_m)
     speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
 
-    rows, columns = np.nonzero(link.mask)
-    frequency_hz = link.frequency_hz[rows]
-    time_s = link.time_s[columns]
-    by_delay = -2 * np.pi * frequency_hz
-    by_speed = 2 * np.pi * (link.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
-    by_element = np.multiply.outer(by_delay, delay_slope)
-    by_element += np.multiply.outer(by_speed, speed_slope)
-    by_element -= by_element.mean(axis=0)
+    of_path = np.stack([delay_slope, speed_slope])
 
     num_antennas = len(link.elements_m)
-    information = 2 * len(rows) * by_antenna.T @ by_antenna
-    information += 2 * num_antennas * by_element.T @ by_element
-    return _Slopes(by_antenna, by_element, information)
+    information = 2 * len(link.path_slopes) * by_antenna.T @ by_antenna
+    information += 2 * num_antennas * of_path.T @ link.path_moments @ of_path
+    return _Slopes(by_antenna, of_path, information)
 
 
 def _likelihood(
@@ -357,15 +375,16 @@ def _likelihood(
     information = np.zeros((len(state), len(state)))
     for link in links:
         # Channel with the phases of the path taken off, summed over antennas and over elements.
-        steering = steering_vectors(link, position_m[None])[0]
-        grid = _grid_response(link, position_m, velocity_mps)
-        compensated = link.values * grid.conj()
-        over_antennas = np.tensordot(steering.conj(), compensated, axes=1)[link.mask]
-        per_antenna = steering.conj() * compensated.sum(axis=(1, 2))
+        steering = steering_vectors(link, position_m[None])[0].conj()
+        grid = _grid_response(link, position_m, velocity_mps)[link.mask].conj()
+        values = link.values_in_use
+        over_antennas = (steering @ values) * grid
+        per_antenna = steering * (values @ grid)
 
         slopes = _slopes(link, position_m, velocity_mps)
         correlation = per_antenna.sum()
-        slope = -1j * (per_antenna @ slopes.by_antenna + over_antennas @ slopes.by_element)
+        per_path = over_antennas @ link.path_slopes @ slopes.of_path
+        slope = -1j * (per_antenna @ slopes.by_antenna + per_path)
 
         scale = 1 / (link.num_elements * link.noise_power)
         likelihood += scale * abs(correlation) ** 2
@@ -416,6 +435,14 @@ def _delay_table(link: LinkChannel, delays_s: np.ndarray) -> np.ndarray:
     span_s = np.ptp(delays_s)
     num_delays = int(np.ceil(span_s / cell_s * DELAY_OVERSAMPLING)) + 1
     return np.linspace(delays_s.min(), delays_s.max(), num_delays)
+
+
+def _nearest(values: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Index of the nearest entry of an evenly spaced table, [num_values], int."""
+    if len(table) == 1:
+        return np.zeros(len(values), int)
+    step = (table[-1] - table[0]) / (len(table) - 1)
+    return np.rint((values - table[0]) / step).astype(int)
 
 
 def _doppler_phases(link: LinkChannel, max_speed_mps: float) -> np.ndarray:

@@ -79,6 +79,16 @@ def test_location_and_velocity_reach_the_bound(links):
     assert np.mean(normalized) == pytest.approx(4, rel=0.3)
 
 
+def test_start_that_a_station_sees_along_an_axis_is_refined():
+    # The velocity across is not measured there: its information is rounding error, not zero.
+    rng = np.random.default_rng(8)
+    position_m = np.array([52.0, -0.5])
+    facing = replace(empty_link(0, 0), elements_m=ELEMENTS_M[:, ::-1])
+    [link] = draw(rng, [facing], position_m, np.array([2.0, -3.0]), 0.5)
+    state = refine_state([link], np.array([52.4, -2e-14]), np.array([2.0, 0.0]))
+    assert state.position_m == pytest.approx(position_m, abs=0.3)
+
+
 def test_information_equals_numerical_differences():
     # Twice the SNR times the energy of the response's change orthogonal to the response.
     link = PASSIVE[0]

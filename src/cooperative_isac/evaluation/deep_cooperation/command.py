@@ -12,12 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.bs_ue_zones import bs_ue_zones
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
     PointResult,
     Quantity,
 )
 from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, reference_signals
+from cooperative_isac.evaluation.deep_cooperation.macro_micro import macro_micro
+from cooperative_isac.evaluation.deep_cooperation.macro_micro_track import macro_micro_track
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
@@ -44,6 +47,9 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "interference": interference,
     "code_division": code_division,
     "reflections": reflections,
+    "macro_micro": macro_micro,
+    "macro_micro_track": macro_micro_track,
+    "bs_ue_zones": bs_ue_zones,
 }
 
 # Experiments that each figure is drawn from: those of the paper, and one for each claim that the
@@ -63,6 +69,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "interference": ("interference",),
     "code_division": ("code_division",),
     "reflections": ("reflections",),
+    "macro_micro": ("macro_micro", "macro_micro_track"),
+    "bs_ue_zones": ("bs_ue_zones",),
 }
 
 
@@ -147,8 +155,10 @@ def _write(experiment: Experiment, results: list[PointResult], out: Path, consol
 def _shown(
     experiment: Experiment, results: list[PointResult], name: str, quantity: Quantity
 ) -> Table:
-    """One quantity at each place, and its ratio to the root bound in brackets."""
-    table = Table(title=f"{experiment.title}\n{quantity.label} (over its bound)", box=SIMPLE_HEAD)
+    """One quantity at each place, and its ratio to the root bound, if it has one, in brackets."""
+    has_bound = any(name in bounds for result in results for bounds in result.bound.values())
+    label = f"{quantity.label} (over its bound)" if has_bound else quantity.label
+    table = Table(title=f"{experiment.title}\n{label}", box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
     for curve in results[0].average:
         table.add_column(curve, justify="right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +43,9 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
         for style, curve in zip(STYLES, results[0].average, strict=False):
             errors = [result.average[curve][name] for result in results]
             panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
-            bound = [result.bound.get(curve, {}).get(name) for result in results]
-            if all(value is not None for value in bound):
+            # Places where a curve has no bound are left out.
+            bound = [result.bound.get(curve, {}).get(name, math.nan) for result in results]
+            if not all(map(math.isnan, bound)):
                 panel.plot(places, bound, color=style["color"], linestyle="--", linewidth=1)
         if any(name in bounds for bounds in results[0].bound.values()):
             panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")

@@ -33,6 +33,7 @@ DC_FIGURES = (
     "observation_time",
     "interference",
     "code_division",
+    "reflections",
     "macro_micro",
     "bs_ue_zones",
 )

@@ -144,6 +144,8 @@ class Sensing:
     interfere with it, dB; no report counts for more SNR than this
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
+    synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
+    clock offsets of its links from the paths of known geometry in its echoes)
     """
 
     scheme: str
@@ -157,6 +159,7 @@ class Sensing:
     static_memory_s: float = 30.0
     multipath_ratio_db: float = 20.0
     candidate_bits: int = 0
+    synchronization: str = "none"
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ class Sensing:
     0: none are sent
     synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
     clock offsets of its links from the paths of known geometry in its echoes)
+    symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     """
 
     scheme: str
@@ -160,6 +161,7 @@ class Sensing:
     multipath_ratio_db: float = 20.0
     candidate_bits: int = 0
     synchronization: str = "none"
+    symbol_bits: int = 2
 
 
 @dataclass(frozen=True)

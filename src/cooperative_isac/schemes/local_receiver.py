@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
-from cooperative_isac.sensing.clock_stage import ClockStage
+from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
@@ -30,11 +31,13 @@ class PreparedEcho:
     synchronized
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     static: static paths that were removed; None: none
+    offsets: clock offsets of the links; None: they count as synchronous
     """
 
     signal: Signal
     samples: np.ndarray
     static: StaticNuisance | None
+    offsets: ClockOffsets | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,10 @@ class LocalReceiver:
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
         sent = self.known.of_frame(frame.on(self.place.band))
-        echo, signal = self._clocks.aligned(scene, receiver, sent, samples, frame.time_s)
-        return PreparedEcho(signal, *self._static.prepare(echo, signal, frame.time_s))
+        echo, offsets = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
+        signal = synchronized(sent, offsets)
+        prepared, static = self._static.prepare(echo, signal, frame.time_s)
+        return PreparedEcho(signal, prepared, static, offsets)
 
     def correlate(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
         """Correlate a prepared echo with the signals, without a search for paths."""

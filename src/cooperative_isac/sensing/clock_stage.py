@@ -30,12 +30,12 @@ class ClockStage:
         self._mode = scene.sensing.synchronization
         self._estimates: dict[int, deque[tuple[float, LinkOffset]]] = {}
 
-    def aligned(
+    def estimate(
         self, scene: Scene, receiver: Site, signal: Signal, echo: np.ndarray, time_s: float | None
-    ) -> tuple[np.ndarray, Signal]:
-        """The echo without known static paths, and the signal with the links' clock offsets.
+    ) -> tuple[np.ndarray, ClockOffsets | None]:
+        """The echo without known static paths, and the clock offsets of the links.
 
-        Both are the same objects where the stations count as synchronous.
+        Where the stations count as synchronous it is the same echo, and the offsets are None.
 
         scene: seen on the band, with the poses of the frame
         receiver: receiving station
@@ -44,7 +44,7 @@ class ClockStage:
         time_s: of the frame, s; None where frames are independent draws
         """
         if self._mode == "none":
-            return echo, signal
+            return echo, None
         found, remaining = static_offsets(scene, receiver, signal, echo)
 
         # Offsets of this frame, or the predicted ones.
@@ -58,8 +58,7 @@ class ClockStage:
                 offsets[index, :2] = self._predicted(index, time_s)
         if time_s is not None:
             self._remember(found, time_s)
-        phasors = clock_phasors(signal.grid, ClockOffsets(*offsets.T))
-        return remaining, with_clock_offsets(signal, phasors)
+        return remaining, ClockOffsets(*offsets.T)
 
     def _remember(self, found: dict[int, LinkOffset], time_s: float) -> None:
         """Keep the estimates of a frame; those after it, of an earlier run, are dropped."""
@@ -82,3 +81,10 @@ class ClockStage:
         if len(kept) == 1:
             return values[0]
         return np.polynomial.polynomial.polyfit(elapsed_s, values, 1)[0]
+
+
+def synchronized(signal: Signal, offsets: ClockOffsets | None) -> Signal:
+    """The signal as a receiver observes it; the same object without clock offsets."""
+    if offsets is None:
+        return signal
+    return with_clock_offsets(signal, clock_phasors(signal.grid, offsets))

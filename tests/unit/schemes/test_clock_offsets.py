@@ -57,7 +57,7 @@ def located(scene, scheme_name):
     ), detections
 
 
-@pytest.mark.parametrize("scheme", ["local_ml", "raw_ml"])
+@pytest.mark.parametrize("scheme", ["raw_ml", "symbol_level"])
 def test_targets_are_located_by_all_links_of_stations_without_a_common_clock(scheme):
     scene = base_stations()
     found, detections = located(with_sensing(scene, **SYNCHRONIZED), scheme)

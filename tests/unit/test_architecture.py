@@ -14,11 +14,11 @@ ROS_ROOTS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "
 MESSAGE_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 CHAIN = ("scene", "waveform", "channel", "sensing", "fronthaul", "fusion", "tracking")
 SIGNAL = CHAIN[:3]
-PLAIN = ("estimation",)  # arrays in, arrays out, no scene
+PLAIN = ("estimation", "calibration")  # arrays in, arrays out, no scene
 ALLOWED = {
     **{folder: {*CHAIN[:place], *PLAIN} for place, folder in enumerate(CHAIN)},
     "estimation": set(),
-    "calibration": set(PLAIN),
+    "calibration": {"estimation"},
     "bounds": set(SIGNAL),
     "learned": {*SIGNAL, "sensing", "fronthaul"},  # codecs: both ends, and what is between them
     # A scheme is what a node of each end runs.

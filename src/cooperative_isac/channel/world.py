@@ -127,6 +127,17 @@ def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> StaticPath
     return _between_arrays(transmitter, receiver, paths, legs.exists)
 
 
+def mirror_paths(scene: Scene, transmitter: Site, receiver: Site) -> StaticPaths:
+    """Line of sight of a link, first where it is not blocked, and its specular reflections.
+
+    Without a world there is the line of sight alone.
+    """
+    parts = [line_of_sight(scene, transmitter, receiver)]
+    surfaces = scene.world.surfaces if scene.world is not None else ()
+    parts += [specular_reflection(scene, transmitter, receiver, each) for each in surfaces]
+    return joined_rows(parts)
+
+
 def specular_reflection(
     scene: Scene, transmitter: Site, receiver: Site, surface: Surface
 ) -> StaticPaths:

@@ -58,6 +58,8 @@ def _network(scene: Scene) -> list[tuple[str, str]]:
     for band, view in zip(scene.bands, scene.views):
         rows += _band(scene, band, view)
     rows += _static_paths(scene)
+    if not all(station.clock.is_ideal for station in scene.stations):
+        rows.append(("synchronization", _synchronization(scene)))
     for station in scene.stations:
         rows.append((f"station {station.name}", _station(station)))
         rows += [(f"  on {name}", _antenna(scene, station, name)) for name in station.bands]
@@ -214,7 +216,7 @@ def share_in_front(area: Box, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """Likely mistakes in a scene that are allowed, one line each."""
-    lines = [*_without_links(scene), *_clocks_apart(scene)]
+    lines = [*_without_links(scene), *_clocks_apart(scene), *_without_sight(scene)]
     for view in scene.views:
         lines += _facing_away(view)
         lines += _without_angles(view)
@@ -272,6 +274,19 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
                 f"clocks of link {worst} on band '{view.band}' are {frequency_hz[worst]:.6g} Hz "
                 f"apart, and Doppler shifts unambiguous within {most_hz:.6g} Hz: speeds over it "
                 "are wrong; reduce clock.frequency_offset_hz"
+            )
+
+
+def _without_sight(scene: Scene) -> Iterator[str]:
+    """Bands whose simulated echoes have no path by which their links could be synchronized."""
+    if scene.sensing.synchronization == "none" or scene.propagation.paths is not None:
+        return
+    for view in scene.views:
+        if view.world is None or not (view.world.line_of_sight or view.world.surfaces):
+            yield (
+                f"sensing.synchronization is '{scene.sensing.synchronization}', but simulated "
+                f"echoes of band '{view.band}' contain no line of sight: clock offsets stay "
+                "unknown; add `world: {}`"
             )
 
 
@@ -419,6 +434,12 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
             f"{sensing.min_speed_mps:g}; 0 keeps them"
         )
     return [("static paths", sensing.static_paths + remark)]
+
+
+def _synchronization(scene: Scene) -> str:
+    """Correction of clock offsets."""
+    mode = scene.sensing.synchronization
+    return mode if mode != "none" else "none: clock offsets are errors of delays and Doppler shifts"
 
 
 def _target(target: Target) -> str:

@@ -144,6 +144,9 @@ class Sensing:
     interfere with it, dB; no report counts for more SNR than this
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
+    synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
+    clock offsets of its links from the paths of known geometry in its echoes)
+    symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     """
 
     scheme: str
@@ -157,6 +160,8 @@ class Sensing:
     static_memory_s: float = 30.0
     multipath_ratio_db: float = 20.0
     candidate_bits: int = 0
+    synchronization: str = "none"
+    symbol_bits: int = 2
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class RawMlScheme(Scheme):
     """
 
     formats = (RAW_ECHO,)
+    synchronizes = True
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

@@ -79,6 +79,13 @@ class Signal:
         precoders = self.precoders[:, self.antennas[transmitter]]
         return steering.astype(np.complex64, copy=False) @ precoders
 
+    def streams_of(self, transmitter: int) -> slice:
+        """The streams of which a transmitter sends any; it has weight zero in all others.
+
+        transmitter: index
+        """
+        return slice(None)
+
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
         """Transmitted signal a^T x in given directions.
 

@@ -161,12 +161,16 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
         )
 
     static_paths = static_suppression(file)
-    if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
+    num_streams = file.users.num_users
+    source = "users.num_users"
+    if file.sensing.synchronization != "none":
+        num_streams *= len(file.transmitters)
+        source += ", times the transmitters, as sensing.synchronization separates them"
+    if static_paths != "keep" and num_streams >= file.waveform.num_symbols:
         yield Problem(
             "sensing.static_paths",
             f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} symbols "
-            f"with {file.users.num_users} streams (users.num_users); needs more symbols than "
-            "streams, or keep",
+            f"with {num_streams} streams ({source}); needs more symbols than streams, or keep",
         )
 
 

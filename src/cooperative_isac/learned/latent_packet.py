@@ -2,8 +2,9 @@
 
 In fronthaul.envelope:
 
-    payload  model 32 | indices at log2(N_c) bits each (CF section III-D), or latents at 32 bits a
-             number
+    payload  model 32 | indices by their frequencies (index_coder), where the weights have tables of
+             these and that is shorter; else indices at log2(N_c) bits each (CF section III-D);
+             without codebooks latents at 32 bits a number
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from torch import Tensor
 
 from cooperative_isac.fronthaul.bits import pack_labels, unpack_labels
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
+from cooperative_isac.learned.index_coder import decode_indices, encode_indices
 from cooperative_isac.learned.network import Network
-from cooperative_isac.learned.quantizer import CodebookConfig
+from cooperative_isac.learned.quantizer import Codebook
 
 # Format numbers of packets.
 INDICES = 64
 LATENTS = 65
+CODED_INDICES = 66
 MODEL_BYTES = 4
 FLOAT_BYTES = 4
 
@@ -31,10 +34,13 @@ class LatentCodec:
     """Latents of one network as packets, and back.
 
     model: fingerprint of the network's weights, 32 bits
+    model_before: the one that they had before tables were added, in packets with indices of the
+    same number of bits; None: there was none
     """
 
     network: Network
     model: int
+    model_before: int | None = None
 
     def pack(self, latents: Tensor, receiver: str, number: int) -> bytes:
         """The packet of one receiver's latents in frame `number`.
@@ -46,9 +52,7 @@ class LatentCodec:
             format_number = LATENTS
             body = latents.numpy().astype("<f4").tobytes()
         else:
-            format_number = INDICES
-            indices = codebook.nearest(latents).numpy().astype(np.uint16)
-            body = pack_labels(indices, codebook.config.width)
+            format_number, body = self._packed(codebook, codebook.nearest(latents).numpy())
         payload = self.model.to_bytes(MODEL_BYTES, "big") + body
         return seal(self.network.scene, format_number, receiver, number, payload)
 
@@ -59,30 +63,29 @@ class LatentCodec:
         Raises PacketError with the reason why a packet is refused.
         """
         codebook = self.network.codebook(receiver)
-        format_number = LATENTS if codebook is None else INDICES
+        format_number = _format_number(codebook, packet)
         payload = unseal(self.network.scene, format_number, receiver, number, packet)
 
         # Both ends must use the same weights.
         model = int.from_bytes(payload[:MODEL_BYTES], "big")
-        if model != self.model:
+        is_before = format_number == INDICES and model == self.model_before
+        if model != self.model and not is_before:
             raise PacketError(
                 receiver,
                 f"its model is {model:08x}, expected {self.model:08x}: access point "
                 "and center use different weights",
             )
 
+        # Latents, or the codewords of indices.
         body = payload[MODEL_BYTES:]
-        if len(body) != self.body_bytes(receiver):
-            raise PacketError(
-                receiver,
-                f"it carries {len(body)} bytes of latents, expected {self.body_bytes(receiver)}",
-            )
         if codebook is None:
             return self._latents(body, receiver)
-        return codebook.lookup(self._indices(body, codebook.config))
+        if format_number == CODED_INDICES:
+            return codebook.lookup(self._decoded(body, codebook, receiver))
+        return codebook.lookup(self._indices(body, codebook, receiver))
 
     def body_bytes(self, receiver: str) -> int:
-        """Bytes of a receiver's indices or latents."""
+        """Bytes of a receiver's latents, or of its indices at the same number of bits each."""
         codebook = self.network.codebook(receiver)
         count, size = self.network.latent_shape
         if codebook is None:
@@ -92,15 +95,51 @@ class LatentCodec:
         num_bits = count * codebook.config.num_parts * codebook.config.width
         return -(-num_bits // 8)
 
-    def _indices(self, body: bytes, config: CodebookConfig) -> Tensor:
-        """Indices [L, num_parts], int64."""
+    def _packed(self, codebook: Codebook, indices: np.ndarray) -> tuple[int, bytes]:
+        """Format number and body of indices [L, num_parts], int64: those with fewer bytes."""
+        plain = pack_labels(indices.astype(np.uint16), codebook.config.width)
+        if codebook.tables is None:
+            return INDICES, plain
+        coded = encode_indices(indices, codebook.tables.numpy())
+        return (CODED_INDICES, coded) if len(coded) < len(plain) else (INDICES, plain)
+
+    def _check_length(self, body: bytes, receiver: str) -> None:
+        """Raise PacketError where a body has not the length of body_bytes."""
+        expected = self.body_bytes(receiver)
+        if len(body) != expected:
+            raise PacketError(
+                receiver, f"it carries {len(body)} bytes of latents, expected {expected}"
+            )
+
+    def _decoded(self, body: bytes, codebook: Codebook, receiver: str) -> Tensor:
+        """Indices [L, num_parts], int64, coded by their frequencies."""
+        assert codebook.tables is not None
+        try:
+            indices = decode_indices(body, codebook.tables.numpy(), self.network.latent_shape[0])
+        except ValueError as error:
+            raise PacketError(receiver, f"its indices are damaged: {error}") from None
+        return torch.from_numpy(indices.astype(np.int64))
+
+    def _indices(self, body: bytes, codebook: Codebook, receiver: str) -> Tensor:
+        """Indices [L, num_parts], int64, at the same number of bits each."""
+        self._check_length(body, receiver)
+        config = codebook.config
         count = self.network.latent_shape[0]
         labels = unpack_labels(body, config.width, count * config.num_parts)
         return torch.from_numpy(labels.astype(np.int64)).reshape(count, config.num_parts)
 
     def _latents(self, body: bytes, receiver: str) -> Tensor:
         """Latents [L, D], float32."""
+        self._check_length(body, receiver)
         latents = np.frombuffer(body, "<f4").astype(np.float32).reshape(self.network.latent_shape)
         if not np.isfinite(latents).all():
             raise PacketError(receiver, "its latents are not all finite")
         return torch.from_numpy(latents)
+
+
+def _format_number(codebook: Codebook | None, packet: bytes) -> int:
+    """Format number that a packet must have; with tables older packets of indices are read, too."""
+    if codebook is None:
+        return LATENTS
+    is_coded = codebook.tables is not None and packet[:1] != bytes([INDICES])
+    return CODED_INDICES if is_coded else INDICES

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 # Buffers of a Codebook that only its training needs.
 TRAINING_STATE = ("counts", "sums", "idle_steps")
+# Mean number of uses with which given codewords begin: that of an ordinary batch, 8,192 latents for
+# 256 codewords, so that they move within a hundred steps.
+BEGIN_COUNT = 32.0
 # Codewords with a smaller moving average of their uses keep their place: the mean of what they
 # were used for would be a quotient of rounding errors.
 MIN_COUNT = 1e-6
@@ -41,6 +44,8 @@ class Codebook(nn.Module):
     """The codebook of one receiver.
 
     codewords: [num_parts, size, latent_dim / num_parts], float32
+    tables: [num_parts, size], int32, frequencies of the codewords, with which their indices are
+    coded (index_coder); None: each index has the same number of bits
     """
 
     def __init__(self, latent_dim: int, config: CodebookConfig):
@@ -52,6 +57,7 @@ class Codebook(nn.Module):
                 f"divisor of {latent_dim}"
             )
         self.config = config
+        self.tables: Tensor | None = None
 
         # Codewords, and the state of their training.
         shape = (config.num_parts, config.size, latent_dim // config.num_parts)
@@ -80,6 +86,20 @@ class Codebook(nn.Module):
         """
         part = torch.arange(self.config.num_parts, device=indices.device)
         return self.codewords[part, indices].flatten(-2)
+
+    @torch.no_grad()
+    def begin_with(self, codewords: Tensor, uses: Tensor | None) -> None:
+        """Set the codewords with which training begins.
+
+        codewords: [num_parts, size, latent_dim / num_parts], float32
+        uses: [num_parts, size], in any unit, how often each was used; None: all the same
+        """
+        if uses is None:
+            uses = torch.ones(codewords.shape[:2])
+        self.codewords.copy_(codewords)
+        self.counts.copy_(BEGIN_COUNT * uses / uses.double().mean(1, keepdim=True))
+        self.sums.copy_(self.counts[..., None] * codewords)
+        self.idle_steps.zero_()
 
     @torch.no_grad()
     def update(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from cooperative_isac.learned.index_coder import are_tables, frequency_tables
 from cooperative_isac.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.paper.cnn import Cnn
@@ -50,6 +53,9 @@ MAX_LAYERS = 64
 MAX_SIZE = 2**20
 # Sizes above which a network's shapes are checked without its memory before it is made.
 ORDINARY_SIZE = 512
+# Name in files of the tables of a codebook, which a file need not have, and their type.
+TABLES = re.compile(r"codebooks\.(.+)\.tables")
+TABLES_TYPE = torch.int32
 # Types of numbers in files: those that save_weights writes, and bfloat16, which others may write.
 NUMBER_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -72,6 +78,7 @@ class WeightsDescription(BaseModel):
     config: dict[str, Any]
     scene: dict[str, Any]
     training: dict[str, Any]
+    model_before_tables: int | None = None
 
 
 def save_weights(path: Path, network: Network, training: Mapping, half: bool = False) -> None:
@@ -84,6 +91,7 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in _stored_state(network).items()
     }
+    tensors |= _tables(network)
     if half:
         tensors = {
             name: tensor.half() if tensor.is_floating_point() else tensor
@@ -121,6 +129,7 @@ def load_weights(path: Path, scene: Scene) -> Network:
     # Network of the hyperparameters; a large one without its memory first, as the file may be
     # damaged.
     tensors = _tensors(path)
+    tables = {name: tensors.pop(name) for name in list(tensors) if TABLES.fullmatch(name)}
     kind = description["kind"]
     config = description["config"]
     try:
@@ -136,20 +145,48 @@ def load_weights(path: Path, scene: Scene) -> Network:
     # Tensors
     _check_shapes(path, network, tensors)
     network.load_state_dict(tensors, strict=False)
+    _set_tables(path, network, tables)
     return network.eval().requires_grad_(False)
 
 
-def initialize_from(network: Network, path: Path) -> None:
-    """Initialize the parameters of a network from a file, also from one for another scene.
+def add_tables(path: Path, tables: Mapping[str, Tensor]) -> None:
+    """Add tables of the codewords' frequencies to a file; all else in it stays as it is.
 
-    Codebooks and statistics stay as they are.
+    tables: by receiver, [num_parts, size], int32 (index_coder.frequency_tables)
+    Raises WeightsError where the file has no weights.
+    """
+    # Packets without tables name the file as it was.
+    description = weights_description(path)
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        text = file.metadata()[METADATA_KEY]
+        tensors = {name: file.get_tensor(name) for name in names}
+    if not any(TABLES.fullmatch(name) for name in tensors):
+        description = {**json.loads(text), "model_before_tables": zlib.crc32(path.read_bytes())}
+        text = json.dumps(description, allow_nan=False)
+
+    # Safetensors refuses tensors that share memory.
+    tensors |= {_tables_name(receiver): table.clone() for receiver, table in tables.items()}
+    path.write_bytes(save(tensors, {METADATA_KEY: text}))
+
+
+def model_before_tables(path: Path) -> int | None:
+    """CRC-32 of a file before tables were added to it; None: they were not added."""
+    return weights_description(path).get("model_before_tables")
+
+
+def initialize_from(network: Network, path: Path) -> None:
+    """Initialize a network from a file, also from one for another scene.
+
+    Statistics stay as they are, and so do codebooks where the file has none of the same sizes.
 
     Raises WeightsError where the file has another network.
     """
     # Parameters in the file, and those that differ from the network's.
     kind = weights_description(path)["kind"]
     parameters = dict(network.named_parameters())
-    stored = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
+    tensors = _tensors(path)
+    stored = {name: tensor for name, tensor in tensors.items() if name in parameters}
     differing = [
         name
         for name, parameter in parameters.items()
@@ -164,6 +201,18 @@ def initialize_from(network: Network, path: Path) -> None:
             f"differ{first})"
         )
     network.load_state_dict(stored, strict=False)
+
+    # Codewords
+    for receiver in network.codebooks:
+        codebook = network.codebook(receiver)
+        assert codebook is not None
+        codewords = tensors.get(f"codebooks.{receiver}.codewords")
+        if codewords is None or codewords.shape != codebook.codewords.shape:
+            continue
+        tables = tensors.get(_tables_name(receiver))
+        if tables is not None and tables.shape != codewords.shape[:2]:
+            raise _table_fault(path, _tables_name(receiver))
+        codebook.begin_with(codewords.float(), tables)
 
 
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
@@ -281,6 +330,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
     # Check the numbers
     for name, tensor in tensors.items():
+        if TABLES.fullmatch(name):
+            if tensor.dtype != TABLES_TYPE or tensor.dim() != 2 or not are_tables(tensor):
+                raise _table_fault(path, name)
+            continue
         if tensor.dtype not in NUMBER_TYPES:
             raise DamagedWeightsError(
                 f"weights {path}: {quoted(name)} is of type {tensor.dtype}, must be float32 or "
@@ -300,6 +353,42 @@ def _stored_state(network: Network) -> dict[str, Tensor]:
         for name, tensor in network.state_dict().items()
         if name.rpartition(".")[2] not in TRAINING_STATE
     }
+
+
+def _tables_name(receiver: str) -> str:
+    """Name in files of the tables of a receiver's codebook."""
+    return f"codebooks.{receiver}.tables"
+
+
+def _tables(network: Network) -> dict[str, Tensor]:
+    """Tables of all codebooks by name: of their uses in training, or those that they have."""
+    tables = {}
+    for receiver in network.codebooks:
+        codebook = network.codebook(receiver)
+        assert codebook is not None
+        # A codebook of one codeword needs no bits, and an untrained one has no uses.
+        if codebook.config.size > 1 and (codebook.counts.sum(1) > 0).all():
+            tables[_tables_name(receiver)] = frequency_tables(codebook.counts)
+        elif codebook.tables is not None:
+            tables[_tables_name(receiver)] = codebook.tables
+    return tables
+
+
+def _set_tables(path: Path, network: Network, tables: Mapping[str, Tensor]) -> None:
+    """Set the tables of a network's codebooks; WeightsError for some that it cannot have."""
+    expected = {_tables_name(receiver): receiver for receiver in network.codebooks}
+    for name, table in tables.items():
+        codebook = network.codebook(expected.get(name, ""))
+        if codebook is None or table.shape != codebook.codewords.shape[:2]:
+            raise _table_fault(path, name)
+        codebook.tables = table
+
+
+def _table_fault(path: Path, name: str) -> DamagedWeightsError:
+    """The error of a file whose tables of a codebook are none."""
+    return DamagedWeightsError(
+        f"weights {path}: {quoted(name)} are no frequencies of its codewords; {TRAIN_ANEW}"
+    )
 
 
 def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:

@@ -15,9 +15,14 @@ from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.downlink import downlink_size
 from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, unpack_echo
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.learned.latent_packet import INDICES, LATENTS, LatentCodec
+from cooperative_isac.learned.latent_packet import (
+    CODED_INDICES,
+    INDICES,
+    LATENTS,
+    LatentCodec,
+)
 from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions
-from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
+from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights, model_before_tables
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
 from cooperative_isac.schemes.known_symbols import without_overflow
@@ -43,7 +48,9 @@ class LearnedScheme(Scheme):
         super().__init__(scene, name)
         path = find_weights(scene, name)
         self.network = load_weights(path, scene)
-        self.codec = LatentCodec(self.network, zlib.crc32(path.read_bytes()))
+        self.codec = LatentCodec(
+            self.network, zlib.crc32(path.read_bytes()), model_before_tables(path)
+        )
 
 
 class DistributedScheme(LearnedScheme):
@@ -56,7 +63,7 @@ class DistributedScheme(LearnedScheme):
     quantization (CF section V-A)
     """
 
-    formats = (INDICES, LATENTS)
+    formats = (INDICES, LATENTS, CODED_INDICES)
 
     def at(self, station: str) -> LatentEncoder:
         """A new encoder for one station; see schemes.contract."""

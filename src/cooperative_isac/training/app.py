@@ -45,6 +45,12 @@ DropOut = Annotated[
 HoldEncoders = Annotated[
     bool, Option("--hold-encoders", help="Train codebooks and center only, with fixed encoders.")
 ]
+Mirror = Annotated[
+    bool,
+    Option(
+        "--mirror", help="Train on mirror images of half of the samples (maps, symmetric scene)."
+    ),
+]
 Seed = Annotated[
     int | None, Option(help="Random seed of weights, order of samples and dropout.", min=0)
 ]
@@ -106,6 +112,7 @@ def train(
     validation_samples: Validation = None,
     drop_out: DropOut = None,
     hold_encoders: HoldEncoders = False,
+    mirror: Mirror = False,
     seed: Seed = None,
     precision: Precision = None,
     targets: Targets = None,
@@ -134,6 +141,7 @@ def train(
         "seed": seed,
         "precision": precision,
         "hold_encoders": hold_encoders or None,
+        "mirror": mirror or None,
     }
     with faults():
         from dataclasses import replace

@@ -15,6 +15,7 @@ from cooperative_isac.learned.weights import save_weights
 from cooperative_isac.training.algorithm import AccessPoint, Center, all_latents, train_step
 from cooperative_isac.training.batches import Examples, batches, epoch_groups
 from cooperative_isac.training.folder import RunFolder
+from cooperative_isac.training.mirror import draw_mirrored, find_mirror
 from cooperative_isac.training.samples import split_numbers
 from cooperative_isac.training.score import ErrorLog
 from cooperative_isac.training.settings import Settings
@@ -63,6 +64,7 @@ class Training:
         self.num_workers = num_workers
         self.device = device
         self.half = half
+        self.mirror = find_mirror(center.network) if settings.mirror else None
 
         # Samples. An epoch has whole batches; of fewer samples than a batch it is one of them all.
         source = examples.source
@@ -107,8 +109,13 @@ class Training:
         groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)
         groups = groups[self.step :]
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            # One step of the algorithm.
+            # Mirror images of half of the samples.
             total_steps = self.epoch * self.steps_per_epoch + self.step
+            if self.mirror is not None:
+                chosen = draw_mirrored(len(batch.numbers), settings.seed, total_steps)
+                batch = self.mirror.image(batch, chosen.to(self.device))
+
+            # One step of the algorithm.
             receiver_mask = draw_receiver_mask(
                 len(batch.numbers), len(self.access_points), settings, total_steps
             )

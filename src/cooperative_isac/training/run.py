@@ -67,9 +67,10 @@ class Job:
     def description(self) -> Mapping:
         """All that distinguishes the run from others."""
         settings = self.settings.stored()
-        if not self.settings.hold_encoders:
+        for name in ("hold_encoders", "mirror"):
             # Absent in runs that are older than this setting; they can be resumed.
-            del settings["hold_encoders"]
+            if not settings[name]:
+                del settings[name]
         description = {
             "scheme": self.scheme,
             "scene": self.scene.name,
@@ -101,6 +102,10 @@ def train_distributed(job: Job, callback: Callback) -> Training | None:
     if job.settings.hold_encoders:
         raise ValueError(
             "encoders are held in one process; train without torchrun, or without --hold-encoders"
+        )
+    if job.settings.mirror:
+        raise ValueError(
+            "samples are mirrored in one process; train without torchrun, or without --mirror"
         )
     rank = join(len(job.scene.receivers))
     if rank != CENTER:

@@ -31,6 +31,7 @@ class Settings:
     checkpoint_steps: training steps between checkpoints inside an epoch
     train_samples, validation_samples: samples of the splits in use (0: all)
     hold_encoders: encoders keep their weights, codebooks and center learn
+    mirror: train on the mirror images of half of the samples, in symmetric scenes
     ranges: from which samples are drawn
     """
 
@@ -46,6 +47,7 @@ class Settings:
     train_samples: int = 0
     validation_samples: int = 0
     hold_encoders: bool = False
+    mirror: bool = False
     ranges: SampleRanges = SampleRanges()
     optimization: Optimization = Optimization()
 

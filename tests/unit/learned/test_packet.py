@@ -6,8 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
-from cooperative_isac.learned.latent_packet import INDICES, LATENTS, MODEL_BYTES, LatentCodec
+from cooperative_isac.fronthaul.envelope import (
+    OVERHEAD_BITS,
+    PacketError,
+    packet_format,
+    seal,
+    unseal,
+)
+from cooperative_isac.learned.index_coder import frequency_tables
+from cooperative_isac.learned.latent_packet import (
+    CODED_INDICES,
+    INDICES,
+    LATENTS,
+    MODEL_BYTES,
+    LatentCodec,
+)
+from cooperative_isac.learned.quantizer import usage
 
 MODEL = 0xCAFE1234
 
@@ -87,3 +101,66 @@ def test_packets_of_indices_and_of_latents_differ(codec, network):
     assert f"its format is {LATENTS}, expected {INDICES}" in reason(
         codec, seal(network.scene, LATENTS, "rx1", 7, b"")
     )
+
+
+def with_tables(network, latents):
+    """The network, whose codebooks have tables of the latents' own codewords."""
+    for name, sent in latents.items():
+        codebook = network.codebook(name)
+        codebook.tables = frequency_tables(usage(codebook.nearest(sent), codebook.config.size))
+    return network
+
+
+CODED = pytest.mark.parametrize("network", ["parts", "maps", "spectra"], indirect=True)
+
+
+@CODED
+def test_with_tables_a_packet_has_the_same_codewords_in_fewer_bits(network, latents, packet):
+    codec = LatentCodec(with_tables(network, latents), MODEL)
+    coded = codec.pack(latents["rx1"], "rx1", 7)
+    codebook = network.codebook("rx1")
+    expected = codebook.lookup(codebook.nearest(latents["rx1"]))
+    assert torch.equal(codec.unpack(coded, "rx1", 7), expected)
+    assert packet_format("rx1", coded) == CODED_INDICES
+    assert len(coded) < len(packet)
+
+
+@CODED
+def test_packets_of_the_weights_before_their_tables_are_decoded(network, latents, packet):
+    plain = LatentCodec(network, MODEL).unpack(packet, "rx1", 7)
+    with_tables(network, latents)
+    assert torch.equal(LatentCodec(network, 1, MODEL).unpack(packet, "rx1", 7), plain)
+    assert "its model is cafe1234, expected 00000001" in reason(LatentCodec(network, 1), packet)
+
+    # Coded packets depend on the tables, and so on the weights with them.
+    coded = LatentCodec(network, MODEL).pack(latents["rx1"], "rx1", 7)
+    refused = reason(LatentCodec(network, 1, MODEL), coded)
+    assert "its model is cafe1234, expected 00000001" in refused
+
+
+@CODED
+def test_a_center_without_tables_refuses_coded_packets(network, latents):
+    codec = LatentCodec(with_tables(network, latents), MODEL)
+    coded = codec.pack(latents["rx1"], "rx1", 7)
+    network.codebook("rx1").tables = None
+    assert f"its format is {CODED_INDICES}, expected {INDICES}" in reason(codec, coded)
+
+
+@CODED
+def test_indices_that_are_rare_in_the_tables_have_no_more_bits_than_without(
+    network, latents, packet
+):
+    codebook = network.codebook("rx1")
+    uses = usage(codebook.nearest(latents["rx1"]), codebook.config.size)
+    codebook.tables = frequency_tables((uses == 0).long())
+    assert LatentCodec(network, MODEL).pack(latents["rx1"], "rx1", 7) == packet
+
+
+@CODED
+def test_damaged_indices_with_a_valid_checksum_are_refused(network, latents):
+    codec = LatentCodec(with_tables(network, latents), MODEL)
+    coded = codec.pack(latents["rx1"], "rx1", 7)
+    payload = unseal(network.scene, CODED_INDICES, "rx1", 7, coded)
+    for damaged in (payload[:MODEL_BYTES], payload[:-4], payload[:-1], payload + b"1234"):
+        packet = seal(network.scene, CODED_INDICES, "rx1", 7, damaged)
+        assert "its indices are damaged: they" in reason(codec, packet)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zlib
 from copy import deepcopy
 from dataclasses import replace
 
@@ -12,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
+from cooperative_isac.learned.index_coder import frequency_tables
 from cooperative_isac.learned.weights import (
     WeightsError,
+    add_tables,
     load_weights,
     make_network,
+    model_before_tables,
     save_weights,
     weights_description,
 )
@@ -289,4 +293,62 @@ def test_a_network_larger_than_its_file_is_not_made(whole, tiny, tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_bytes(described(tensors, {**description, "config": config}))
     with pytest.raises(WeightsError, match=r"of another version of network 'maps': .* must be \["):
+        load_weights(path, tiny)
+
+
+@pytest.mark.parametrize("network", ["maps"], indirect=True)
+def test_a_trained_network_is_saved_with_the_tables_of_its_codewords(network, tiny, tmp_path):
+    for name in network.codebooks:
+        codebook = network.codebook(name)
+        codebook.counts.copy_(torch.arange(codebook.counts.numel()).view_as(codebook.counts))
+    save_weights(tmp_path / "net.safetensors", network, {})
+    loaded = load_weights(tmp_path / "net.safetensors", tiny)
+    for name in network.codebooks:
+        expected = frequency_tables(network.codebook(name).counts)
+        assert torch.equal(loaded.codebook(name).tables, expected)
+
+    # They stay when the loaded network is saved.
+    save_weights(tmp_path / "again.safetensors", loaded, {})
+    again = (tmp_path / "again.safetensors").read_bytes()
+    assert again == (tmp_path / "net.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("network", ["maps"], indirect=True)
+def test_added_tables_change_nothing_else(network, path, tiny):
+    before = path.read_bytes()
+    description = weights_description(path)
+    assert model_before_tables(path) is None
+    tables = frequency_tables(torch.rand(6, 16))
+    add_tables(path, {"rx1": tables, "rx2": tables})
+
+    # The same network and description, and the fingerprint of the file before.
+    loaded = load_weights(path, tiny)
+    assert torch.equal(loaded.codebook("rx2").tables, tables)
+    for name, tensor in load_file(path).items():
+        if not name.endswith("tables"):
+            assert torch.equal(tensor, network.state_dict()[name]), name
+    assert model_before_tables(path) == zlib.crc32(before)
+    assert description.items() < weights_description(path).items()
+
+    # Other tables later: the packets of before stay the same.
+    add_tables(path, {"rx1": frequency_tables(torch.rand(6, 16))})
+    assert model_before_tables(path) == zlib.crc32(before)
+    assert torch.equal(load_weights(path, tiny).codebook("rx2").tables, tables)
+
+
+@pytest.mark.parametrize("network", ["maps"], indirect=True)
+@pytest.mark.parametrize(
+    ("receiver", "tables"),
+    [
+        ("rx3", frequency_tables(torch.ones(6, 16))),
+        ("rx1", frequency_tables(torch.ones(5, 16))),
+        ("rx1", frequency_tables(torch.ones(6, 16)).float()),
+        ("rx1", frequency_tables(torch.ones(6, 16)) + 1),
+        ("rx1", torch.zeros(6, 16, dtype=torch.int32)),
+        ("rx1", torch.zeros(0, dtype=torch.int32)),
+    ],
+)
+def test_wrong_tables_are_named(path, tiny, receiver, tables):
+    add_tables(path, {receiver: tables})
+    with pytest.raises(WeightsError, match=rf"codebooks.{receiver}.tables are no frequencies"):
         load_weights(path, tiny)

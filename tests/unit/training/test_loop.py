@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.index_coder import TABLE_TOTAL, frequency_tables
+from cooperative_isac.learned.quantizer import BEGIN_COUNT
 from cooperative_isac.learned.weights import (
     load_weights,
     save_weights,
@@ -117,7 +119,44 @@ def test_initial_weights_may_be_of_another_scene(job):
     for name, parameter in begun.named_parameters():
         assert torch.equal(parameter, given.get_parameter(name))
     assert not torch.equal(begun.center.paths.receivers, given.center.paths.receivers)
-    assert not torch.equal(begun.codebooks["rx1"].codewords, given.codebooks["rx1"].codewords)
+    begun_with, codewords = begun.codebooks["rx1"], given.codebooks["rx1"].codewords
+    assert torch.equal(begun_with.codewords, codewords)
+
+    # A step whose latents are codewords leaves them where they are.
+    latents = begun_with.lookup(torch.arange(256)[:, None].repeat(1, 8))
+    begun_with.update(latents, begun_with.nearest(latents), torch.Generator())
+    assert torch.allclose(begun_with.codewords, codewords, rtol=1e-5, atol=1e-6)
+
+
+def test_given_codewords_begin_with_their_uses(job):
+    maps = replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4}))
+    given = initial_network(maps)
+    tables = frequency_tables(1 + torch.arange(2048).reshape(8, 256))
+    given.codebooks["rx1"].tables = tables
+    maps.folder.mkdir()
+    save_weights(maps.folder / "given.safetensors", given, {}, False)
+    begun = initial_network(replace(maps, initial_weights=maps.folder / "given.safetensors"))
+    first, second = (begun.codebooks[name].counts for name in ("rx1", "rx2"))
+    assert torch.allclose(first / first.sum(1, keepdim=True), tables / TABLE_TOTAL)
+    assert torch.equal(second, torch.full_like(second, BEGIN_COUNT))
+    assert first.mean(1) == pytest.approx(BEGIN_COUNT)
+    assert (frequency_tables(first) - tables).abs().max() <= 256
+
+
+def test_codebooks_of_other_sizes_are_made_anew(job):
+    given = initial_network(replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4})))
+    job.folder.mkdir()
+    save_weights(job.folder / "given.safetensors", given, {}, False)
+    other = {"cells": 8, "coarse": 4, "codebook": {"size": 8, "num_parts": 8, "restart_after": 9}}
+    begun = initial_network(
+        replace(
+            job,
+            recipe=Recipe("maps", other),
+            initial_weights=job.folder / "given.safetensors",
+        )
+    )
+    assert torch.equal(begun.center.place, given.center.place)
+    assert begun.codebooks["rx1"].counts.count_nonzero() == 0
 
 
 def test_latents_of_held_encoders_are_those_of_the_network(job):

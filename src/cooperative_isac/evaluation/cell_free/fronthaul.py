@@ -24,8 +24,10 @@ from cooperative_isac.evaluation.cell_free.plots import (
 )
 from cooperative_isac.evaluation.cell_free.styles import pictures, scheme_style
 from cooperative_isac.evaluation.monte_carlo import Draw, draw_frame, score
+from cooperative_isac.learned.index_coder import frequency_tables
+from cooperative_isac.learned.latent_packet import LatentCodec
 from cooperative_isac.learned.network import Network
-from cooperative_isac.learned.quantizer import Codebook
+from cooperative_isac.learned.quantizer import Codebook, usage
 from cooperative_isac.learned.weights import load_weights
 from cooperative_isac.metrics.consistency import rmse
 from cooperative_isac.scene.model import Scene
@@ -54,8 +56,9 @@ def codebook_rows(
 ) -> list[dict]:
     """Errors of a trained network whose codebooks are replaced by larger and smaller ones.
 
-    The codebooks are fitted to the latents of the trained encoders. Encoders and decoder are not
-    trained again, so that the curve shows the effect of the number of bits alone.
+    The codebooks and the tables of their frequencies are fitted to the latents of the trained
+    encoders. Encoders and decoder are not trained again, so that the curve shows the effect of the
+    number of bits alone: those of the packets, entropy coded.
 
     scheme: name of the learned scheme
     num_frames: frames to fit codebooks to, and to evaluate them on
@@ -81,22 +84,14 @@ def codebook_rows(
         frames.append(_encoded(network, replace(scene, seed=seed), number))
         on_frame()
 
-    # Errors with codebooks of each size.
+    # Bits and errors with codebooks of each size.
+    trained = {name: _codebook(network, name) for name in network.receivers}
     rows = []
     for size in CODEBOOK_SIZES:
-        codebooks = {
-            name: refitted(_codebook(network, name), size, latents[name])
-            for name in network.receivers
-        }
-        num_latents = network.latent_shape[0]
-        num_parts = codebooks[network.receivers[0]].config.num_parts
-        bits_per_part = (size - 1).bit_length()
+        for name, codebook in trained.items():
+            network.codebooks[name] = refitted(codebook, size, latents[name])
         rows.append(
-            {
-                "scheme": f"{scheme}, codebooks of {size}",
-                "fronthaul_bits": num_latents * num_parts * bits_per_part,
-                **_errors(scene, network, frames, codebooks),
-            }
+            {"scheme": f"{scheme}, codebooks of {size}", **_figures(scene, network, frames)}
         )
     return rows
 
@@ -128,6 +123,9 @@ def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:
         indices = torch.randint(len(latents), (REFIT_BATCH,), generator=generator)
         batch = latents[indices]
         fitted.update(batch, fitted.nearest(batch), generator)
+
+    # Frequencies of the codewords
+    fitted.tables = frequency_tables(usage(fitted.nearest(latents), size))
     return fitted
 
 
@@ -193,24 +191,28 @@ def _encoded(network: Network, scene: Scene, number: int) -> tuple[Draw, dict[st
     return draw, latents
 
 
-def _errors(
+def _figures(
     scene: Scene,
     network: Network,
     frames: Sequence[tuple[Draw, Mapping[str, torch.Tensor]]],
-    codebooks: Mapping[str, Codebook],
 ) -> dict[str, float]:
-    """Errors of detected targets, and share of targets found, with latents that are quantized."""
+    """Bits of a packet, errors of detected targets, and share of targets found."""
+    codec = LatentCodec(network, model=0)
+    packet_bits = []
     location_errors_m = []
     velocity_errors_mps = []
     num_targets = 0
     for draw, latents in frames:
-        # Quantize and decode.
-        quantized = [
-            codebooks[name].lookup(codebooks[name].nearest(latents[name]))
-            for name in network.receivers
-        ]
-        received = torch.stack(quantized)[None]
-        is_received = torch.ones(1, len(quantized))
+        # Encode and decode.
+        number = draw.frame.number
+        packets = {name: codec.pack(latents[name], name, number) for name in network.receivers}
+        packet_bits += [8 * len(packet) for packet in packets.values()]
+        received = torch.stack(
+            [codec.unpack(packet, name, number) for name, packet in packets.items()]
+        )[None]
+
+        # Estimate.
+        is_received = torch.ones(1, len(packets))
         side_information = torch.from_numpy(network.side_information(draw.frame.on(scene.band)))[
             None
         ]
@@ -226,6 +228,7 @@ def _errors(
     location_m = np.concatenate(location_errors_m)
     velocity_mps = np.concatenate(velocity_errors_mps)
     return {
+        "fronthaul_bits": float(np.mean(packet_bits)),
         "rmse_location_m": rmse(location_m),
         "rmse_velocity_mps": rmse(velocity_mps),
         "detection_rate": len(location_m) / num_targets,

@@ -13,6 +13,7 @@ from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, least_squares_velocity
 from cooperative_isac.sensing.path_selection import is_same_echo
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
+from cooperative_isac.waveform.signal import whole_signal
 
 PLACES = {
     "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
@@ -80,6 +81,38 @@ def test_reference_symbols_alone_find_a_target(small, listen):
     reference = listener.frame.reference
     fit = LocalMl(scene, listener.site, reference.grid).sense(echo[:, ::2, ::2], reference)
     assert np.linalg.norm(fit.state.points_m[0] - PLACES["small"][0]) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["reference_only", "all", "all with a comb"])
+def test_reference_signals_of_nr_find_targets_within_their_deviation(small, listen, kind):
+    waveform = small.waveform
+    if kind != "all with a comb":
+        waveform = replace(
+            waveform, signals=("data", "prs", "csi_rs"), reference_subcarrier_stride=0
+        )
+    scene = replace(small, waveform=waveform)
+    listener = listen(scene)
+    frame = listener.frame
+    known = frame.reference if kind == "reference_only" else whole_signal(frame)
+    for seed in range(3):
+        echo, _ = listener.echo(PLACES["small"], VELOCITIES, 3e-5, seed)
+        fit = listener.sensor.sense(echo, known)
+        assert_found(fit, scene, PLACES["small"])
+        for path in range(4):
+            shift_hz = bistatic_geometry(
+                scene.transmitters[fit.state.transmitter[path]].position_m,
+                listener.site.position_m,
+                np.array(PLACES["small"])[_nearest(fit.state.points_m[fit.state.owner[path]])],
+                np.array(VELOCITIES)[_nearest(fit.state.points_m[fit.state.owner[path]])],
+                scene.grid.wavelength_m,
+            ).doppler_hz
+            error_hz = fit.state.doppler_hz[path] - shift_hz
+            assert error_hz**2 * fit.doppler_information[path] < 25
+
+
+def _nearest(point_m):
+    """Index of the place of the plane that is nearest to a point."""
+    return int(np.argmin(np.linalg.norm(np.array(PLACES["small"]) - point_m, axis=1)))
 
 
 def test_targets_are_predicted_by_their_doppler_shifts(listener):

@@ -151,6 +151,8 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
         power_w=dbm_to_w(entry.power_dbm),
         reference_subcarrier_stride=entry.reference_subcarrier_stride,
         reference_symbol_stride=entry.reference_symbol_stride,
+        signals=tuple(entry.signals),
+        reference_beams=entry.reference_beams,
     )
 
 

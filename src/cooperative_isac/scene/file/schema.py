@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.band import Propagation, Waveform
 from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
@@ -154,6 +154,17 @@ class WaveformEntry(Section):
     """Comb of public reference symbols among the sensed subcarriers; 0: none."""
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
     """Comb of public reference symbols among the sensed symbols; 0: none."""
+    signals: Annotated[
+        list[Literal["data", "prs", "csi_rs", "dmrs"]], Field(min_length=1, max_length=4)
+    ] = later(["data"])
+    """Components of the signal: `data`, and reference signals that are public, at the resource
+    elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are
+    empty. Where two signals use an element, the later one has it.
+    """
+    reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
+    """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
+    all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    """
 
 
 class UsersEntry(Section):
@@ -254,9 +265,9 @@ class SensingEntry(Section):
 
     scheme: Name = "local_ml"
     """Scheme by which access points encode echoes and the center decodes them."""
-    symbols: Literal["payload", "reference_only"] = "payload"
-    """Symbols that access points use: those of the whole frame (`payload`, sent to them over the
-    downlink), or the public reference comb alone.
+    symbols: Literal["payload", "reference_only", "all"] = "payload"
+    """Symbols that access points use: those of the users (`payload`, sent to them over the
+    downlink), the public reference symbols alone, or both.
     """
     false_alarm_probability: Probability = 0.01
     """False-alarm probability per access point and frame."""

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
+from cooperative_isac.estimation.coarray import coprime_positions, nested_positions
+from cooperative_isac.scene.arrays import line
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget
 from cooperative_isac.sensing.local_ml import LocalMl
@@ -108,6 +110,42 @@ def test_reference_signals_of_nr_find_targets_within_their_deviation(small, list
             ).doppler_hz
             error_hz = fit.state.doppler_hz[path] - shift_hz
             assert error_hz**2 * fit.doppler_information[path] < 25
+
+
+SPARSE = {"nested": nested_positions(4, 4), "coprime": coprime_positions(2, 5)}
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_a_sparse_array_is_more_accurate_and_finds_no_ghosts(plane, listen, kind):
+    usual = listen(plane)
+    rotation = usual.site.rotation
+    spacing_m = plane.grid.wavelength_m / 2
+    sites = tuple(
+        replace(site, elements_m=line(SPARSE[kind] * spacing_m) @ rotation.T)
+        for site in plane.receivers
+    )
+    sparse = listen(replace(plane, receivers=sites))
+    fits = {}
+    for seed in range(3):
+        for name, one in (("usual", usual), ("sparse", sparse)):
+            echo, _ = one.echo(PLACES["small"], VELOCITIES, 1e-5, seed)
+            fits[name] = one.sensor.sense(echo, one.frame)
+            assert_found(fits[name], one.scene, PLACES["small"])
+
+    # Error across the line of sight: eight elements on up to twice the aperture.
+    across = {name: _across_m(fit, usual.site.position_m) for name, fit in fits.items()}
+    assert np.all(across["sparse"] < 0.75 * across["usual"])
+
+
+def _across_m(fit, origin_m):
+    """Standard deviation of each target's place across the line to the receiver, m, by bearing."""
+    deviations = []
+    order = np.argsort(fit.state.points_m[:, 0])
+    for point_m, information in zip(fit.state.points_m[order], fit.target_information[order]):
+        toward = (point_m - origin_m)[:2] / np.linalg.norm(point_m - origin_m)
+        normal = np.array([-toward[1], toward[0]])
+        deviations.append(math.sqrt(normal @ np.linalg.inv(information) @ normal))
+    return np.array(deviations)
 
 
 def _nearest(point_m):

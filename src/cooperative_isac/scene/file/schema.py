@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cooperative_isac.scene.band import Propagation, Waveform
 from cooperative_isac.scene.model import Sensing, Tracking
@@ -62,6 +63,45 @@ class Ula(Section):
     """
 
 
+class Nested(Section):
+    """A nested linear array along its own y axis: more aperture with as many elements as a ULA."""
+
+    kind: Literal["nested"]
+    num_inner: Count
+    """Elements of the dense part, from the origin."""
+    num_outer: Count
+    """Elements of the sparse part, `num_inner` + 1 spacings apart."""
+    spacing_wavelengths: Positive = 0.5
+    """Distance between neighboring elements of the dense part in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+
+class Coprime(Section):
+    """An extended coprime linear array along its own y axis: two ULAs of sparse elements."""
+
+    kind: Literal["coprime"]
+    first: Count
+    """Spacings between elements of the ULA of `second` elements; below `second`."""
+    second: Count
+    """Spacings between elements of the ULA of 2 `first` elements; coprime to `first`. Together
+    they have 2 `first` + `second` - 1 elements.
+    """
+    spacing_wavelengths: Positive = 0.5
+    """One spacing in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+    @model_validator(mode="after")
+    def _has_coprime_numbers(self) -> Self:
+        if self.first >= self.second or math.gcd(self.first, self.second) > 1:
+            raise ValueError(
+                f"has first {self.first} and second {self.second}; the second must be larger, "
+                "without a common divisor, such as 2 and 3"
+            )
+        return self
+
+
 class Planar(Section):
     """A uniform planar array of rows and columns, across its look direction."""
 
@@ -86,6 +126,9 @@ class Custom(Section):
     """As of `kind: ula`."""
 
 
+ArrayEntry = Ula | Nested | Coprime | Planar | Custom
+
+
 class Orientation(Section):
     """Orientation of an array; all 0: its boresight is the x axis of the map."""
 
@@ -106,7 +149,7 @@ class SiteEntry(Section):
     """Origin of the array."""
     orientation: Orientation = Orientation()
     """Orientation of the array."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
 
 
@@ -558,7 +601,7 @@ class AntennaEntry(Section):
 
     band: Name
     """Name of the band."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
     duplex: Literal["tx", "rx", "full"] = "full"
     """The array transmits, receives, or does both at once (full duplex)."""

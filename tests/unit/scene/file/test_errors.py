@@ -90,12 +90,12 @@ KEYS = [
         "kind: planar",
         "kind: planer",
         ": transmitters[0].array.kind: is 'planer'; did you mean 'planar'? "
-        "allowed: ula, planar, custom",
+        "allowed: ula, nested, coprime, planar, custom",
     ),
     (
         "kind: planar, ",
         "",
-        ": transmitters[0].array.kind: is missing; allowed: ula, planar, custom",
+        ": transmitters[0].array.kind: is missing; allowed: ula, nested, coprime, planar, custom",
     ),
     (
         "num_vertical: 4",
@@ -585,6 +585,16 @@ def test_strides_that_leave_nothing_of_a_reference_signal_are_refused():
         ": waveform.signals: has dmrs, of which the strides of the grid leave no element; use "
         "strides without common divisors with 12 subcarriers and 14 symbols"
     ]
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 4), (3, 2), (1, 1)])
+def test_a_coprime_array_has_coprime_numbers(first, second):
+    array = f"{{kind: coprime, first: {first}, second: {second}}}"
+    text = changed(PLANE, ("{kind: ula, num_elements: 16, spacing_wavelengths: 0.5}", array))
+    assert faults(text)[0].endswith(
+        f"transmitters[0].array: has first {first} and second {second}; the second must be "
+        "larger, without a common divisor, such as 2 and 3"
+    )
 
 
 def test_static_paths_leave_something_of_the_reference_symbols():

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
+from cooperative_isac.bounds.path_basis import (
+    PathBasis,
+    Transmission,
+    owners,
+    path_basis,
+    receiver_basis,
+)
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
@@ -68,14 +74,16 @@ def network_crlb(
     frame: Frame,
     targets: Sequence[TargetState],
     paths: Mapping[str, Mapping[str, PathSet]],
+    known: Mapping[str, Transmission] | None = None,
 ) -> Bound:
     """CRLB of all targets from all links of all bands on the air (scene.links).
 
     Every path's complex reflection is unknown; clocks and poses of the stations are known. The
     information of the bands and links adds up, each with its own wavelength, noise and moving ends.
 
-    frame: with symbols that are known at the receivers
+    frame: with the poses of the stations
     paths: true paths by name of the band, then of the receiver
+    known: part of each band's signal with known symbols, by name; None: the whole signals
     Source: CF eqs. (22)-(28).
     """
     dimension = scene.dimension
@@ -85,7 +93,8 @@ def network_crlb(
     # Fisher information of each receiver on each band.
     parts: list[np.ndarray] = []
     target_of_reflection: list[int] = []
-    for band, signal in frame.signals.items():
+    signals = frame.signals if known is None else known
+    for band, signal in signals.items():
         view = posed.on(band)
         for site in view.receivers:
             used = _linked(view, site, paths[band][site.name])

@@ -108,7 +108,14 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
     indices = unpack_labels(data[body:], _label_width(order), _num_labels(scene))
     indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
     antennas = antenna_slices(scene)
-    frame = Signal(int(header["number"]), grid, order, indices, precoders, antennas)
+    frame = Signal(
+        number=int(header["number"]),
+        grid=grid,
+        precoders=precoders,
+        antennas=antennas,
+        modulation_order=order,
+        indices=indices,
+    )
     return with_reference(scene, frame)
 
 

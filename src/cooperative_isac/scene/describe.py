@@ -14,6 +14,7 @@ from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.slot_layout import grid_elements
 from cooperative_isac.scene.station import Duplex, Site, Station
 
 # Real and imaginary part in single precision.
@@ -103,6 +104,7 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
             f"{symbols}, {wave.modulation_order}-QAM, {wave.precoder}, "
             f"{view.users.num_users} users",
         ),
+        *_signals(view, "  signals"),
         ("  frames", f"{frame_s * 1e3:.3g} ms, {rate_hz:g} frames/s"),
         (
             "  power",
@@ -115,6 +117,28 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
             f"m/s; unambiguous within {unambiguous_range(view):.4g} m, "
             f"{unambiguous_speed(view):.4g} m/s{moving}",
         ),
+    ]
+
+
+def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
+    """Components of a band's signal and what receivers use of them, where it is not data alone."""
+    wave = view.waveform
+    if not wave.has_reference:
+        return []
+    if wave.reference_signals:
+        names = ", ".join(wave.signals)
+        share = float(grid_elements(wave.reference_signals, wave.grid).mean())
+        beams = f" in beams of {wave.reference_beams}"
+    else:
+        names = "data, comb"
+        share = 1 / (wave.reference_subcarrier_stride * wave.reference_symbol_stride)
+        beams = ""
+    return [
+        (
+            label,
+            f"{names}: reference symbols on {share:.3g} of the elements{beams}; receivers use "
+            f"{view.sensing.symbols}",
+        )
     ]
 
 
@@ -382,6 +406,7 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
             f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm",
         ),
         ("frame", f"{frame_s * 1e3:.3g} ms, {scene.update_rate_hz:g} frames/s"),
+        *_signals(scene, "signals"),
         ("users", f"{scene.users.num_users}"),
         ("raw echo", ", ".join(echoes) + " a frame"),
     ]

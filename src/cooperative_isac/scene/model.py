@@ -131,7 +131,7 @@ class Sensing:
     """Settings of the receivers' detection and reports.
 
     scheme: name of the sensing scheme
-    symbols: payload | reference_only
+    symbols: payload | reference_only | all
     false_alarm_probability: of one receiver and frame
     max_targets: bound of the reported targets of one receiver and frame
     max_speed_mps: of targets that are looked for, m/s

@@ -20,7 +20,7 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PreparedEcho:
     offsets: clock offsets of the links; None: they count as synchronous
     """
 
-    signal: Signal
+    signal: Component
     samples: np.ndarray
     static: StaticNuisance | None
     offsets: ClockOffsets | None = None

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.sensing.static_paths import RANK_TOLERANCE, StaticNuisance, stream_grams
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Variance of static paths over that of a frame's estimate, before anything was learned. Line of
 # sight at 60 dBm is some 50 dB above it; a larger prior changes nothing until rounding (double
@@ -89,7 +89,7 @@ class Prediction:
     nuisance: StaticNuisance
 
 
-def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> Background:
+def unknown_background(frame: Component, num_rx_ant: int, noise_power_w: float) -> Background:
     """Background of the prior alone.
 
     frame: signal, for sizes and powers
@@ -110,7 +110,7 @@ def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> 
     return Background(mean, information.astype(complex), prior)
 
 
-def predict(background: Background, frame: Signal, noise_power_w: float) -> Prediction:
+def predict(background: Background, frame: Component, noise_power_w: float) -> Prediction:
     """Static paths of a frame by the background, with their uncertainty.
 
     background: posterior of the frames before
@@ -173,7 +173,7 @@ def left_over(
 def updated(
     background: Background,
     prediction: Prediction,
-    frame: Signal,
+    frame: Component,
     correlation: np.ndarray,
     noise_power_w: float,
 ) -> Background:
@@ -193,7 +193,7 @@ def updated(
     return replace(background, mean=mean, information=background.information + observed)
 
 
-def _by_group(values: np.ndarray, frame: Signal) -> np.ndarray:
+def _by_group(values: np.ndarray, frame: Component) -> np.ndarray:
     """Rows [num_subcarriers, num_rx_ant, n] as [num_groups, group_size * num_rx_ant, n]."""
     return values.reshape(len(frame.precoders), -1, values.shape[-1])
 

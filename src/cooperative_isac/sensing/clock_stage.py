@@ -11,7 +11,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.synchronization import LinkOffset, static_offsets
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Estimates of a link that are kept, for frames in which it has none: enough for its drift, and over
 # so short a time that the drift is constant.
@@ -31,7 +31,12 @@ class ClockStage:
         self._estimates: dict[int, deque[tuple[float, LinkOffset]]] = {}
 
     def estimate(
-        self, scene: Scene, receiver: Site, signal: Signal, echo: np.ndarray, time_s: float | None
+        self,
+        scene: Scene,
+        receiver: Site,
+        signal: Component,
+        echo: np.ndarray,
+        time_s: float | None,
     ) -> tuple[np.ndarray, ClockOffsets | None]:
         """The echo without known static paths, and the clock offsets of the links.
 
@@ -83,7 +88,7 @@ class ClockStage:
         return np.polynomial.polynomial.polyfit(elapsed_s, values, 1)[0]
 
 
-def synchronized(signal: Signal, offsets: ClockOffsets | None) -> Signal:
+def synchronized(signal: Component, offsets: ClockOffsets | None) -> Component:
     """The signal as a receiver observes it; the same object without clock offsets."""
     if offsets is None:
         return signal

@@ -32,7 +32,7 @@ from cooperative_isac.sensing.search_budget import (
 )
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface, static_weights
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Searches of a frame without a prediction: the second finds targets that stronger ones masked.
 MAX_SEARCHES = 2
@@ -81,7 +81,7 @@ class LocalMl(Detector):
             return SUPPRESSED_BUDGET
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
-    def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
+    def sense(self, echo: np.ndarray, frame: Component) -> Fit | None:
         """Targets in an echo, without a prediction; None where there are none.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
@@ -92,7 +92,7 @@ class LocalMl(Detector):
     def correlate(
         self,
         echo: np.ndarray,
-        frame: Signal,
+        frame: Component,
         budget: MatchBudget | None = None,
         static: StaticNuisance | None = None,
     ) -> JointFit:

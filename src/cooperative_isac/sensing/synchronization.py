@@ -19,7 +19,7 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.link_geometry import end_doppler_hz
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Estimates of each link at most, with the last ones of all others subtracted: all send the same
 # streams, and each is in the side lobes of the others. They end when no offset moves by more than
@@ -88,7 +88,7 @@ class _Axes:
     center_hz, middle_s: of the first subcarrier and symbol to the centers
     """
 
-    def __init__(self, signal: Signal):
+    def __init__(self, signal: Component):
         grid = signal.grid
         self.center_hz = float(grid.subcarrier_offsets_hz.mean())
         self.middle_s = float(grid.symbol_times_s.mean())
@@ -178,7 +178,7 @@ class _Link:
 
 
 def static_offsets(
-    scene: Scene, receiver: Site, signal: Signal, echo: np.ndarray
+    scene: Scene, receiver: Site, signal: Component, echo: np.ndarray
 ) -> tuple[dict[int, LinkOffset], np.ndarray]:
     """Clock offsets of all links with a known static path, and the echo without these paths.
 
@@ -226,7 +226,7 @@ def static_offsets(
 
 
 def _rays(
-    scene: Scene, receiver: Site, signal: Signal, index: int, paths: StaticPaths
+    scene: Scene, receiver: Site, signal: Component, index: int, paths: StaticPaths
 ) -> list[_Ray]:
     """Static paths of one link from a transmitter, by its index: the reference first."""
     transmitter = scene.transmitters[index]
@@ -323,7 +323,7 @@ def _move(last: _Shift | None, shift: _Shift | None) -> float:
     return float(np.max(moves / np.maximum(deviations, np.finfo(float).tiny)))
 
 
-def _offset(signal: Signal, axes: _Axes, link: _Link) -> LinkOffset:
+def _offset(signal: Component, axes: _Axes, link: _Link) -> LinkOffset:
     """Offset by which the first ray of a link differs from its geometry."""
     ray = link.rays[0]
     shift = link.shift

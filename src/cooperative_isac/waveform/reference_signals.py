@@ -11,24 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cooperative_isac.scene.slot_layout import (
+    PRS_OFFSETS,
+    SUBCARRIERS_PER_BLOCK,
+    SYMBOLS_PER_SLOT,
+)
+
 # Cyclic shifts of a sounding reference signal by its comb, TS 38.211 table 6.4.1.4.2-1.
 NUM_CYCLIC_SHIFTS = {2: 8, 4: 12, 8: 6}
-
-# Resource block and slot with the normal cyclic prefix, TS 38.211 sections 4.4.4.1 and 4.3.2.
-SUBCARRIERS_PER_BLOCK = 12
-SYMBOLS_PER_SLOT = 14
 
 # Advance of the Gold sequence, TS 38.211 section 5.2.1.
 GOLD_ADVANCE = 1600
 
-# First subcarrier of each symbol of a positioning resource, by comb size, TS 38.211 table
-# 7.4.1.7.3-1: after as many symbols as the comb size every subcarrier has been used once.
-PRS_OFFSETS = {
-    2: (0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
-    4: (0, 2, 1, 3, 0, 2, 1, 3, 0, 2, 1, 3),
-    6: (0, 3, 1, 4, 2, 5, 0, 3, 1, 4, 2, 5),
-    12: (0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11),
-}
+# Bits that are computed at once: each depends on those 28 to 31 before it.
+GOLD_STEP = 28
 
 # Subcarriers of a synchronization signal block, and of its synchronization sequences in it.
 BLOCK_SUBCARRIERS = 240
@@ -64,9 +60,11 @@ def gold_sequence(seed: int, length: int) -> np.ndarray:
     second = np.zeros(total + 31, np.uint8)
     first[0] = 1
     second[:31] = (seed >> np.arange(31)) & 1
-    for n in range(total):
-        first[n + 31] = first[n + 3] ^ first[n]
-        second[n + 31] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
+    for n in range(0, total, GOLD_STEP):
+        # A step uses bits of earlier steps only.
+        at = np.arange(n, min(n + GOLD_STEP, total))
+        first[at + 31] = first[at + 3] ^ first[at]
+        second[at + 31] = second[at + 3] ^ second[at + 2] ^ second[at + 1] ^ second[at]
     return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
 
 

@@ -8,22 +8,25 @@ import pytest
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component, whole_signal
 
 OFFSETS = ClockOffsets(np.array([0.0, 3e-7]), np.array([40.0, -900.0]), np.array([0.3, 2.0]))
 
 
 def symbols_of(scene, kind):
-    """The whole payload, or the reference symbols alone."""
+    """The whole payload, the reference symbols alone, or both with reference signals of NR."""
+    if kind == "all":
+        waveform = replace(scene.waveform, signals=("data", "prs"), reference_subcarrier_stride=0)
+        return whole_signal(transmit(replace(scene, waveform=waveform), 3))
     signal = transmit(scene, 3)
     if kind == "payload":
         return replace(signal, reference=None, reference_strides=(0, 0))
     return signal.reference
 
 
-@pytest.mark.parametrize("kind", ["payload", "reference"])
+@pytest.mark.parametrize("kind", ["payload", "reference", "all"])
 def test_each_transmitters_signal_is_multiplied_by_its_phasors(tilted, kind):
-    sent: Signal = symbols_of(tilted, kind)
+    sent: Component = symbols_of(tilted, kind)
     received = with_clock_offsets(sent, clock_phasors(sent.grid, OFFSETS))
     frequencies_hz = sent.grid.subcarrier_offsets_hz
     times_s = sent.grid.symbol_times_s
@@ -51,6 +54,11 @@ def test_streams_are_those_of_one_transmitter_each(tilted):
         others = np.delete(received.precoders[:, part], np.r_[own], axis=-1)
         assert not others.any()
         np.testing.assert_array_equal(received.precoders[:, part, own], sent.precoders[:, part])
+
+    # Payload streams for each transmitter, and the reference signals of each.
+    whole = symbols_of(tilted, "all")
+    apart = with_clock_offsets(whole, clock_phasors(whole.grid, OFFSETS))
+    assert apart.streams.shape[1] == 2 * (num_streams + 1)
 
     # Reference symbols have streams for each transmitter already.
     reference = symbols_of(tilted, "reference")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cooperative_isac.estimation.coarray import coprime_positions, nested_positions
 from cooperative_isac.scene import arrays
 from cooperative_isac.scene.band import (
     Clutter,
@@ -98,9 +99,7 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     return np.array([*values, height_m][:3], float)
 
 
-def array_elements(
-    entry: schema.Ula | schema.Planar | schema.Custom, wavelength_m: float
-) -> np.ndarray:
+def array_elements(entry: schema.ArrayEntry, wavelength_m: float) -> np.ndarray:
     """Offsets of an array's elements along its own axes.
 
     Returns [num_ant, 3], float64, m.
@@ -110,6 +109,10 @@ def array_elements(
     spacing_m = entry.spacing_wavelengths * wavelength_m
     if isinstance(entry, schema.Ula):
         return arrays.ula(entry.num_elements, spacing_m)
+    if isinstance(entry, schema.Nested):
+        return arrays.line(nested_positions(entry.num_inner, entry.num_outer) * spacing_m)
+    if isinstance(entry, schema.Coprime):
+        return arrays.line(coprime_positions(entry.first, entry.second) * spacing_m)
     return arrays.planar(entry.num_horizontal, entry.num_vertical, spacing_m)
 
 
@@ -151,6 +154,8 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
         power_w=dbm_to_w(entry.power_dbm),
         reference_subcarrier_stride=entry.reference_subcarrier_stride,
         reference_symbol_stride=entry.reference_symbol_stride,
+        signals=tuple(entry.signals),
+        reference_beams=entry.reference_beams,
     )
 
 

@@ -16,6 +16,7 @@ from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults
+from cooperative_isac.scene.slot_layout import grid_elements, steps
 from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import World
 
@@ -100,11 +101,17 @@ def ends_speed(scene: Scene) -> float:
 
 
 def _sensed_strides(scene: Scene) -> tuple[int, int]:
-    """Strides over subcarriers and symbols of the resource elements that are sensed with."""
+    """Strides over subcarriers and symbols of the resource elements that are sensed with.
+
+    Reference signals as NR maps them have those of their elements' greatest common steps.
+    """
     wave = scene.waveform
-    if scene.sensing.symbols == "payload":
+    if scene.sensing.symbols != "reference_only":
         return 1, 1
-    return wave.reference_subcarrier_stride, wave.reference_symbol_stride
+    if not wave.reference_signals:
+        return wave.reference_strides
+    over_subcarriers, over_symbols = steps(grid_elements(wave.reference_signals, wave.grid))
+    return max(over_subcarriers, 1), max(over_symbols, 1)
 
 
 def _area(scene: Scene) -> Iterator[Problem]:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.band import Propagation, Waveform
 from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
@@ -62,6 +63,45 @@ class Ula(Section):
     """
 
 
+class Nested(Section):
+    """A nested linear array along its own y axis: more aperture with as many elements as a ULA."""
+
+    kind: Literal["nested"]
+    num_inner: Count
+    """Elements of the dense part, from the origin."""
+    num_outer: Count
+    """Elements of the sparse part, `num_inner` + 1 spacings apart."""
+    spacing_wavelengths: Positive = 0.5
+    """Distance between neighboring elements of the dense part in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+
+class Coprime(Section):
+    """An extended coprime linear array along its own y axis: two ULAs of sparse elements."""
+
+    kind: Literal["coprime"]
+    first: Count
+    """Spacings between elements of the ULA of `second` elements; below `second`."""
+    second: Count
+    """Spacings between elements of the ULA of 2 `first` elements; coprime to `first`. Together
+    they have 2 `first` + `second` - 1 elements.
+    """
+    spacing_wavelengths: Positive = 0.5
+    """One spacing in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+    @model_validator(mode="after")
+    def _has_coprime_numbers(self) -> Self:
+        if self.first >= self.second or math.gcd(self.first, self.second) > 1:
+            raise ValueError(
+                f"has first {self.first} and second {self.second}; the second must be larger, "
+                "without a common divisor, such as 2 and 3"
+            )
+        return self
+
+
 class Planar(Section):
     """A uniform planar array of rows and columns, across its look direction."""
 
@@ -86,6 +126,9 @@ class Custom(Section):
     """As of `kind: ula`."""
 
 
+ArrayEntry = Ula | Nested | Coprime | Planar | Custom
+
+
 class Orientation(Section):
     """Orientation of an array; all 0: its boresight is the x axis of the map."""
 
@@ -106,7 +149,7 @@ class SiteEntry(Section):
     """Origin of the array."""
     orientation: Orientation = Orientation()
     """Orientation of the array."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
 
 
@@ -154,6 +197,17 @@ class WaveformEntry(Section):
     """Comb of public reference symbols among the sensed subcarriers; 0: none."""
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
     """Comb of public reference symbols among the sensed symbols; 0: none."""
+    signals: Annotated[
+        list[Literal["data", "prs", "csi_rs", "dmrs"]], Field(min_length=1, max_length=4)
+    ] = later(["data"])
+    """Components of the signal: `data`, and reference signals that are public, at the resource
+    elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are
+    empty. Where two signals use an element, the later one has it.
+    """
+    reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
+    """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
+    all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    """
 
 
 class UsersEntry(Section):
@@ -254,9 +308,9 @@ class SensingEntry(Section):
 
     scheme: Name = "local_ml"
     """Scheme by which access points encode echoes and the center decodes them."""
-    symbols: Literal["payload", "reference_only"] = "payload"
-    """Symbols that access points use: those of the whole frame (`payload`, sent to them over the
-    downlink), or the public reference comb alone.
+    symbols: Literal["payload", "reference_only", "all"] = "payload"
+    """Symbols that access points use: those of the users (`payload`, sent to them over the
+    downlink), the public reference symbols alone, or both.
     """
     false_alarm_probability: Probability = 0.01
     """False-alarm probability per access point and frame."""
@@ -547,7 +601,7 @@ class AntennaEntry(Section):
 
     band: Name
     """Name of the band."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
     duplex: Literal["tx", "rx", "full"] = "full"
     """The array transmits, receives, or does both at once (full duplex)."""

@@ -33,13 +33,26 @@ def size_problems(file: schema.SceneFile) -> list[Problem]:
     return counts or list(_memory(file))
 
 
-def num_elements(array: schema.Ula | schema.Planar | schema.Custom) -> int:
+def num_elements(array: schema.ArrayEntry) -> int:
     """Elements of an array of the file."""
     if isinstance(array, schema.Custom):
         return len(array.elements_m)
     if isinstance(array, schema.Ula):
         return array.num_elements
+    if isinstance(array, schema.Nested):
+        return array.num_inner + array.num_outer
+    if isinstance(array, schema.Coprime):
+        return 2 * array.first + array.second - 1
     return array.num_horizontal * array.num_vertical
+
+
+def num_spacings(array: schema.ArrayEntry) -> int:
+    """Elements of an array without gaps between those of the file."""
+    if isinstance(array, schema.Nested):
+        return (array.num_inner + 1) * array.num_outer
+    if isinstance(array, schema.Coprime):
+        return (2 * array.first - 1) * array.second + 1
+    return num_elements(array)
 
 
 def _counts(file: schema.SceneFile) -> Iterator[Problem]:
@@ -130,7 +143,7 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     steps = math.ceil(min(across_m / step_m, MOST_STEPS))
 
     # Beams of the largest array.
-    beams = max(num_elements(site.array) for site in file.receivers)
+    beams = max(num_spacings(site.array) for site in file.receivers)
     beams *= MOST_BEAMS_PER_ELEMENT ** (file.dimension - 1)
 
     cells = beams * steps

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component, Signal
 
 # Singular values of Gram matrices below this share of the largest one count as zero: above the
 # rounding of single precision.
@@ -33,7 +33,7 @@ class KnownPart:
     used: [num_subcarriers, num_symbols], bool, elements that belong to this part
     """
 
-    frame: Signal
+    frame: Component
     streams: np.ndarray
     gram: np.ndarray
     subcarriers: slice
@@ -123,23 +123,17 @@ def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart,
     # Payload, without the elements of reference symbols.
     parts = []
     whole = slice(None)
-    if not reference_only:
-        used = np.ones((frame.grid.num_subcarriers, frame.grid.num_symbols), bool)
-        if frame.reference is not None:
-            used[frame.reference_elements[0], frame.reference_elements[2]] = False
-        parts.append(_known_part(frame, whole, whole, used))
+    if not reference_only and frame.has_data:
+        parts.append(_known_part(frame, whole, whole))
 
-    # Reference symbols, on a comb of the frame.
+    # Reference symbols, on a comb of the frame or on single elements.
     if frame.reference is not None:
-        grid = frame.reference.grid
-        used = np.ones((grid.num_subcarriers, grid.num_symbols), bool)
-        subcarriers, _, symbols = frame.reference_elements
-        parts.append(_known_part(frame.reference, subcarriers, symbols, used))
+        parts.append(_known_part(frame.reference, *frame.reference_elements))
     return tuple(parts)
 
 
-def _known_part(frame: Signal, subcarriers: slice, symbols: slice, used: np.ndarray) -> KnownPart:
+def _known_part(frame: Component, subcarriers: slice, symbols: slice) -> KnownPart:
     """Part with the Gram matrices of its streams."""
     streams = frame.streams
     gram = streams @ streams.conj().swapaxes(1, 2)
-    return KnownPart(frame, streams, gram, subcarriers, symbols, used)
+    return KnownPart(frame, streams, gram, subcarriers, symbols, frame.elements)

@@ -37,10 +37,14 @@ class LatentCodec:
     model: int
 
     def pack(self, latents: Tensor, receiver: str, number: int) -> bytes:
-        """The packet of one receiver's latents in frame `number`.
+        """The packet of one receiver's latents in a frame.
 
-        latents: [L, D], float32
+        latents: [L, D], float32, L latents of D numbers
+        receiver: name of the receiver
+        number: number of the frame
+        Returns the packet, sealed with the envelope's header and checksum.
         """
+        # Indices of the nearest codewords; without a codebook, the latents themselves.
         codebook = self.network.codebook(receiver)
         if codebook is None:
             format_number = LATENTS
@@ -49,6 +53,8 @@ class LatentCodec:
             format_number = INDICES
             indices = codebook.nearest(latents).numpy().astype(np.uint16)
             body = pack_labels(indices, codebook.config.width)
+
+        # Fingerprint of the weights before them.
         payload = self.model.to_bytes(MODEL_BYTES, "big") + body
         return seal(self.network.scene, format_number, receiver, number, payload)
 

@@ -46,7 +46,7 @@ HoldEncoders = Annotated[
     bool, Option("--hold-encoders", help="Train codebooks and center only, with fixed encoders.")
 ]
 Seed = Annotated[
-    int | None, Option(help="Random seed of weights, order of samples and dropout.", min=0)
+    int | None, Option(help="Random seed of weights, order of samples and --drop-out.", min=0)
 ]
 Precision = Annotated[
     str | None, Option(help="Arithmetic: float32, or bfloat16 for mixed precision.")

@@ -69,7 +69,7 @@ WATCH_PARAMETERS = (
     Parameter(
         "target_timeout_s",
         1.0,
-        "a target without odometry for longer has left the scene [s]",
+        "time without odometry after which a target has left the scene [s]",
         0.05,
         60.0,
     ),
@@ -89,7 +89,7 @@ WATCH_PARAMETERS = (
     Parameter(
         "wait_for_targets",
         True,
-        "be ready only when odometry of all targets of the scene file arrives; "
+        "become ready only when odometry of all targets of the scene file arrives; "
         "false where none of them is simulated",
     ),
 )

@@ -233,7 +233,14 @@ class _FurtherPaths:
         fitted: Estimate,
         resolution_hz: float,
     ) -> np.ndarray:
-        """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
+        """Trial Doppler shifts of a path, within the uncertainty of the estimated velocity.
+
+        point_m: [3], float64, m, reflecting point
+        fitted: estimate of the target's state
+        resolution_hz: Doppler resolution of a frame, Hz
+        Returns [num_shifts], float64, Hz, ascending.
+        """
+        # Predicted path at the estimated velocity.
         size = self.scene.dimension
         wavelength_m = self.scene.grid.wavelength_m
         _, velocity_mps = in_space(self.scene, fitted)
@@ -245,9 +252,10 @@ class _FurtherPaths:
             wavelength_m,
         )
 
-        # Standard deviation of the shift, from that of the velocity.
-        slope = -path.range_gradient[:size] / wavelength_m
-        variance_hz2 = slope @ fitted.covariance[size:, size:] @ slope
+        # Standard deviation of the shift, from that of the velocity (Hz per m/s).
+        velocity_gradient = -path.range_gradient[:size] / wavelength_m
+        velocity_covariance = fitted.covariance[size:, size:]
+        variance_hz2 = velocity_gradient @ velocity_covariance @ velocity_gradient
         std_hz = np.sqrt(max(variance_hz2, 0.0))
         half_width_hz = DOPPLER_SIGMAS * std_hz + resolution_hz / 2
 

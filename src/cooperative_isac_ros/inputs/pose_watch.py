@@ -171,6 +171,7 @@ class PoseWatch:
             )
 
     def _on_odometry(self, name: str, message: Odometry) -> None:
+        """Add the pose of a station's odometry to its log; an invalid message is counted."""
         try:
             sample = conversions.pose_sample(message)
             in_order = self._logs[name].add(name, sample)

@@ -130,7 +130,7 @@ class CnnCenter(nn.Module):
             ElementMean(num_receivers, channels, latent_axes[0]) if config.alike else None
         )
 
-        # Three fully connected layers, on each latent, or on one mean per antenna.
+        # Three fully connected layers, on all latents of all receivers, or on their means.
         num_places = latent_axes[0] if config.alike else prod(latent_axes)
         num_inputs = num_receivers * channels * num_places
         widths = [num_inputs, config.neurons, config.neurons, config.neurons]

@@ -110,7 +110,7 @@ def _shown_stations(scene: Scene) -> list[_ShownStation]:
 
 
 def _area(scene: Scene, layout: SceneLayout, stamp_ns: int) -> Marker:
-    """Edge of the area on the ground, as a closed line."""
+    """Outline of the area on the ground, as a closed line."""
     x_low_m, y_low_m = scene.box.low_m[:2]
     x_high_m, y_high_m = scene.box.high_m[:2]
     corners_m = [

@@ -87,20 +87,20 @@ class Parameter:
 SCENE = Parameter(
     "scene",
     "campus",
-    "scene file, or the name of a shipped scene; all nodes of a run need the same",
+    "scene file, or the name of a shipped scene; the same for all nodes of a run",
 )
 SCHEME = Parameter(
     "scheme",
     "",
     "sensing scheme, by which access points encode echoes and the fusion center decodes features; "
-    "all nodes that have it need the same; empty: the scene's",
+    "the same for all nodes of a run that have this parameter; empty: the scene's",
 )
 
 
 ODOMETRY_WAIT = Parameter(
     "odometry_wait_s",
     0.06,
-    "longest wait of a frame for odometry, of targets and stations, at or after its stamp [s]",
+    "longest wait of a frame for odometry of targets and stations from its stamp or later [s]",
     0.001,
     1.0,
 )

@@ -94,44 +94,46 @@ def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:
     return replace(matrix, values=matrix.values * correction)
 
 
-def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix:
+def cross_correlated(echo: ChannelMatrix, line_of_sight: ChannelMatrix) -> ChannelMatrix:
     """Echo times the conjugate of the line of sight, element by element.
 
-    Timing and frequency offset and phase cancel, even where they change from symbol to symbol: what
-    is left is the echo's delay and Doppler shift relative to the line of sight. The price is noise
-    (`cross_correlation_snr`); offsets that are constant over the frame are estimated with less
-    loss from the whole matrix (`offset_of_path`).
+    Timing offset, frequency offset and phase cancel, even where they change from symbol to symbol:
+    what is left is the echo's delay and Doppler shift relative to the line of sight. The price is
+    noise (`cross_correlation_snr`); offsets that are constant over the frame are estimated with
+    less loss from the whole matrix (`offset_of_path`).
 
-    echo: channel in a beam toward the target
-    sight: channel of the same link in a beam toward the transmitter
+    echo: values [num_subcarriers, num_symbols], channel in a beam toward the target
+    line_of_sight: values of the same shape, channel of the same link in a beam toward the
+        transmitter
     Returns the product, scaled to the power of the echo.
     Raises ValueError if the grids differ.
     Source: DC section IV-A; Zhao et al., arXiv 2405.09179.
     """
-    if echo.values.shape != sight.values.shape:
+    if echo.values.shape != line_of_sight.values.shape:
         raise ValueError(
             f"the echo's grid {echo.values.shape} differs from the line of sight's "
-            f"{sight.values.shape}: both must be of the same link and band"
+            f"{line_of_sight.values.shape}: both must be of the same link and band"
         )
 
-    # Powers of both, with and without their noise.
-    mask = echo.mask & sight.mask
-    received_sight = np.mean(np.abs(sight.values[mask]) ** 2)
-    received_echo = np.mean(np.abs(echo.values[mask]) ** 2)
-    sight_power = max(received_sight - sight.noise_power, np.finfo(float).tiny)
-    echo_power = max(received_echo - echo.noise_power, 0.0)
+    # Mean powers with noise, and without it: the difference of two estimates may be negative.
+    mask = echo.mask & line_of_sight.mask
+    received_los_power = np.mean(np.abs(line_of_sight.values[mask]) ** 2)
+    received_echo_power = np.mean(np.abs(echo.values[mask]) ** 2)
+    los_power = max(received_los_power - line_of_sight.noise_power, np.finfo(float).tiny)
+    echo_power = max(received_echo_power - echo.noise_power, 0.0)
 
     # Product, scaled to the power of the echo.
-    product = echo.values * sight.values.conj() / np.sqrt(sight_power)
+    product = echo.values * line_of_sight.values.conj() / np.sqrt(los_power)
 
-    # Its noise: that of the echo times all of the sight, and that of the sight times the echo.
-    echo_noise = echo.noise_power * received_sight / sight_power
-    sight_noise = sight.noise_power * echo_power / sight_power
+    # Noise of the product: noise of the echo times line of sight with its noise, and noise of the
+    # line of sight times echo.
+    echo_noise = echo.noise_power * received_los_power / los_power
+    los_noise = line_of_sight.noise_power * echo_power / los_power
     return replace(
         echo,
         values=np.where(mask, product, 0),
         mask=mask,
-        noise_power=float(echo_noise + sight_noise),
+        noise_power=float(echo_noise + los_noise),
     )
 
 

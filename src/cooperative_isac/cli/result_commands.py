@@ -83,8 +83,8 @@ def evaluate(
 ) -> None:
     """Measure the accuracy and cost of schemes, and compare it with the Cramer-Rao bound.
 
-    The frames are independent draws, or consecutive (--sequence) and tracked. The errors that 95 %
-    of the targets keep, missed and false shares are compared with 3GPP TS 22.137.
+    The frames are independent draws, or consecutive (--sequence) and tracked. The 95th percentiles
+    of the errors, and the shares of missed and false targets, are compared with 3GPP TS 22.137.
     """
     from cooperative_isac.schemes.registry import check_names
 

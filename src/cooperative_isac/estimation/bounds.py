@@ -48,17 +48,21 @@ def stochastic_crlb(
     Returns [num_sources, num_sources], float64, covariance in squared cycles per unit.
     Source: Wang, Nehorai, IEEE Trans. SP 65(4), 2017, theorem 2.
     """
-    # Derivatives of vec(R) = (A* kr A) p + s vec(I) with respect to frequencies, powers and noise.
+    # Model: R = A diag(p) A^H + s I, so that vec(R) = (A* kr A) p + s vec(I), with the Khatri-Rao
+    # product kr, powers p and noise power s.
     array = steering(frequencies, positions)
+    covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
+
+    # Derivatives of vec(R) with respect to frequencies (product rule), powers and noise power.
     slopes = 2j * np.pi * positions[:, None] * array
-    by_array = np.asarray(khatri_rao(slopes.conj(), array))
-    by_conjugate = np.asarray(khatri_rao(array.conj(), slopes))
-    by_frequency = (by_array + by_conjugate) * powers
+    conjugate_term = np.asarray(khatri_rao(slopes.conj(), array))
+    array_term = np.asarray(khatri_rao(array.conj(), slopes))
+    by_frequency = (conjugate_term + array_term) * powers
     by_power = khatri_rao(array.conj(), array)
     by_noise = np.eye(len(positions)).reshape(-1, 1)
 
-    # Whitened by the covariance: the information is J^H (R^-T kron R^-1) J per snapshot.
-    covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
+    # Whitened by the covariance: the information is J^H (R^-T kron R^-1) J per snapshot, for the
+    # matrix J of all derivatives.
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     whiten = np.kron(whitener.conj(), whitener)
     jacobian = whiten @ by_frequency

@@ -101,7 +101,7 @@ def estimate_path(
     """Maximum likelihood estimate of the strongest path from all bands together.
 
     Bands may differ in carrier, subcarrier spacing, symbol duration and holes; the phase of the
-    path in each is unknown. A band's part in the estimate is its Fisher information.
+    path in each is unknown. The bands are weighted by their Fisher information.
 
     matrices: one channel matrix a band
     delay_window_s: least and greatest delay, s

@@ -154,7 +154,7 @@ def _quality_rows(summary: dict) -> list[tuple[str, str]]:
         )
     shares = f"{percent_text(quality.missed_share)}, {percent_text(quality.false_share)}"
     return [
-        ("errors that 95 % keep", errors),
+        ("errors (95th percentile)", errors),
         ("missed, false", shares),
         ("TS 22.137", category_text(quality)),
         ("limits not compared", not_compared_text(quality)),

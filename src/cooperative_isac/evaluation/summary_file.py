@@ -55,7 +55,7 @@ class Percentiles(_Part):
 class Quality(_Part):
     """Sensing quality of the tracks by 3GPP TS 22.137, and the category that it reaches.
 
-    Errors are those that 95 % of the tracks of targets keep, shares are of targets and of tracks.
+    Errors are 95th percentiles over the tracks of targets, shares are of targets and of tracks.
     """
 
     num_samples: Count

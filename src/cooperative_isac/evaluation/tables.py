@@ -81,9 +81,9 @@ def show_quality(rows: Sequence[QualityRow], found: str, console: Console) -> No
 
 
 def quality_table(rows: Sequence[QualityRow], found: str) -> Table:
-    """Table of the errors that 95 % keep, and of missed and false shares."""
+    """Table of the 95th percentiles of errors, and of missed and false shares."""
     table = figures_table(
-        f"{found}: errors that 95 % keep, shares, and category of 3GPP TS 22.137",
+        f"{found}: errors (95th percentile), shares, and category of 3GPP TS 22.137",
         (
             "hor.\n(m)",
             "vert.\n(m)",

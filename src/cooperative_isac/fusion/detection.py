@@ -28,7 +28,7 @@ class Detection:
     sites: names of the receivers that detected it
     num_paths: number of paths from a transmitter to a receiver; PARTIAL where they are too few or
         doubtful
-    links: of these paths; empty where the scheme does not separate them
+    links: links of these paths; empty where the scheme does not report paths link by link
     """
 
     position_m: np.ndarray

@@ -68,7 +68,7 @@ def fuse(
     receivers: names of those whose reports arrived, even without a target; None: all
     bands: names of those that the frame contains; None: all
     without_reports: names of the receivers whose packets arrived, but contain no reports
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     received = Received(receivers, bands, without_reports)
     if not scene.has_bodies:
@@ -101,8 +101,8 @@ def is_part_of_target(
 ) -> bool:
     """True where a doubtful cluster may be a target without the reports of some receivers.
 
-    Its shifts may be those of clutter or of another target, and its paths few, but it has a
-    location.
+    Its Doppler shifts may be as of clutter or of another target, and its paths few, but they
+    determine a location.
 
     scene: of one or several bands
     cluster: its reports
@@ -124,7 +124,7 @@ def is_target(
     accepted: Sequence[Accepted],
     received: Received | None = None,
 ) -> bool:
-    """True where a cluster is a target beside those accepted already.
+    """True where a cluster is a further target, beside those that are accepted already.
 
     Rejected are ghosts, static clutter, impossible speeds, parts of bodies detected already, and
     invalid estimates.
@@ -156,7 +156,7 @@ def clusters(
 
     scene: of one or several bands
     reports: of all receivers
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     if not reports:
         return
@@ -213,7 +213,7 @@ def fit_body(
 
     scene: of one or several bands
     reports: that may be of one body
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     # A hypothesis for each of the scene's bodies.
     links = links_of(scene) if links is None else links

@@ -160,9 +160,10 @@ class JointMl:
     def fisher_scoring(self, match: JointMatch) -> JointMatch:
         """Ascend the likelihood until no target expects to gain more than NEGLIGIBLE_GAIN.
 
-        Where the likelihood of all targets fell, those that explain less take shorter steps; a step
-        by which no target gained is undone.
+        Where the total likelihood fell, the targets that explain less take shorter steps; a step by
+        which no target gained is undone.
         """
+        # Share of the Newton step that each target takes.
         scale = np.ones(len(match.targets))
         for _ in range(JOINT_SCORING_STEPS):
             # Newton step of every target with the Fisher information.
@@ -171,8 +172,10 @@ class JointMl:
             if np.all(expected_gain < NEGLIGIBLE_GAIN):
                 break
 
-            # Shorter steps of targets that explain less, longer ones of the others.
+            # Match at the new states.
             tried = self.match(match.targets.moved(scale[:, None] * steps))
+
+            # Shorter steps of targets that explain less, longer ones of the others.
             rise = tried.explained - match.explained
             worse = (rise < -NEGLIGIBLE_GAIN) & (rise.sum() < 0)
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))

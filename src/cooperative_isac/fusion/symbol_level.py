@@ -129,7 +129,7 @@ def path_of(
 ) -> tuple[float, float]:
     """Delay, s, and speed at which the path shortens, m/s, of a target's path on a link.
 
-    link: whose stations stand still
+    link: link between stations at rest
     position_m: [D], float64, m
     velocity_mps: [D], float64, m/s
     """

@@ -64,6 +64,8 @@ class Codebook(nn.Module):
         self.register_buffer("codewords", torch.randn(shape) * shape[-1] ** -0.5)
         self.register_buffer("counts", torch.zeros(shape[:2]))
         self.register_buffer("sums", torch.zeros(shape))
+
+        # Random codewords that the first batch does not use are replaced at once.
         self.register_buffer("idle_steps", torch.full(shape[:2], config.restart_after))
 
     def nearest(self, latents: Tensor) -> Tensor:

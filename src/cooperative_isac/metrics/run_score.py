@@ -224,8 +224,12 @@ class RunScore:
         detections: Sequence[Detection],
         bounds_m: Mapping[str, float] | None,
     ) -> _DetectionFigures:
-        """NEES and error to bound of the detections of true targets, without partial ones."""
-        # Pair detections with targets.
+        """NEES and ratio of error to bound of the detections of true targets.
+
+        bounds_m: root CRLB of location by target name, m; None: the detections' own covariances
+        Returns values for LiveFigures.
+        """
+        # Pair targets with detections, of which partial ones are not scored.
         detections = complete(detections)
         distances_m = pairwise_distances(self._positions(truths), self._positions(detections))
         pairs = match_within(distances_m, DETECTION_CUTOFF_M)
@@ -241,7 +245,7 @@ class RunScore:
         covariances = np.array([detection.covariance for detection in matched_detections])
         covariances = covariances[:, *np.ix_(self._axes, self._axes)]
 
-        # Bounds of the location: given, or as the detections state them.
+        # Bounds of the location, the first axes of a state: given, or the detections' own.
         location = slice(self._dimension)
         if bounds_m is None:
             variances = covariances[:, location, location]
@@ -249,6 +253,7 @@ class RunScore:
         else:
             bounds = np.array([bounds_m[truth.name] for truth in matched_truths])
 
+        # Means over the detections.
         low, high = nees_interval(len(pairs), len(self._axes))
         return {
             "num_detected": len(pairs),

@@ -268,12 +268,14 @@ class ReplicaMaker:
         num_slopes: number of axes with slopes
         Returns [num_paths, 1 + num_slopes, num_subcarriers, num_streams], complex64.
         """
+        # Unit vectors and distances from both sites to the points.
         num_paths = len(points_m)
         num_subcarriers, num_streams, _ = self.reference.streams.shape
         departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
         arrivals, received_m = _rays(self.receiver.position_m, points_m)
 
-        # Gains a^T W of each group of subcarriers, and their slopes.
+        # Gains a^T W and their slopes: per group of subcarriers that shares a precoder, then per
+        # subcarrier and stream.
         gains = np.empty((num_paths, 1 + num_slopes, len(self._columns)), np.complex64)
         for index in sorted({*transmitter.tolist()}):
             chosen = np.flatnonzero(transmitter == index)
@@ -289,7 +291,7 @@ class ReplicaMaker:
             by_group = by_group.reshape(*steering.shape[:2], -1)
             gains[chosen] = by_group[..., self._columns]
 
-        # Slopes of the delay phase.
+        # Product rule: a slope of the delay phase adds j times itself times the gains.
         if num_slopes:
             range_slopes = (departures + arrivals)[:, :num_slopes, None]
             phase_slopes = range_slopes * (-2 * np.pi / SPEED_OF_LIGHT_MPS * self._offsets_hz)

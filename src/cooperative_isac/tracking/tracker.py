@@ -292,15 +292,17 @@ class Tracker:
         """Start a tentative track from each detection of a new target.
 
         measurements: all detections of the frame
-        spare: [num_spare], int, indices of those that belong to no track
+        spare: [num_spare], int, indices of those that were assigned to no track
         """
         if not len(spare):
             return
 
-        # Another echo of an established track starts none.
+        # Near an established track a detection is a second echo of its target, and starts no track.
         established = np.flatnonzero(self._tracks.lives.established)
-        echoes = self._pairs(established, measurements.at(spare), TENTATIVE_INFLATION)
-        explained = np.isin(np.arange(len(spare)), echoes.detections)
+        near_pairs = self._pairs(established, measurements.at(spare), TENTATIVE_INFLATION)
+        explained = np.isin(np.arange(len(spare)), near_pairs.detections)
+
+        # Detections that start a track, [num_begun].
         begun = beginnings(
             measurements, spare, explained, self._settings.max_speed_mps, self._dimension
         )
@@ -312,7 +314,7 @@ class Tracker:
         if not len(begun):
             return
 
-        # Identities, filters and first detection.
+        # Filters, behind those of the older tracks.
         means, covariances = start_states(
             measurements.values[begun],
             measurements.covariances[begun],
@@ -320,10 +322,11 @@ class Tracker:
         )
         num_before = len(self._tracks)
         failures = self._filters.start(means, covariances)
-        started = newborn(self._num_born + 1 + np.arange(len(begun)), self._time_s)
-        first = np.ones(len(begun), bool)
-        started = started.hit(
-            first,
+
+        # Tracks with new identities, each with its first detection.
+        track_ids = self._num_born + 1 + np.arange(len(begun))
+        started = newborn(track_ids, self._time_s).hit(
+            np.ones(len(begun), bool),
             self._time_s,
             self._filters.means[num_before:],
             self._filters.covariances[num_before:],
@@ -333,9 +336,10 @@ class Tracker:
         self._num_born += len(begun)
         self._tracks = concatenate(self._tracks, started)
 
-        # Tracks with an invalid state are dropped.
+        # New tracks with an invalid state are dropped; failures count from the first new filter.
         problems = self._problems(np.arange(num_before, len(self._tracks)))
-        self._drop(problems | {num_before + place: words for place, words in failures.items()})
+        start_failures = {num_before + index: reason for index, reason in failures.items()}
+        self._drop(problems | start_failures)
 
     def _problems(self, tracks: np.ndarray) -> dict[int, str]:
         """Reasons why states are invalid, in words, by track.

@@ -52,7 +52,7 @@ Mirror = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, Option(help="Random seed of weights, order of samples and dropout.", min=0)
+    int | None, Option(help="Random seed of weights, order of samples and --drop-out.", min=0)
 ]
 Precision = Annotated[
     str | None, Option(help="Arithmetic: float32, or bfloat16 for mixed precision.")

@@ -303,9 +303,9 @@ def low_papr_sequence(group: int, length: int) -> np.ndarray:
     """Base sequence of low peak-to-average power ratio, from a Zadoff-Chu sequence.
 
     group: u, 0 to 29
-    length: elements, at least 36
+    length: number of elements, at least 36: shorter sequences are tables in the standard
     Returns [length], complex128, of unit modulus.
-    Raises ValueError if the sequence is shorter.
+    Raises ValueError if the length is less than that.
     Source: TS 38.211 section 5.2.2.1, sequence number v = 0.
     """
     if length < SHORTEST_ZADOFF_CHU:
@@ -313,9 +313,12 @@ def low_papr_sequence(group: int, length: int) -> np.ndarray:
             f"a sequence of {length} elements is shorter than {SHORTEST_ZADOFF_CHU}: take more "
             "resource blocks or a smaller comb"
         )
+
+    # Length N_ZC of the Zadoff-Chu sequence, and its root q, with q bar = N_ZC (u + 1) / 31.
     prime = _largest_prime_up_to(length)
-    mean_root = prime * (group + 1) / 31
-    root = int(np.floor(mean_root + 0.5))
+    root = int(np.floor(prime * (group + 1) / 31 + 0.5))
+
+    # The sequence is continued periodically up to the length.
     n = np.arange(length) % prime
     return np.exp(-1j * np.pi * root * n * (n + 1) / prime)
 

@@ -78,7 +78,11 @@ class BagSummary:
 
 @dataclass
 class _Findings:
-    """Results of reading a bag once, besides its messages."""
+    """Results of reading a bag once, besides its messages.
+
+    refused: number of messages that were left out, by topic and reason
+    upgrades: conversions of older message definitions, by type
+    """
 
     closed: bool = True
     damage: list[str] = field(default_factory=list)
@@ -284,13 +288,13 @@ def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
 
 def _add_channel(channel: Channel, schema: Schema | None, found: _Findings) -> _Channel:
     """Add a channel and its topic to the findings."""
-    # one that is left out
+    # a channel that cannot be read: its messages will be counted, and left out
     refusal = _refusal(channel, schema, found)
     if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
         return _Channel(channel.topic, refusal)
 
-    # topic, definition and conversion
+    # topic and message definition; a second channel of the same topic changes neither
     topic = Topic(
         name=channel.topic,
         type_name=schema.name,
@@ -299,6 +303,8 @@ def _add_channel(channel: Channel, schema: Schema | None, found: _Findings) -> _
     )
     found.topics.setdefault(channel.topic, topic)
     found.schemas.setdefault(schema.name, schema)
+
+    # conversion of an older message definition
     upgrade = upgrade_of(schema)
     if upgrade is not None:
         found.upgrades.setdefault(schema.name, upgrade)

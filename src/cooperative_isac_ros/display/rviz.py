@@ -99,13 +99,14 @@ def _from_above(layout: SceneLayout) -> dict:
 
 def _from_the_side(layout: SceneLayout) -> dict:
     """View from the side: a focal point on the ground, with the camera as near as possible."""
-    # visible are points with |across| <= slope (distance + depth)
+    # A camera at some distance from the focal point shows the points whose offsets from it satisfy
+    # |offset right| <= slope_right (distance + depth), likewise up; depth is the offset ahead.
     ahead, right, up = orbit_axes(YAW_RAD, PITCH_RAD)
     points_m = _corners(layout, right, up)
     slope_up = FILL * math.tan(FIELD_OF_VIEW_RAD / 2)
     slope_right = slope_up * PICTURE_PIXELS[0] / PICTURE_PIXELS[1]
 
-    # distance that each focal point needs
+    # the distance from which all points are visible, for focal points from south to north
     middle_m = (layout.low_m + layout.high_m) / 2
     candidates = []
     for y_m in np.linspace(layout.low_m[1], layout.high_m[1], NUM_FOCAL_POINTS):
@@ -117,12 +118,16 @@ def _from_the_side(layout: SceneLayout) -> dict:
             np.abs(offsets_m @ up) / slope_up - depth_m,
         ]
         distance_m = float(np.max(needed_m))
+
+        # distance from the camera to the middle of the scene, along the view
         away_m = distance_m - (focal_m - middle_m) @ ahead
+
+        # difference of the room above and below the scene in the picture
         heights = (offsets_m @ up) / (distance_m + depth_m)
         asymmetry = abs(float(heights.max() + heights.min()))
         candidates.append((away_m, asymmetry, distance_m, focal_m))
 
-    # among the nearest, the one with as much room below as above
+    # among the nearest cameras, the one with the most equal room above and below
     nearest_m = min(away_m for away_m, *_ in candidates)
     near = [item for item in candidates if item[0] <= NEAR * nearest_m]
     _, _, distance_m, focal_m = min(near, key=lambda item: item[1])

@@ -76,9 +76,10 @@ def scene_layout(scene: Scene) -> SceneLayout:
     corners += [corner for wall in _walls(scene) for corner in wall.corners_m]
     low_m = np.minimum.reduce(corners)
     high_m = np.maximum.reduce(corners)
-    low_m[2] = ground_m
+    low_m[2] = ground_m  # the ground, also where the search box begins above it
 
-    # Figures above the far edge of the views, which look north: nothing hides them.
+    # Text of the live figures: above the northern edge, which is the far one, as the views look
+    # north; as high as the highest object, so that none hides it.
     tops = [ground_m, *(site.position_m[2] for site in sites), *(box.high_m[2] for box in boxes)]
     middle_m = (scene.box.low_m + scene.box.high_m) / 2
     figures_m = np.array([middle_m[0], high_m[1] + FIGURES_DISTANCE * size_m, max(tops)])

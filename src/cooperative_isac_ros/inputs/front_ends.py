@@ -241,7 +241,7 @@ class TopicFrontEnd:
             self._keep_early(message)
             return
 
-        # an early echo of its band is this one, or outdated
+        # an echo of its band that arrived before its announcement is this one, or outdated
         self._early.pop(message.band, None)
 
         # validate the echo, and add it to its frame

@@ -81,7 +81,7 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
         ("out", _out_fault(options.out)),
     )
 
-    # report the first one
+    # only the first fault is reported
     for option, fault in faults:
         if fault is not None:
             raise ChoiceError(option, fault)

@@ -217,13 +217,17 @@ def _spin(
             _print_recording_end(run)
             return None
 
-        # first frame, and the nodes that were not ready at it
+        # before the first frame, at it, and later the nodes that were not ready at it
         if monitor.first_frame_s is None:
             if now_s - began_s > FIRST_FRAME_WITHIN_S:
                 return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
         elif not is_begun:
+            # from now on there are results to save: an interrupt ends this loop, and no longer
+            # all nodes at once
             is_begun = True
             run.stop.on_request(None)
+
+            # the live view leaves the processor to the nodes
             os.nice(OBSERVER_NICE)
             interrupt_no_other()
             _print_begin(monitor, began_s, run.console)

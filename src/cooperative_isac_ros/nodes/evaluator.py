@@ -68,7 +68,7 @@ PARAMETERS = (
     Parameter(
         "bound_every",
         25,
-        "frames from one Cramer-Rao bound to the next, of simulated echoes without a path file; "
+        "interval of the Cramer-Rao bound in frames, for simulated echoes without a path file; "
         "0: never",
         0,
         100000,

@@ -39,8 +39,8 @@ PARAMETERS = (
     Parameter(
         "patience_frames",
         3,
-        "an access point that missed so many frames in a row is not waited for "
-        "until its next packet arrives",
+        "consecutive frames without a packet after which the fusion center no longer waits for an "
+        "access point, until its next packet arrives",
         1,
         1000,
     ),

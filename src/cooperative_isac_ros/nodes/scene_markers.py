@@ -54,7 +54,7 @@ LIFE_S = 2.0
 LIFE_PERIODS = 5.0
 PARAMETERS = (
     SCHEME,
-    Parameter("enabled", True, "publish markers; false saves the work", live=True),
+    Parameter("enabled", True, "publish markers; false saves processor time", live=True),
     Parameter("trail_length", 100, "length of trails and paths in frames", 2, 10000),
     *WATCH_PARAMETERS,
     *POSE_PARAMETERS,

@@ -68,7 +68,7 @@ PARAMETERS = (
     Parameter(
         "run",
         0,
-        "number of the run, set by what starts the nodes; 0: drawn at the start",
+        "number of the run, set by the launcher; 0: drawn at the start",
         0,
         2**63 - 1,
     ),
@@ -80,8 +80,9 @@ PARAMETERS = (
     Parameter(
         "max_frames_ahead",
         2,
-        "frames are skipped for all while an access point or the fusion center has so many "
-        "unfinished ones; 0: never; the launchers set 8 with `front_end` `topic`",
+        "most frames that an access point or the fusion center may have unfinished; while one of "
+        "them has as many, frames are skipped for all nodes; 0: no limit; the launchers set 8 with "
+        "`front_end` `topic`",
         0,
         1000,
     ),

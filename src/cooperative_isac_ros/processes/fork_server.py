@@ -142,13 +142,13 @@ class ForkServer:
         except OSError as error:
             raise ForkServerLost(str(error)) from None
 
-        # process id, or error
+        # the answer is the process id of the node, or a negative errno of the fork
         if answer is None:
             raise ForkServerLost("it has ended")
-        (number,) = ANSWER.unpack(answer)
-        if number < 0:
-            raise OSError(-number, os.strerror(-number))
-        return ForkedNode(number)
+        (pid_or_error,) = ANSWER.unpack(answer)
+        if pid_or_error < 0:
+            raise OSError(-pid_or_error, os.strerror(-pid_or_error))
+        return ForkedNode(pid_or_error)
 
     def close(self) -> None:
         """Kill the server, which has nothing to save; its nodes keep running."""

@@ -124,7 +124,7 @@ class PacketCollector:
             self._open[frame.number].packets[packet.site] = packet
             return True
 
-        # one that is ahead of its announcement
+        # one that arrived before its announcement; beyond the limit the oldest of them is dropped
         self._early[(frame.run, frame.number, packet.site)] = packet
         if len(self._early) > self._max_early:
             (_, number, site), _ = self._early.popitem(last=False)
@@ -221,7 +221,11 @@ class PacketCollector:
         return None
 
     def _close(self, last: int) -> list[CollectedFrame]:
-        """Close the open frames up to a number, and count the silent stations."""
+        """Close the open frames up to a number, and count the silent frames of each station.
+
+        last: number of the last frame to close
+        Returns the closed frames in order.
+        """
         closed = []
         numbers = [number for number in self._open if number <= last]
         for number in numbers:

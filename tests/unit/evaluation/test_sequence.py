@@ -214,7 +214,7 @@ def test_results_are_shown_and_written(traced, tmp_path, capsys):
         "car1",
         "3 links",
         "targets",
-        "tracks: errors that 95 % keep",
+        "tracks: errors (95th percentile)",
         "TS 22.137, local_ml at 30 dBm:",
     ):
         assert words in " ".join(shown.out.split())

@@ -170,10 +170,16 @@ def _draw_curve(
 
 
 def _draw_bound(axes: Axes, bounds: Mapping[float, float]) -> None:
-    """Shade the region below the root CRLB, on a logarithmic axis."""
+    """Shade the region below the root CRLB, on a logarithmic axis.
+
+    axes: with all curves
+    bounds: root CRLB by value of the horizontal axis
+    """
     if not bounds:
         return
-    # The region ends at the lower edge of the axis, which is below all points.
+
+    # The region ends at the lower edge of the axis, below all points (minposy: the least positive
+    # ordinate of the curves).
     lowest_point = float(axes.dataLim.minposy)
     lowest = BOUND_MARGIN * min(lowest_point, *bounds.values())
 

@@ -100,12 +100,17 @@ class MapCenter(PlaneCenter):
         receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
         side_information: not used
         """
-        # Sum the planes of the receivers.
+        # Learned bias of each cell, to which the planes of the receivers are added:
+        # [batch, channels, coarse, coarse].
         plane = self.place.expand(len(latents), -1, -1, -1)
         measurements = []
         for index, enter in enumerate(self.enter):
+            # Learned numbers, and measurements [batch, 3, num_tx, coarse, coarse] of the strongest
+            # echo of each path in a cell.
             learned, echoes = self.layout.split(latents[:, index], (self.coarse, self.coarse))
             measured = torch.stack([echoes.power, echoes.doppler, echoes.length_m], 1)
+
+            # Both enter the plane, unless the receiver sent nothing.
             numbers = torch.cat([learned, measured.flatten(1, 2)], 1)
             plane = plane + enter(numbers) * receiver_mask[:, index, None, None, None]
             measurements.append(measured)
@@ -114,7 +119,7 @@ class MapCenter(PlaneCenter):
         features = self.finer(self.body(plane))
         channels, choice = self.split_output(self.out(features))
 
-        # Measurements of paths at the fine cells.
+        # Measurements of the paths of all receivers at the fine cells.
         power, doppler, length_m = self._chosen(torch.cat(measurements, 2), choice)
         doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)

@@ -114,26 +114,31 @@ class Convolutions(nn.Module):
 
 
 class CnnCenter(nn.Module):
-    """Fully connected layers on the latents of all receivers."""
+    """Fully connected layers on the latents of all receivers.
+
+    latent_axes: antennas, and pooled subcarriers and symbols, of one receiver's latents
+    """
 
     def __init__(self, scene: Scene, config: CnnConfig, latent_axes: tuple[int, ...]):
         super().__init__()
         self.latent_axes = latent_axes
 
-        # Mean pooling
+        # Mean over resource elements, where the configuration asks for it.
         num_receivers = len(scene.receivers)
-        channels = config.channels[1]
+        channels = config.channels[1]  # of the last convolution
         self.elements = (
             ElementMean(num_receivers, channels, latent_axes[0]) if config.alike else None
         )
 
-        # Fully connected layers
+        # Three fully connected layers, on all latents of all receivers, or on their means.
         num_places = latent_axes[0] if config.alike else prod(latent_axes)
         num_inputs = num_receivers * channels * num_places
         widths = [num_inputs, config.neurons, config.neurons, config.neurons]
         self.joint = nn.Sequential(
             *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in itertools.pairwise(widths))
         )
+
+        # Presence and state of each target.
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
     def forward(self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor) -> Tensor:

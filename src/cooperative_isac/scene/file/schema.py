@@ -117,7 +117,7 @@ class Planar(Section):
 
 
 class Custom(Section):
-    """An array of any shape: the elements' places, in its own axes."""
+    """An array of any shape, by the positions of its elements."""
 
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
@@ -331,17 +331,17 @@ class SensingEntry(Section):
     echoes of a radio use `project`.
     """
     static_memory_s: Positive = later(Sensing.static_memory_s)
-    """Memory of the background of `learn`."""
+    """Time constant of the background of `learn`."""
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
         later(Sensing.multipath_ratio_db)
     )
-    """Assumed power of the direct echo of a target with a body over its echoes by way of walls,
+    """Assumed power ratio of the direct echo of a target with a body to its echoes by way of walls,
     which interfere with it; it limits the SNR that the center assigns to a report.
     """
     candidate_bits: Annotated[int, Field(ge=0)] = later(Sensing.candidate_bits)
-    """Bits up to which weak candidates, below the detection threshold of one access point, fill
-    the packet of `local_ml` for a frame, reports included; the center adds up those of several
-    access points. 0: none. 4000 take about 80. For point targets on one band.
+    """Size up to which the packet of `local_ml` for a frame, reports included, is filled with weak
+    candidates: echoes below the detection threshold of one access point, whose evidence the center
+    adds up over several. 0: no candidates; 4000 bits hold about 80. For point targets on one band.
     """
     synchronization: Literal["none", "line_of_sight"] = later(Sensing.synchronization)
     """Correction of the stations' clock offsets: `none` (clocks count as synchronous) or
@@ -447,7 +447,7 @@ class WorldEntry(Section):
 
 
 class TrackingEntry(Section):
-    """Motion filter, gate and life of tracks; the defaults are those of scene.model.Tracking."""
+    """Motion filter, gate and life of tracks."""
 
     model: str = Tracking.model
     """Motion filter: `cv` (constant velocity), `imm` (constant velocity and coordinated turn), or a
@@ -466,7 +466,7 @@ class TrackingEntry(Section):
     confirm_window: Count = Tracking.confirm_window
     """Frames over which those detections are counted."""
     max_coast_s: Positive = Tracking.max_coast_s
-    """A track without a detection for longer is deleted."""
+    """Time without a detection after which a track is deleted."""
     max_speed_mps: Positive = Tracking.max_speed_mps
     """Largest speed of targets."""
     uav_height_m: Finite = Tracking.uav_height_m
@@ -516,7 +516,7 @@ class WaypointsEntry(Section):
     curve through the points.
     """
     loop: bool = False
-    """Back to the first point and on without end."""
+    """Return to the first point, and repeat the motion without end."""
 
 
 class TrajectoryEntry(Section):
@@ -528,23 +528,23 @@ class TrajectoryEntry(Section):
     the environment.
     """
     start_s: NotNegative = 0.0
-    """Beginning of the stretch that is used, after the file's first stamp."""
+    """Beginning of the stretch that is used, as time since the file's first stamp."""
     stop_s: Positive | None = None
-    """End of that stretch; by default the file's last stamp."""
+    """End of that stretch, likewise; by default the file's last stamp."""
     origin_m: Vector = [0.0, 0.0, 0.0]
     """Point of the file that is put at `translation_m`."""
     translation_m: Vector = [0.0, 0.0, 0.0]
-    """Its position in the map."""
+    """Position of that point in the map."""
     yaw_deg: Finite = 0.0
     """Rotation about the vertical through that point, counter-clockwise."""
     height_m: Finite | None = None
-    """Puts the whole trajectory at one height; by default that of the file."""
+    """Height of the whole trajectory, instead of the heights in the file."""
     smoothing_s: NotNegative = 0.05
-    """Motion that is faster than about this is smoothed, so that noise of positions does not become
-    speed; 0: exact.
+    """Time constant of a smoothing that keeps the noise of positions out of the velocities; 0: no
+    smoothing.
     """
     loop: bool = False
-    """Repeated without end, for a trajectory that ends within 1 m of its beginning."""
+    """Repeat the motion without end; the trajectory must end within 1 m of its beginning."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
     """Unit of the stamps; by default that of the format."""
     rate_hz: Positive | None = later(None)
@@ -619,7 +619,7 @@ class StationEntry(Section):
     position_m: Point | None = None
     """Position; of a station that follows `odometry` or `tf_frame`, before the first message."""
     orientation: Orientation = Orientation()
-    """Orientation; of a station that moves, its mounting on the carrier (x ahead, z up)."""
+    """Orientation; of a station that moves, relative to its vehicle (x ahead, z up)."""
     motion: MotionEntry | None = None
     """Motion of the station, which turns with its velocity; instead of `position_m`."""
     odometry: str | None = None
@@ -733,5 +733,5 @@ class NetworkFile(CommonKeys):
     """Stations."""
     links: Literal["passive", "active", "active-passive"] = "active-passive"
     """Pairs of stations that sense together: `passive` (one transmits, another receives), `active`
-    (a station with its own echoes), or both.
+    (a station receives the echoes of its own signal), or both.
     """

@@ -17,7 +17,7 @@ MOST_BYTES = 2e9
 # those of sensing.search_grid.
 MOST_BEAMS_PER_ELEMENT = 1.5
 STEPS_PER_RESOLUTION = 2.5
-# Range steps that are counted at most: more are beyond every machine, and would overflow.
+# Largest number of range steps that is computed: more are beyond every machine, and would overflow.
 MOST_STEPS = 1e15
 # Sites: each of them is a process of a live scene.
 MOST_SITES = 64
@@ -56,8 +56,12 @@ def num_spacings(array: schema.ArrayEntry) -> int:
 
 
 def _counts(file: schema.SceneFile) -> Iterator[Problem]:
-    """Numbers of sites, elements, targets and users."""
-    # Sites and their arrays.
+    """Problems of the numbers of sites, elements, targets and users.
+
+    file: with `transmitters` and `receivers`; one with `stations` is split into such files before,
+        one per band
+    """
+    # Sites and their antenna arrays.
     for group in ("transmitters", "receivers"):
         sites = getattr(file, group)
         if len(sites) > MOST_SITES:
@@ -73,13 +77,13 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
                     f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
                 )
 
-    # Arrays of a frame.
-    limits = {
+    # Targets and users, for which each frame has data arrays.
+    counts = {
         "targets": len(file.targets),
         "sensing.max_targets": file.sensing.max_targets,
         "users.num_users": file.users.num_users,
     }
-    for key, count in limits.items():
+    for key, count in counts.items():
         if count > MOST_TARGETS:
             yield Problem(
                 key,
@@ -88,7 +92,7 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _memory(file: schema.SceneFile) -> Iterator[Problem]:
-    """The largest arrays of a frame."""
+    """Problem of the first of a frame's largest arrays that takes too much memory."""
     wave = file.waveform
     samples = wave.num_subcarriers * wave.num_symbols
     users = file.users.num_users

@@ -349,7 +349,12 @@ def _columns(
 
 
 def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) -> list[float]:
-    """Finite numbers of a row's cells."""
+    """Cells of a row as finite numbers.
+
+    cells: texts of the cells
+    names: of the columns
+    Raises TrajectoryError with file, line and column.
+    """
     if len(cells) != len(names):
         raise TrajectoryError(
             f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: {' '.join(names)}"
@@ -357,16 +362,19 @@ def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) ->
 
     values = []
     for name, cell in zip(names, cells):
-        shown = (
-            cell if len(cell) <= LONGEST_QUOTED_CELL else cell[: LONGEST_QUOTED_CELL - 3] + "..."
-        )
+        # the cell as messages quote it
+        quoted = cell
+        if len(cell) > LONGEST_QUOTED_CELL:
+            quoted = cell[: LONGEST_QUOTED_CELL - 3] + "..."
+
         try:
             value = float(cell)
         except ValueError:
-            text = f"{path}:{row.number}: {name} is '{shown}'; it must be a number"
-            raise TrajectoryError(text) from None
+            raise TrajectoryError(
+                f"{path}:{row.number}: {name} is '{quoted}'; it must be a number"
+            ) from None
         if not math.isfinite(value):
-            raise TrajectoryError(f"{path}:{row.number}: {name} is {shown}; it must be finite")
+            raise TrajectoryError(f"{path}:{row.number}: {name} is {quoted}; it must be finite")
         values.append(value)
     return values
 

@@ -76,7 +76,8 @@ class KnownPart:
         fullest = num_used == num_used.max()
         num_symbols = int(num_used[fullest][0])
 
-        # Doppler shifts of whole cycles in the frame, one more than targets have.
+        # Doppler shifts of whole cycles in the frame: up to one more than targets have, but for all
+        # 2 highest + 1 shifts of each stream together at most half as many unknowns as symbols.
         grid = self.frame.grid
         num_streams = self.streams.shape[1]
         duration_s = grid.num_symbols * grid.symbol_period_s
@@ -85,11 +86,11 @@ class KnownPart:
         highest = min(needed, affordable)
         cycles = np.arange(-highest, highest + 1) if highest > 0 else np.zeros(1)
 
-        # Streams with these shifts.
-        times = grid.symbol_times_s / duration_s
-        phases = np.exp(2j * np.pi * cycles[:, None] * times)
+        # Streams with these shifts, [num_fullest, num_streams num_shifts, num_symbols].
+        frame_shares = grid.symbol_times_s / duration_s
+        phases = np.exp(2j * np.pi * cycles[:, None] * frame_shares)
         basis = self.streams[fullest][:, :, None] * phases
-        basis = basis.reshape(int(fullest.sum()), -1, len(times))
+        basis = basis.reshape(int(fullest.sum()), -1, len(frame_shares))
 
         # Projection out of their span, and the leverage of each sample on it.
         gram = basis @ basis.conj().swapaxes(1, 2)
@@ -98,7 +99,7 @@ class KnownPart:
         samples = echo[:, self.subcarriers, self.symbols][:, fullest].transpose(1, 0, 2)
         residual = samples - samples @ basis.conj().swapaxes(1, 2) @ inverse @ basis
 
-        # Unit noise gain.
+        # Unit noise gain: a residual retains the share 1 - leverage of the noise power.
         usable = self.used[fullest] & (leverage < 1 - LEAST_NOISE_SHARE)
         residual /= np.sqrt(np.maximum(1 - leverage, LEAST_NOISE_SHARE))[:, None]
         return residual.transpose(0, 2, 1)[usable]

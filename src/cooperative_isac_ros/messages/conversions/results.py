@@ -112,6 +112,10 @@ def _detection_message(detection: Detection) -> isac_msgs.Detection:
 
 
 def _detection(message: isac_msgs.Detection, index: int) -> Detection:
+    """Detection of a message. Raises ConversionError where a value is out of range.
+
+    index: of the detection in its list, for the messages of errors
+    """
     who = f"detection {index}"
     check_ranges(who, message, snr_db=(-LARGEST_SNR_DB, LARGEST_SNR_DB), num_paths=(0, math.inf))
 

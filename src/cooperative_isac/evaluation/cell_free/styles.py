@@ -53,7 +53,7 @@ PAPER = {
 OTHER_CLASSICAL = {
     "local_ml": SchemeStyle(_BLACK, "o"),
     "raw_ml": SchemeStyle(_BROWN, "X"),
-    "symbol_level": SchemeStyle(_BROWN, "p", "--"),
+    "symbol_level": SchemeStyle(_ORANGE, "p", "--"),
     "music_fine": SchemeStyle(_GREEN, ">", "--"),
     "monostatic_fine": SchemeStyle(_PURPLE, "<", "--"),
 }

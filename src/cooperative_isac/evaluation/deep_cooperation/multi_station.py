@@ -94,6 +94,7 @@ CURVES = {
     },
     "c": {
         ONE: _Curve(ACTIVE_LINKS[:1]),
+        "four BSs, active": _Curve(ACTIVE_LINKS),
         "four BSs, passive": _Curve(PASSIVE_LINKS),
         "four BSs, active-passive": _Curve(ACTIVE_LINKS + PASSIVE_LINKS),
     },
@@ -111,7 +112,7 @@ def multi_station(name: str, curves: str) -> Experiment:
     """
     titles = {
         "a": "DC Figs. 6a, 6b: one base station, and active cooperation of four",
-        "c": "DC Figs. 6c, 6d: one base station, and passive and active-passive cooperation",
+        "c": "DC Figs. 6c, 6d: one base station, and four: active, passive, active-passive",
     }
     return Experiment(
         name=name,

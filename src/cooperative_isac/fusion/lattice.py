@@ -68,7 +68,7 @@ MOST_PEAKS = 4
 class Lattice:
     """Lattice of locations in the box of a scene, and of velocities.
 
-    scene: seen on one band, with its stations at rest
+    scene: seen on one band, with its stations at rest; its links are summed
     sensors: search of each receiver, by name
     """
 
@@ -122,6 +122,9 @@ class Lattice:
         """
         total = np.zeros(len(self.points_m))
         for name, joint in joints.items():
+            linked = list(self.scene.linked_transmitters(name))
+            if not linked:
+                continue
             order, cells = self._grids[name]
             surface = likelihood_surface(
                 cells,
@@ -130,7 +133,7 @@ class Lattice:
                 joint.noise_power_w,
                 self.sensors[name].max_doppler_hz,
             )
-            total[order] += _compressed(surface.power).sum(axis=0)
+            total[order] += _compressed(surface.power[linked]).sum(axis=0)
         return total
 
     def search(self, joints: Mapping[str, JointFit], known: Targets, most: int) -> Targets:
@@ -254,7 +257,7 @@ class Lattice:
     def _spectra(self, joint: JointFit, name: str, point_m: np.ndarray) -> np.ndarray:
         """Power of all links of one receiver at a point, over the Doppler bins of the search.
 
-        Returns [num_tx, num_bins], float64, in noise variances, bins as sensing.surface has them.
+        Returns [num_links, num_bins], float64, in noise variances, the bins of sensing.surface.
         """
         maker = joint.maker
         reference = maker.reference
@@ -262,7 +265,7 @@ class Lattice:
         weights = static_weights(reference, shifts_hz)
         in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
         spectra = []
-        for index in range(len(self.scene.transmitters)):
+        for index in self.scene.linked_transmitters(name):
             filters, energy = maker.filters_at(index, point_m[None])
             blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
             num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
@@ -307,9 +310,10 @@ class Lattice:
             _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
             ascending = np.argsort(shifts_hz)
             compressed = _compressed(spectra[name])
-            for transmitter, spectrum in zip(self.scene.transmitters, compressed):
+            linked = self.scene.linked_transmitters(name)
+            for index, spectrum in zip(linked, compressed):
                 paths = bistatic_geometry(
-                    transmitter.position_m,
+                    self.scene.transmitters[index].position_m,
                     sensor.receiver.position_m,
                     point_m,
                     velocities_mps,

@@ -74,7 +74,9 @@ def test_no_target_is_located_where_nothing_corrects_the_clocks():
 
 def test_schemes_that_do_not_correct_clocks_are_refused():
     scene = with_sensing(base_stations(), **SYNCHRONIZED)
-    with pytest.raises(ValueError, match=r"'music' does not correct clock offsets.*local_ml"):
+    with pytest.raises(
+        ValueError, match=r"'music' does not correct clock offsets by 'line_of_sight'.*set none"
+    ):
         make_scheme("music", scene)
 
 

@@ -144,25 +144,38 @@ class Lattice:
         most: number of all targets, at most
         """
         found = known
-        if len(known):
-            joints = _without(self.scene, joints, known)
-
+        residual = _without(self.scene, joints, found)
+        may_replace = True
         while len(found) < most:
             # The first of the highest peaks with enough evidence.
-            match = self._strongest(joints)
+            match = self._strongest(residual)
             if match is None:
                 break
+
+            # Beside a known target: its fit may be off, which the other makes up for.
+            near = self._is_near(found, match.targets.points_m[0])
+            if near.any() and may_replace:
+                may_replace = False
+                found = found.keep(~near)
+                residual = _without(self.scene, joints, found)
+                continue
 
             # Subtract it: its side lobes are peaks, too.
             found = Targets(
                 np.concatenate([found.points_m, match.targets.points_m]),
                 np.concatenate([found.velocities_mps, match.targets.velocities_mps]),
             )
-            joints = {
+            residual = {
                 name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
-                for name, joint in joints.items()
+                for name, joint in residual.items()
             }
         return found
+
+    def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
+        """Targets within one main lobe of a point, [num_targets], bool."""
+        size = self.scene.dimension
+        away = (targets.points_m - point_m)[:, :size] / self.spacing_m
+        return np.linalg.norm(away, axis=1) <= SEPARATION
 
     def _strongest(self, joints: Mapping[str, JointFit]) -> JointMatch | None:
         """The fit of the highest peak whose evidence exceeds the threshold; None: there is none."""
@@ -246,11 +259,8 @@ class Lattice:
             if len(peaks) == MOST_PEAKS:
                 break
             point_m = self.points_m[index]
-            size = self.scene.dimension
-            if all(
-                np.linalg.norm((point_m - other)[:size] / self.spacing_m) > SEPARATION
-                for other in peaks
-            ):
+            others = Targets(np.array(peaks).reshape(-1, 3), np.zeros((len(peaks), 3)))
+            if not self._is_near(others, point_m).any():
                 peaks.append(point_m)
         return peaks
 
@@ -341,6 +351,8 @@ def _compressed(power: np.ndarray) -> np.ndarray:
 
 def _without(scene: Scene, joints: Mapping[str, JointFit], targets: Targets) -> dict[str, JointFit]:
     """Echoes without the paths of targets."""
+    if not len(targets):
+        return dict(joints)
     match = JointMl(scene, joints).match(targets)
     return {
         name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))

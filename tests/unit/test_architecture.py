@@ -22,7 +22,7 @@ ALLOWED = {
     "bounds": set(SIGNAL),
     "learned": {*SIGNAL, "sensing", "fronthaul"},  # codecs: both ends, and what is between them
     # A scheme is what a node of each end runs.
-    "schemes": {*CHAIN, "learned"} - {"tracking"},
+    "schemes": {*CHAIN, "learned", "calibration"} - {"tracking"},
     "metrics": set(CHAIN),  # scores the outputs of the chain
     "output": set(),  # screen and disk, of no stage
 }

@@ -91,7 +91,7 @@ def unpack_symbols(
     # Size
     shape = (scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols)
     num_parts = 2 * int(np.prod(shape))
-    num_links = len(scene.transmitters) if scene.sensing.synchronization != "none" else 0
+    num_links = len(scene.transmitters) if scene.sensing.synchronization == "line_of_sight" else 0
     begin = _HEADER.size + 8 * num_links
     num_bytes = begin + -(-num_parts * width // 8)
     if len(payload) != num_bytes:

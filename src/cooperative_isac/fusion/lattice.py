@@ -68,7 +68,7 @@ MOST_PEAKS = 4
 class Lattice:
     """Lattice of locations in the box of a scene, and of velocities.
 
-    scene: seen on one band, with its stations at rest
+    scene: seen on one band, with its stations at rest; its links are summed
     sensors: search of each receiver, by name
     """
 
@@ -122,6 +122,9 @@ class Lattice:
         """
         total = np.zeros(len(self.points_m))
         for name, joint in joints.items():
+            linked = list(self.scene.linked_transmitters(name))
+            if not linked:
+                continue
             order, cells = self._grids[name]
             surface = likelihood_surface(
                 cells,
@@ -130,7 +133,7 @@ class Lattice:
                 joint.noise_power_w,
                 self.sensors[name].max_doppler_hz,
             )
-            total[order] += _compressed(surface.power).sum(axis=0)
+            total[order] += _compressed(surface.power[linked]).sum(axis=0)
         return total
 
     def search(self, joints: Mapping[str, JointFit], known: Targets, most: int) -> Targets:
@@ -141,25 +144,38 @@ class Lattice:
         most: number of all targets, at most
         """
         found = known
-        if len(known):
-            joints = _without(self.scene, joints, known)
-
+        residual = _without(self.scene, joints, found)
+        may_replace = True
         while len(found) < most:
             # The first of the highest peaks with enough evidence.
-            match = self._strongest(joints)
+            match = self._strongest(residual)
             if match is None:
                 break
+
+            # Beside a known target: its fit may be off, which the other makes up for.
+            near = self._is_near(found, match.targets.points_m[0])
+            if near.any() and may_replace:
+                may_replace = False
+                found = found.keep(~near)
+                residual = _without(self.scene, joints, found)
+                continue
 
             # Subtract it: its side lobes are peaks, too.
             found = Targets(
                 np.concatenate([found.points_m, match.targets.points_m]),
                 np.concatenate([found.velocities_mps, match.targets.velocities_mps]),
             )
-            joints = {
+            residual = {
                 name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
-                for name, joint in joints.items()
+                for name, joint in residual.items()
             }
         return found
+
+    def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
+        """Targets within one main lobe of a point, [num_targets], bool."""
+        size = self.scene.dimension
+        away = (targets.points_m - point_m)[:, :size] / self.spacing_m
+        return np.linalg.norm(away, axis=1) <= SEPARATION
 
     def _strongest(self, joints: Mapping[str, JointFit]) -> JointMatch | None:
         """The fit of the highest peak whose evidence exceeds the threshold; None: there is none."""
@@ -243,18 +259,15 @@ class Lattice:
             if len(peaks) == MOST_PEAKS:
                 break
             point_m = self.points_m[index]
-            size = self.scene.dimension
-            if all(
-                np.linalg.norm((point_m - other)[:size] / self.spacing_m) > SEPARATION
-                for other in peaks
-            ):
+            others = Targets(np.array(peaks).reshape(-1, 3), np.zeros((len(peaks), 3)))
+            if not self._is_near(others, point_m).any():
                 peaks.append(point_m)
         return peaks
 
     def _spectra(self, joint: JointFit, name: str, point_m: np.ndarray) -> np.ndarray:
         """Power of all links of one receiver at a point, over the Doppler bins of the search.
 
-        Returns [num_tx, num_bins], float64, in noise variances, bins as sensing.surface has them.
+        Returns [num_links, num_bins], float64, in noise variances, the bins of sensing.surface.
         """
         maker = joint.maker
         reference = maker.reference
@@ -262,7 +275,7 @@ class Lattice:
         weights = static_weights(reference, shifts_hz)
         in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
         spectra = []
-        for index in range(len(self.scene.transmitters)):
+        for index in self.scene.linked_transmitters(name):
             filters, energy = maker.filters_at(index, point_m[None])
             blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
             num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
@@ -307,9 +320,10 @@ class Lattice:
             _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
             ascending = np.argsort(shifts_hz)
             compressed = _compressed(spectra[name])
-            for transmitter, spectrum in zip(self.scene.transmitters, compressed):
+            linked = self.scene.linked_transmitters(name)
+            for index, spectrum in zip(linked, compressed):
                 paths = bistatic_geometry(
-                    transmitter.position_m,
+                    self.scene.transmitters[index].position_m,
                     sensor.receiver.position_m,
                     point_m,
                     velocities_mps,
@@ -337,6 +351,8 @@ def _compressed(power: np.ndarray) -> np.ndarray:
 
 def _without(scene: Scene, joints: Mapping[str, JointFit], targets: Targets) -> dict[str, JointFit]:
     """Echoes without the paths of targets."""
+    if not len(targets):
+        return dict(joints)
     match = JointMl(scene, joints).match(targets)
     return {
         name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))

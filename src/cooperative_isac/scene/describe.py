@@ -303,14 +303,13 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
 
 def _without_sight(scene: Scene) -> Iterator[str]:
     """Bands whose simulated echoes have no path by which their links could be synchronized."""
-    if scene.sensing.synchronization == "none" or scene.propagation.paths is not None:
+    if scene.sensing.synchronization != "line_of_sight" or scene.propagation.paths is not None:
         return
     for view in scene.views:
         if view.world is None or not (view.world.line_of_sight or view.world.surfaces):
             yield (
-                f"sensing.synchronization is '{scene.sensing.synchronization}', but simulated "
-                f"echoes of band '{view.band}' contain no line of sight: clock offsets stay "
-                "unknown; add `world: {}`"
+                "sensing.synchronization is 'line_of_sight', but simulated echoes of band "
+                f"'{view.band}' contain none: clock offsets stay unknown; add `world: {{}}`"
             )
 
 

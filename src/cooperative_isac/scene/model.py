@@ -145,7 +145,8 @@ class Sensing:
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
     synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
-    clock offsets of its links from the paths of known geometry in its echoes)
+    clock offsets of its links from the paths of known geometry in its echoes) | active_observation
+    (the center estimates them from targets that active links locate)
     symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     """
 

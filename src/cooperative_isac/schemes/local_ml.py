@@ -42,7 +42,7 @@ class LocalMlScheme(Scheme):
     """
 
     formats = (*FORMATS, CANDIDATES_FORMAT)
-    synchronizes = True
+    synchronizes = ("line_of_sight",)
 
     def __init__(self, scene: Scene, name: str):
         is_plain = scene.layout is None and len(scene.bands) == 1 and not scene.has_bodies

@@ -28,7 +28,7 @@ class RawMlScheme(Scheme):
     """
 
     formats = (RAW_ECHO,)
-    synchronizes = True
+    synchronizes = ("line_of_sight",)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

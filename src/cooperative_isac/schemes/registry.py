@@ -133,10 +133,12 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
     """The class of the scheme of a name, which corrects clocks where the scene asks for it."""
     scheme = _load(name)
     mode = scene.sensing.synchronization
-    if mode != "none" and not scheme.synchronizes:
+    if mode not in ("none", *scheme.synchronizes):
+        able = " or ".join(scheme.synchronizes)
+        remedy = f"set {able or 'none'}, or use another scheme"
         raise ValueError(
-            f"scheme '{name}' does not correct clock offsets, and scene '{scene.name}' has "
-            f"sensing.synchronization '{mode}'; set none, or use scheme local_ml"
+            f"scheme '{name}' does not correct clock offsets by '{mode}', the "
+            f"sensing.synchronization of scene '{scene.name}'; {remedy}"
         )
     return scheme
 

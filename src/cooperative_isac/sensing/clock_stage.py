@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.offset_history import OffsetHistory
 from cooperative_isac.sensing.synchronization import LinkOffset, static_offsets
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
 from cooperative_isac.waveform.signal import Component
 
-# Estimates of a link that are kept, for frames in which it has none: enough for its drift, and over
-# so short a time that the drift is constant.
-KEPT_ESTIMATES = 8
+# Largest difference of estimates of a link in a few frames, over the resolution of the band: timing
+# drifts by less than a cell in half a second, carriers hardly drift.
+AGREEING_DELAYS = 1.0
+AGREEING_SHIFTS = 0.3
 
 
 class ClockStage:
     """Clock offsets of the links to one receiver, where its echoes are processed.
 
-    The mode is a parameter of the scene. `none`: stations count as synchronous. `line_of_sight`:
+    The mode is a parameter of the scene. With `none` stations count as synchronous, and with
+    `active_observation` the center estimates the offsets, not this stage. With `line_of_sight`
     the offsets of each frame are estimated from the known static paths in its echo, which are then
     subtracted. A link without such a path in a frame has the offsets that its last ones predict.
     """
 
     def __init__(self, scene: Scene):
         self._mode = scene.sensing.synchronization
-        self._estimates: dict[int, deque[tuple[float, LinkOffset]]] = {}
+        self._histories = [offset_history(scene) for _ in scene.transmitters]
 
     def estimate(
         self,
@@ -48,7 +50,7 @@ class ClockStage:
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
         time_s: of the frame, s; None where frames are independent draws
         """
-        if self._mode == "none":
+        if self._mode != "line_of_sight":
             return echo, None
         found, remaining = static_offsets(scene, receiver, signal, echo)
 
@@ -60,32 +62,22 @@ class ClockStage:
                 clock = found[index].clock
                 offsets[index] = clock.delay_s, clock.frequency_hz, found[index].phase_rad
             elif time_s is not None:
-                offsets[index, :2] = self._predicted(index, time_s)
+                predicted = self._histories[index].predicted(time_s)
+                offsets[index, :2] = 0.0 if predicted is None else predicted
         if time_s is not None:
             self._remember(found, time_s)
         return remaining, ClockOffsets(*offsets.T)
 
     def _remember(self, found: dict[int, LinkOffset], time_s: float) -> None:
-        """Keep the estimates of a frame; those after it, of an earlier run, are dropped."""
+        """Keep the estimates of a frame."""
         for index, offset in found.items():
-            kept = self._estimates.setdefault(index, deque(maxlen=KEPT_ESTIMATES))
-            if kept and kept[-1][0] >= time_s:
-                kept.clear()
-            kept.append((time_s, offset))
+            self._histories[index].add(time_s, offset.clock)
 
-    def _predicted(self, index: int, time_s: float) -> np.ndarray:
-        """Timing (s) and carrier offset (Hz) of a link on a line through its last estimates.
 
-        Returns [2], float64; zeros where it has none before this time.
-        """
-        kept = self._estimates.get(index, deque())
-        if not kept or kept[-1][0] >= time_s:
-            return np.zeros(2)
-        elapsed_s = np.array([time for time, _ in kept]) - time_s
-        values = np.array([[one.clock.delay_s, one.clock.frequency_hz] for _, one in kept])
-        if len(kept) == 1:
-            return values[0]
-        return np.polynomial.polynomial.polyfit(elapsed_s, values, 1)[0]
+def offset_history(scene: Scene) -> OffsetHistory:
+    """History of the clock offsets of a link on the band of a scene."""
+    timing_s = AGREEING_DELAYS * scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
+    return OffsetHistory(timing_s, AGREEING_SHIFTS * scene.grid.doppler_resolution_hz)
 
 
 def synchronized(signal: Component, offsets: ClockOffsets | None) -> Component:

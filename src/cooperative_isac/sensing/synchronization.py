@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy.special import chdtri
 
 from cooperative_isac.calibration.offsets import ClockOffset, offset_of_path
 from cooperative_isac.channel.world import StaticPaths, mirror_paths
 from cooperative_isac.estimation.range_doppler import PathEstimate
 from cooperative_isac.estimation.scoring import fisher_scoring
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.link_geometry import end_doppler_hz
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, BistaticGeometry
+from cooperative_isac.scene.link_geometry import end_doppler_hz, link_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Component
@@ -30,6 +32,16 @@ NEGLIGIBLE_MOVE = 0.5
 # Power of a path, in noise variances after coherent integration, from which it is detected: noise
 # exceeds it somewhere among 1e5 delays and Doppler shifts with a probability of 1e-8.
 LEAST_POWER = 30.0
+
+# Probability that noise exceeds the threshold of targets' paths at one offset: 1e-4 among all of a
+# link.
+FALSE_OFFSET = 1e-8
+
+# Power of a target's path near that offset from which its own offset counts, in noise variances.
+LEAST_TARGET_POWER = 12.0
+
+# Squared distance of a target's offset from the mean, in deviations, beyond which it is left out.
+MOST_DISTANCE = 25.0
 
 # Points of the search grid per resolution cell: scoring starts within the main lobe.
 OVERSAMPLING = 2
@@ -48,6 +60,19 @@ class LinkOffset:
 
 
 @dataclass(frozen=True)
+class ObservedTargets:
+    """Targets of an active observation.
+
+    positions_m, velocities_mps: [num_targets, 3], float64, m and m/s, map
+    covariances: [num_targets, 2 D, 2 D], float64, SI, of position and velocity in D dimensions
+    """
+
+    positions_m: np.ndarray
+    velocities_mps: np.ndarray
+    covariances: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Ray:
     """A static path of one link as the geometry predicts it: the line of sight or a reflection.
 
@@ -61,6 +86,28 @@ class _Ray:
     sent: np.ndarray
     delay_s: float
     doppler_hz: float
+
+    @cached_property
+    def energy(self) -> float:
+        """Energy of the transmitted signal."""
+        return max(float(np.sum(np.abs(self.sent) ** 2)), np.finfo(float).tiny)
+
+    def unit_information(self, axes: _Axes) -> np.ndarray:
+        """Fisher information of delay and Doppler shift at unit SNR, about the mean phase.
+
+        Returns [2, 2], float64.
+        """
+        share = np.abs(self.sent) ** 2 / self.energy
+        over_frequency = share.sum(axis=1)
+        over_time = share.sum(axis=0)
+        frequency_hz = axes.frequency_hz
+        time_s = axes.time_s
+        means = np.array([-over_frequency @ frequency_hz, over_time @ time_s])
+        cross = -frequency_hz @ share @ time_s
+        squares = np.array(
+            [[over_frequency @ frequency_hz**2, cross], [cross, over_time @ time_s**2]]
+        )
+        return 2 * (2 * np.pi) ** 2 * (squares - np.multiply.outer(means, means))
 
 
 @dataclass(frozen=True)
@@ -132,13 +179,14 @@ class _Link:
         first = self.rays[0]
         last = self.shift
         if self.shift is None:
-            self.shift = _searched(self._axes, first, _matched(first, whole))
+            matched = [_matched(first, whole)]
+            self.shift, _ = _searched(self._axes, [first], matched, noise_power_w)
 
         # The first ray without the others, then the others without the first.
         others = self._others(whole, self._first(whole))
         if not self.is_own:
             matched = _matched(first, whole - others)
-            self.shift = _refined(self._axes, first, matched, self.shift, noise_power_w)
+            self.shift = _refined(self._axes, [first], [matched], self.shift, noise_power_w)
         direct = self._first(whole - others)
         self._part = direct + self._others(whole, direct)
 
@@ -149,8 +197,7 @@ class _Link:
 
     def power(self, noise_power_w: float) -> float:
         """Power of the first ray after coherent integration, in noise variances."""
-        energy = float(np.sum(np.abs(self.rays[0].sent) ** 2))
-        return abs(self.amplitude) ** 2 * energy / noise_power_w
+        return abs(self.amplitude) ** 2 * self.rays[0].energy / noise_power_w
 
     def _first(self, echo: np.ndarray) -> np.ndarray:
         """Echo of the first ray, with the best amplitude."""
@@ -172,8 +219,7 @@ class _Link:
             self._axes.over_time(ray.doppler_hz + self.shift.doppler_hz),
         )
         in_beam = np.tensordot(ray.steering.conj(), echo, axes=1)
-        energy = max(float(np.sum(np.abs(ray.sent) ** 2)), np.finfo(float).tiny)
-        amplitude = complex(np.vdot(waveform, in_beam) / energy)
+        amplitude = complex(np.vdot(waveform, in_beam) / ray.energy)
         return amplitude, ray.steering[:, None, None] * (amplitude * waveform)
 
 
@@ -225,24 +271,149 @@ def static_offsets(
     return offsets, residual.astype(np.complex64)
 
 
+def target_offsets(
+    scene: Scene, receiver: Site, signal: Signal, echo: np.ndarray, targets: ObservedTargets
+) -> dict[int, ClockOffset]:
+    """Clock offsets of the links to a receiver, from targets that an active observation locates.
+
+    The active observation has one clock. It predicts the paths of all targets on each link, which
+    share the offsets of its clocks: their powers at each offset are added, and the offsets of
+    single paths near the largest sum are averaged by their covariances.
+
+    scene: seen on the band, with its stations at rest
+    receiver: receiving station
+    signal: known symbols of the frame
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
+    targets: of the active observation
+    Returns offsets by index of the transmitter, of the links on which targets are above the noise.
+    Source: DC section IV-A; arXiv 2312.02163.
+    """
+    axes = _Axes(signal)
+    noise_power_w = scene.propagation.noise_power_w
+    found: dict[int, ClockOffset] = {}
+    num_targets = len(targets.positions_m)
+    if not num_targets:
+        return found
+    least = float(chdtri(2 * num_targets, FALSE_OFFSET)) / 2
+    for index, site in enumerate(scene.transmitters):
+        if site.name == receiver.name:
+            continue
+
+        # Paths by way of the targets, and the offset that they share.
+        paths = _target_paths(scene, site, receiver, targets)
+        rays = _rays_of(signal, index, site, receiver, paths.geometry)
+        matched = [_matched(ray, echo) for ray in rays]
+        start, power = _searched(axes, rays, matched, noise_power_w)
+        if power < least:
+            continue
+
+        # Offset of each path near it.
+        estimates = []
+        for ray, own, covariance in zip(rays, matched, paths.covariances, strict=True):
+            shift = _refined(axes, [ray], [own], start, noise_power_w)
+            at_shift = np.array([shift.delay_s, shift.doppler_hz])
+            if _ray_likelihood(axes, ray, own, at_shift, noise_power_w)[0] >= LEAST_TARGET_POWER:
+                estimates.append(_clock_offset(signal, ray, shift, covariance))
+        combined = _averaged(estimates)
+        if combined is not None:
+            found[index] = combined
+    return found
+
+
+@dataclass(frozen=True)
+class _TargetPaths:
+    """Paths of one link by way of targets.
+
+    geometry: of the paths
+    covariances: [num_targets, 2, 2], float64, of their delays in s and path speeds in m/s
+    """
+
+    geometry: BistaticGeometry
+    covariances: np.ndarray
+
+
+def _target_paths(
+    scene: Scene, transmitter: Site, receiver: Site, targets: ObservedTargets
+) -> _TargetPaths:
+    """Paths of one link that an active observation predicts."""
+    wavelength_m = scene.grid.wavelength_m
+    geometry = link_geometry(
+        transmitter, receiver, targets.positions_m, targets.velocities_mps, wavelength_m
+    )
+    turning = geometry.doppler_location_gradient(targets.velocities_mps, wavelength_m)
+    gradient = geometry.range_gradient
+    by_delay = np.concatenate([gradient / SPEED_OF_LIGHT_MPS, np.zeros_like(gradient)], axis=1)
+    by_speed = np.concatenate([turning * wavelength_m, -gradient], axis=1)
+    slopes = np.stack([by_delay, by_speed], axis=1)[:, :, STATE_AXES[scene.dimension]]
+    return _TargetPaths(geometry, slopes @ targets.covariances @ slopes.swapaxes(1, 2))
+
+
+def _averaged(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
+    """Mean of the offsets of several paths by their covariances, without those far from it."""
+    left = list(estimates)
+    while left:
+        informations = [np.linalg.inv(one.covariance) for one in left]
+        values = [np.array([one.delay_s, one.frequency_hz]) for one in left]
+        covariance = np.linalg.inv(sum(informations))
+        weighted = [one @ value for one, value in zip(informations, values)]
+        mean = covariance @ np.sum(weighted, axis=0)
+
+        distances = [
+            float((value - mean) @ one @ (value - mean)) for value, one in zip(values, informations)
+        ]
+        farthest = int(np.argmax(distances))
+        if distances[farthest] <= MOST_DISTANCE:
+            return ClockOffset(float(mean[0]), float(mean[1]), covariance)
+        del left[farthest]
+    return None
+
+
 def _rays(
     scene: Scene, receiver: Site, signal: Component, index: int, paths: StaticPaths
 ) -> list[_Ray]:
     """Static paths of one link from a transmitter, by its index: the reference first."""
     transmitter = scene.transmitters[index]
     wavelength_m = signal.grid.wavelength_m
-    arrival = steering_vectors(receiver.elements_m, paths.aoa, wavelength_m)
-    departure = steering_vectors(transmitter.elements_m, paths.aod, wavelength_m)
-    sent = signal.toward(index, departure)
     doppler_hz = end_doppler_hz(transmitter, receiver, paths.aod, paths.aoa, wavelength_m)
+    delay_s = paths.length_m / SPEED_OF_LIGHT_MPS
+    rays = _rays_along(
+        signal, index, transmitter, receiver, paths.aod, paths.aoa, delay_s, doppler_hz
+    )
+    return [rays[path] for path in np.lexsort([-np.abs(paths.amplitude), paths.reflected])]
+
+
+def _rays_of(
+    signal: Signal, index: int, transmitter: Site, receiver: Site, paths: BistaticGeometry
+) -> list[_Ray]:
+    """Paths of one link, from a transmitter by its index."""
+    return _rays_along(
+        signal, index, transmitter, receiver, paths.aod, paths.aoa, paths.delay_s, paths.doppler_hz
+    )
+
+
+def _rays_along(
+    signal: Signal,
+    index: int,
+    transmitter: Site,
+    receiver: Site,
+    aod: np.ndarray,
+    aoa: np.ndarray,
+    delay_s: np.ndarray,
+    doppler_hz: np.ndarray,
+) -> list[_Ray]:
+    """Paths of one link.
+
+    index: of the transmitter
+    aod, aoa: [num_paths, 3], float64, unit vectors along the paths, away from each end
+    delay_s, doppler_hz: [num_paths], float64, s and Hz
+    """
+    wavelength_m = signal.grid.wavelength_m
+    arrival = steering_vectors(receiver.elements_m, aoa, wavelength_m)
+    departure = steering_vectors(transmitter.elements_m, aod, wavelength_m)
+    sent = signal.toward(index, departure)
     return [
-        _Ray(
-            steering=arrival[path],
-            sent=sent[:, path],
-            delay_s=float(paths.length_m[path]) / SPEED_OF_LIGHT_MPS,
-            doppler_hz=float(doppler_hz[path]),
-        )
-        for path in np.lexsort([-np.abs(paths.amplitude), paths.reflected])
+        _Ray(arrival[path], sent[:, path], float(delay_s[path]), float(doppler_hz[path]))
+        for path in range(len(delay_s))
     ]
 
 
@@ -251,18 +422,25 @@ def _matched(ray: _Ray, echo: np.ndarray) -> np.ndarray:
     return np.tensordot(ray.steering.conj(), echo, axes=1) * ray.sent.conj()
 
 
-def _searched(axes: _Axes, ray: _Ray, matched: np.ndarray) -> _Shift:
-    """Shift of the strongest path within all unambiguous delays and Doppler shifts.
+def _searched(
+    axes: _Axes, rays: Sequence[_Ray], matched: Sequence[np.ndarray], noise_power_w: float
+) -> tuple[_Shift, float]:
+    """Shift with the largest power of all rays, among all unambiguous ones, and that power.
 
-    matched: [num_subcarriers, num_symbols], complex128, of _matched
+    matched: [num_subcarriers, num_symbols], complex128, of _matched, for each ray
+    Returns the power in noise variances, a sum over the rays.
     """
     delays_s = _grid(axes.half_delay_s, len(axes.frequency_hz))
     dopplers_hz = _grid(axes.half_doppler_hz, len(axes.time_s))
-    over_frequency = axes.over_frequency(ray.delay_s + delays_s)
-    over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
-    power = np.abs(over_frequency.conj() @ matched @ over_time.conj().T)
+    power = np.zeros((len(delays_s), len(dopplers_hz)))
+    for ray, own in zip(rays, matched, strict=True):
+        over_frequency = axes.over_frequency(ray.delay_s + delays_s)
+        over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
+        correlation = over_frequency.conj() @ own @ over_time.conj().T
+        power += np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
     row, column = np.unravel_index(np.argmax(power), power.shape)
-    return _Shift(float(delays_s[row]), float(dopplers_hz[column]), np.zeros((2, 2)))
+    shift = _Shift(float(delays_s[row]), float(dopplers_hz[column]), np.zeros((2, 2)))
+    return shift, float(power[row, column])
 
 
 def _grid(half: float, num_cells: int) -> np.ndarray:
@@ -272,46 +450,60 @@ def _grid(half: float, num_cells: int) -> np.ndarray:
 
 
 def _refined(
-    axes: _Axes, ray: _Ray, matched: np.ndarray, start: _Shift, noise_power_w: float
+    axes: _Axes,
+    rays: Sequence[_Ray],
+    matched: Sequence[np.ndarray],
+    start: _Shift,
+    noise_power_w: float,
 ) -> _Shift:
-    """Maximum likelihood shift of a ray near a start.
+    """Maximum likelihood shift that several rays share, near a start.
 
-    matched: [num_subcarriers, num_symbols], complex128, of _matched
+    matched: [num_subcarriers, num_symbols], complex128, of _matched, for each ray
     start: within the main lobe
     """
-    power_w = np.abs(ray.sent) ** 2
-    energy = max(float(power_w.sum()), np.finfo(float).tiny)
-    by_delay = -2j * np.pi * axes.frequency_hz
-    by_doppler = 2j * np.pi * axes.time_s
-
-    # Information at unit SNR, about the mean phase.
-    slopes = np.stack(np.broadcast_arrays(by_delay.imag[:, None], by_doppler.imag), axis=-1)
-    centered = slopes - np.einsum("nm,nmi->i", power_w, slopes) / energy
-    unit_information = 2 * np.einsum("nm,nmi,nmj->ij", power_w, centered, centered) / energy
 
     def likelihood(shift: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Log-likelihood with the best amplitude, its gradient and Fisher information."""
-        over_frequency = axes.over_frequency(ray.delay_s + shift[0])
-        over_time = axes.over_time(ray.doppler_hz + shift[1])
-        behind_delay = over_frequency.conj() @ matched
-        behind_doppler = matched @ over_time.conj()
-        correlation = behind_delay @ over_time.conj()
-        slope = np.array(
-            [
-                (by_delay * over_frequency).conj() @ behind_doppler,
-                behind_delay @ (by_doppler * over_time).conj(),
-            ]
-        )
-        scale = 1 / (energy * noise_power_w)
-        power = scale * abs(correlation) ** 2
-        gradient = 2 * scale * np.real(np.conj(correlation) * slope)
-        return float(power), gradient, power * unit_information
+        """Log-likelihood with the best amplitudes, its gradient and Fisher information."""
+        parts = [
+            _ray_likelihood(axes, ray, own, shift, noise_power_w)
+            for ray, own in zip(rays, matched, strict=True)
+        ]
+        value = sum(part[0] for part in parts)
+        gradient = np.sum([part[1] for part in parts], axis=0)
+        return value, gradient, np.sum([part[2] for part in parts], axis=0)
 
     shift, information = fisher_scoring(likelihood, np.array([start.delay_s, start.doppler_hz]))
     scale = 1 / np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
     scaling = np.multiply.outer(scale, scale)
     covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
     return _Shift(float(shift[0]), float(shift[1]), covariance)
+
+
+def _ray_likelihood(
+    axes: _Axes, ray: _Ray, matched: np.ndarray, shift: np.ndarray, noise_power_w: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log-likelihood of one ray with the best amplitude, its gradient and Fisher information.
+
+    matched: [num_subcarriers, num_symbols], complex128, of _matched
+    shift: [2], float64, delay in s and Doppler shift in Hz
+    """
+    by_delay = -2j * np.pi * axes.frequency_hz
+    by_doppler = 2j * np.pi * axes.time_s
+    over_frequency = axes.over_frequency(ray.delay_s + shift[0])
+    over_time = axes.over_time(ray.doppler_hz + shift[1])
+    behind_delay = over_frequency.conj() @ matched
+    behind_doppler = matched @ over_time.conj()
+    correlation = behind_delay @ over_time.conj()
+    slope = np.array(
+        [
+            (by_delay * over_frequency).conj() @ behind_doppler,
+            behind_delay @ (by_doppler * over_time).conj(),
+        ]
+    )
+    scale = 1 / (ray.energy * noise_power_w)
+    power = scale * abs(correlation) ** 2
+    gradient = 2 * scale * np.real(np.conj(correlation) * slope)
+    return float(power), gradient, power * ray.unit_information(axes)
 
 
 def _move(last: _Shift | None, shift: _Shift | None) -> float:
@@ -328,21 +520,31 @@ def _offset(signal: Component, axes: _Axes, link: _Link) -> LinkOffset:
     ray = link.rays[0]
     shift = link.shift
     assert shift is not None  # links without one have no offset
+    clock = _clock_offset(signal, ray, shift)
+
+    # Phase at the first subcarrier and symbol, from that at the center of both.
+    cycles = axes.center_hz * (ray.delay_s + shift.delay_s)
+    cycles -= axes.middle_s * (ray.doppler_hz + shift.doppler_hz)
+    expected_cycles = ray.delay_s * signal.grid.carrier_hz
+    phase_rad = np.angle(link.amplitude) + 2 * np.pi * (cycles + expected_cycles)
+    return LinkOffset(clock, float(phase_rad))
+
+
+def _clock_offset(
+    signal: Signal, ray: _Ray, shift: _Shift, covariance: np.ndarray | None = None
+) -> ClockOffset:
+    """Clock offset from the shift of a ray.
+
+    covariance: [2, 2], float64, of the ray's expected delay in s and path speed in m/s; None: exact
+    """
     carrier_hz = signal.grid.carrier_hz
     mps_per_hertz = SPEED_OF_LIGHT_MPS / carrier_hz
     to_speed = np.diag([1.0, mps_per_hertz])
     measured = PathEstimate(
         delay_s=ray.delay_s + shift.delay_s,
         path_speed_mps=(ray.doppler_hz + shift.doppler_hz) * mps_per_hertz,
-        amplitudes=np.array([link.amplitude]),
+        amplitudes=np.zeros(0),
         covariance=to_speed @ shift.covariance @ to_speed,
     )
     expected_mps = ray.doppler_hz * mps_per_hertz
-    clock = offset_of_path(measured, carrier_hz, ray.delay_s, expected_mps)
-
-    # Phase at the first subcarrier and symbol, from that at the center of both.
-    cycles = axes.center_hz * measured.delay_s
-    cycles -= axes.middle_s * (ray.doppler_hz + shift.doppler_hz)
-    expected_cycles = ray.delay_s * carrier_hz
-    phase_rad = np.angle(link.amplitude) + 2 * np.pi * (cycles + expected_cycles)
-    return LinkOffset(clock, float(phase_rad))
+    return offset_of_path(measured, carrier_hz, ray.delay_s, expected_mps, covariance)

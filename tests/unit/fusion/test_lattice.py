@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fusion.joint_ml import Targets
+from cooperative_isac.fusion.joint_ml import JointMl, Targets
 from cooperative_isac.fusion.lattice import Lattice
 from cooperative_isac.pipeline import receive_echo, transmit
+from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.sensing.local_ml import LocalMl
 
 STATES = [((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), ((41.0, 18.0, 0.0), (-5.0, 7.0, 0.0))]
@@ -109,6 +110,25 @@ def test_noise_has_no_target(scene):
     for number in range(4):
         center = Center(scene, [], number)
         assert len(center.lattice.search(center.joints, NOTHING, most=5)) == 0
+
+
+def test_only_the_links_of_the_scene_are_summed(scene, target):
+    # One link of two at each receiver: names of its stations as of a station that does both.
+    names = {"tx1": "rx1", "tx2": "rx2"}
+    transmitters = tuple(replace(site, name=names[site.name]) for site in scene.transmitters)
+    whole = with_power(replace(scene, transmitters=transmitters), -25)
+    center = Center(replace(whole, link_mode=LinkMode.ACTIVE_PASSIVE), [target(*STATES[0])])
+    active = Lattice(replace(whole, link_mode=LinkMode.ACTIVE), center.sensors)
+    passive = Lattice(replace(whole, link_mode=LinkMode.PASSIVE), center.sensors)
+    parts = active.statistic(center.joints) + passive.statistic(center.joints)
+    np.testing.assert_allclose(parts, center.lattice.statistic(center.joints), rtol=1e-6)
+
+    states = Targets(np.array([STATES[0][0]]), np.array([STATES[0][1]]))
+    for lattice, own in ((active, True), (passive, False)):
+        match = JointMl(lattice.scene, center.joints).match(states)
+        for name, fit in match.fits.items():
+            senders = [transmitters[index].name for index in fit.state.transmitter]
+            assert [sender == name for sender in senders] == [own]
 
 
 def test_lattices_stay_within_their_sizes(scene):

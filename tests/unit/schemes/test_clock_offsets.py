@@ -10,6 +10,7 @@ from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.scene.model import Box, TargetClass, TargetState
 from cooperative_isac.schemes.registry import make_scheme
 
 OFFSETS = {
@@ -68,13 +69,49 @@ def test_targets_are_located_by_all_links_of_stations_without_a_common_clock(sch
     assert sum(link.tx != link.rx for one in detections for link in one.links) > 12
 
 
+def test_without_line_of_sight_targets_of_the_active_links_give_the_offsets():
+    # Half of the area, so that the lattice is small, and an independent frame.
+    scene = with_sensing(
+        base_stations(world=""), synchronization="active_observation", max_targets=3
+    )
+    box = Box(np.array([14.0, 14.0, 8.0]), np.array([46.0, 46.0, 28.0]))
+    scene = replace(scene, box=box)
+    states = [((22.0, 30.0, 14.0), (4.0, -3.0, 0.0)), ((38.0, 24.0, 18.0), (-2.0, 6.0, 0.0))]
+    targets = [
+        TargetState(str(number), TargetClass.UAV, np.array(place), np.array(velocity))
+        for number, (place, velocity) in enumerate(states)
+    ]
+    frame = make_frame(scene, 3)
+    scheme = make_scheme("symbol_level", scene)
+    encoders = make_encoders(scheme)
+    packets = {
+        station: encoders[station].encode(echoes, frame)
+        for station, echoes in receive_all(scene, frame, targets).items()
+    }
+    detections = scheme.center().decode(packets, frame)
+    for target in targets:
+        nearest = min(
+            detections, key=lambda one, at=target.position_m: np.linalg.norm(one.position_m - at)
+        )
+        assert np.linalg.norm(nearest.position_m - target.position_m) < 0.7
+        assert len(nearest.links) > 8
+
+
+def test_schemes_are_refused_that_cannot_correct_clocks_that_way():
+    scene = with_sensing(base_stations(), synchronization="active_observation")
+    with pytest.raises(ValueError, match="set line_of_sight, or use another scheme"):
+        make_scheme("local_ml", scene)
+
+
 def test_no_target_is_located_where_nothing_corrects_the_clocks():
     assert located(base_stations(), "local_ml")[0] == 0
 
 
 def test_schemes_that_do_not_correct_clocks_are_refused():
     scene = with_sensing(base_stations(), **SYNCHRONIZED)
-    with pytest.raises(ValueError, match=r"'music' does not correct clock offsets.*local_ml"):
+    with pytest.raises(
+        ValueError, match=r"'music' does not correct clock offsets by 'line_of_sight'.*set none"
+    ):
         make_scheme("music", scene)
 
 

@@ -8,8 +8,13 @@ from networks import RADAR, network
 
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.pipeline import make_frame, receive_all
+from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
-from cooperative_isac.sensing.synchronization import static_offsets
+from cooperative_isac.sensing.synchronization import (
+    ObservedTargets,
+    static_offsets,
+    target_offsets,
+)
 
 CLOCKS = (
     (
@@ -39,11 +44,11 @@ def scene_of(world):
     return replace(scene, sensing=replace(scene.sensing, synchronization="line_of_sight"))
 
 
-def received(scene, number, station):
+def received(scene, number, station, targets=()):
     """Scene, receiver, signal and echo of a frame on the band 'high', and its time."""
     time_s = number / scene.update_rate_hz
     frame = make_frame(scene, number, time_s)
-    echoes = receive_all(scene, frame, ())
+    echoes = receive_all(scene, frame, targets)
     posed = scene.posed(frame.poses)
     receiver = posed.receiver(station)
     return posed, receiver, frame.on("high"), echoes[station]["high"].samples, time_s
@@ -132,3 +137,44 @@ def test_without_synchronization_nothing_changes():
     same_echo, offsets = ClockStage(scene).estimate(posed, receiver, signal, echo, time_s)
     assert same_echo is echo
     assert synchronized(signal, offsets) is signal
+
+
+def observed(targets, deviation_m=0.05, deviation_mps=0.1):
+    """Targets that an active observation locates exactly."""
+    variances = np.repeat(np.square([deviation_m, deviation_mps]), 3)
+    return ObservedTargets(
+        np.array([target.position_m for target in targets]),
+        np.array([target.velocity_mps for target in targets]),
+        np.array([np.diag(variances)] * len(targets)),
+    )
+
+
+def test_targets_of_an_active_observation_give_the_offsets():
+    # Without a world: nothing but targets.
+    scene = scene_of("")
+    states = [
+        ((20.0, 20.0, 8.0), (3.0, 4.0, 0.0)),
+        ((40.0, 35.0, 15.0), (-5.0, 2.0, 1.0)),
+        ((25.0, 45.0, 20.0), (6.0, -3.0, 0.0)),
+    ]
+    targets = [
+        TargetState(str(number), TargetClass.VEHICLE, np.array(place), np.array(velocity))
+        for number, (place, velocity) in enumerate(states)
+    ]
+    posed, receiver, signal, echo, time_s = received(scene, 0, "west", targets)
+    true = link_offsets(posed, receiver, time_s)
+    east = [site.name for site in posed.transmitters].index("east")
+    found = target_offsets(posed, receiver, signal, echo, observed(targets))
+    west = [site.name for site in posed.transmitters].index("west")
+    assert west not in found
+    # A tenth of a cell of the band: all paths are within the side lobes of each other.
+    cell_s = 1 / (32 * 120e3)
+    cell_hz = signal.grid.doppler_resolution_hz
+    assert found[east].delay_s == pytest.approx(true.timing_s[east], abs=0.1 * cell_s)
+    assert found[east].frequency_hz == pytest.approx(true.frequency_hz[east], abs=0.1 * cell_hz)
+
+    # Nothing without targets, and nothing in an echo without their paths.
+    nobody = ObservedTargets(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 6, 6)))
+    assert target_offsets(posed, receiver, signal, echo, nobody) == {}
+    empty = received(scene, 0, "west")[3]
+    assert target_offsets(posed, receiver, signal, empty, observed(targets)) == {}

@@ -180,3 +180,34 @@ def test_weak_detections_keep_an_established_track(detect):
     for number in range(3, 15):
         (track,) = tracker.update(PERIOD_S * number, [weak])
     assert track.status is TrackStatus.CONFIRMED and track.num_detections == 15
+
+
+def test_drawn_false_detections_confirm_fewer_tracks_than_walds_bound(detect):
+    """False detections with the densities and ratios that they state, in a small box.
+
+    Ratios l of targets' detections have the density exp(-l / 2) / 2, so those of false ones have
+    exp(-l) times that, a third of one in a frame. The bound is exp(-accept) false tracks a frame.
+    """
+    rng = np.random.default_rng(7)
+    accept = 1.0
+    rate = BOUND_SHARE * math.exp(-accept) * 60 / PERIOD_S
+    assert track_test(rate, PERIOD_S).accept == pytest.approx(accept)
+    tracker = Tracker(Tracking(false_tracks_per_minute=rate), 3)
+    side_m = 2.0
+    speed_mps = 1.0
+    num_frames = 800
+    established = set()
+    for number in range(num_frames):
+        detections = []
+        for _ in range(rng.poisson(1 / 3)):
+            velocity_mps = rng.normal(0, speed_mps, 3)
+            log_density = -0.5 * np.sum(velocity_mps**2) / speed_mps**2
+            log_density -= 3 * math.log(side_m * speed_mps * math.sqrt(2 * math.pi))
+            ratio = rng.exponential(2 / 3)
+            detection = detect(rng.uniform(0, side_m, 3), velocity_mps)
+            evidence = Evidence(ratio, log_density - ratio)
+            detections.append(replace(detection, evidence=evidence))
+        tracks = tracker.update(PERIOD_S * number, detections)
+        established |= {track.track_id for track in tracks if track.status is TrackStatus.CONFIRMED}
+    bound = num_frames * math.exp(-accept)
+    assert 0 < len(established) < bound

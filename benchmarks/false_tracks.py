@@ -8,8 +8,9 @@ that near to a target in less than half of its frames. Found in 2 s: tracked at 
 sequence of that length, whose tracker begins without tracks.
 
 By scores: false tracks a minute that noise confirms, by Wald's identity: exp(-score) of the tracks
-of targets at their confirmation, over the number of frames in which targets had none. It shows
-rates that no count of some minutes does, but has no term for what the likelihoods leave out.
+of targets at their confirmation, over the number of frames in which a target had none, for each
+target whose paths noise meets. It shows rates that no count of some minutes does, but has no term
+for what the likelihoods leave out.
 """
 
 import argparse
@@ -190,7 +191,7 @@ def columns(tally: Tally) -> dict[str, str]:
     """Figures by their names in the table."""
     minutes = tally.seconds / 60
     upper = f" (< {UPPER_95 / minutes:.1f})" if not tally.false_tracks else ""
-    by_scores = tally.frames / minutes * tally.by_scores / max(tally.untracked, 1)
+    by_scores = tally.targets / minutes * tally.by_scores / max(tally.untracked, 1)
     return {
         "min": f"{minutes:.1f}",
         "found": _both(tally.found_alone, tally.found, tally.targets),

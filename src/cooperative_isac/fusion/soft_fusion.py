@@ -84,13 +84,15 @@ class _Hypotheses:
     found: states
     members: [num_hypotheses, num_paths], bool
     ratios: [num_hypotheses], float64, log-likelihood ratio to noise
-    is_located: [num_hypotheses], bool, True where the set may be a detection
+    is_located: [num_hypotheses], bool, True where the location is accurate and inside the box
+    is_possible: [num_hypotheses], bool, True where the set may be a detection
     """
 
     found: Solutions
     members: np.ndarray
     ratios: np.ndarray
     is_located: np.ndarray
+    is_possible: np.ndarray
 
 
 class SoftFusion:
@@ -128,9 +130,9 @@ class SoftFusion:
         same_echo = self._same_echo(pool.paths)
         used = np.zeros(len(pool.evidence), bool)
         taken: list[Detection] = []
-        located = np.where(hypotheses.is_located, hypotheses.ratios, -np.inf)
-        for index in np.argsort(-located, kind="stable").tolist():
-            if not located[index] > self.threshold:
+        ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
+        for index in np.argsort(-ratios, kind="stable").tolist():
+            if not ratios[index] > self.threshold:
                 break
             own = groups[index]
             if used[own].any():
@@ -297,18 +299,22 @@ class SoftFusion:
         # Ghosts of stronger targets have a path on fewer links than a target would.
         num_links = sum_distribution(FOUND_SHARE * exceeds)
         as_few = np.cumsum(num_links, axis=1)[hypotheses, has_path.sum(axis=1)]
-        is_located = (as_few >= FEW_LINKS_PROBABILITY) & self._is_located(found)
+        is_located = self._is_located(found)
 
-        # A single path locates no target.
+        # A single path is no detection.
         members = np.zeros((len(hypotheses), len(pool.evidence)), bool)
         members[group, rows] = True
-        is_located &= members.sum(axis=1) > 1
+        is_possible = is_located & (as_few >= FEW_LINKS_PROBABILITY) & (members.sum(axis=1) > 1)
         ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
-        return _Hypotheses(found, members, ratios, is_located)
+        return _Hypotheses(found, members, ratios, is_located, is_possible)
 
     def _evidence(self, hypotheses: _Hypotheses, index: int) -> Evidence:
-        """Evidence of one hypothesis against the likeliest other cause of its paths."""
+        """Evidence of one hypothesis against the likeliest other cause of its paths.
+
+        A target at the same place, with some of the paths, is no other cause.
+        """
         members = hypotheses.members
+        positions_m = hypotheses.found.position_m
         own = members[index]
 
         # Single paths of other targets, where these are likelier than noise; the first hypotheses
@@ -318,7 +324,8 @@ class SoftFusion:
 
         # Other causes: single paths alone, or with some of the paths of one target.
         parts = np.flatnonzero(~(members & ~own).any(axis=1))
-        parts = parts[parts != index]
+        away_m = np.linalg.norm(positions_m[parts] - positions_m[index], axis=1)
+        parts = parts[~hypotheses.is_located[parts] | (away_m >= SAME_M)]
         others = (hypotheses.ratios[parts] + (~members[parts] * alone).sum(axis=1)).tolist()
         causes = [part.tobytes() for part in members[parts] | cause]
         others.append(float(alone.sum()))
@@ -326,7 +333,8 @@ class SoftFusion:
 
         # Density of false detections about the state: that of a target with the same paths, or the
         # highest one where that hypothesis was not examined.
-        index_of: dict[bytes, int | None] = {members[part].tobytes(): part for part in parts}
+        within = np.flatnonzero(~(members & ~own).any(axis=1))
+        index_of: dict[bytes, int | None] = {members[part].tobytes(): part for part in within}
         index_of[np.zeros_like(own).tobytes()] = None
         densities = [
             ratio + self._log_density(hypotheses, index, index_of.get(cause, index))

@@ -4,8 +4,9 @@ python benchmarks/false_tracks.py [--powers 22 25] [--seeds 31 32] [--frames 300
 
 Consecutive frames from echoes to tracks. A target is found where a detection, and tracked where an
 established track, is within 3 m; both without and with weak detections. A track is false that is
-that near to a target in less than half of its frames. Found in 2 s: tracked at least once in a
-sequence of that length, whose tracker begins without tracks.
+that near to a target in less than half of its frames; most of these are of a target at first, and
+lose it. Off a target: tracks that have none at their confirmation. Within 2 s: tracked at least
+once in a sequence of that length, whose tracker begins without tracks.
 
 By scores: false tracks a minute that noise confirms, by Wald's identity: exp(-score) of the tracks
 of targets at their confirmation, over the number of frames in which a target had none, for each
@@ -52,6 +53,7 @@ class Tally:
     tracked_alone: by the reports of the stations alone
     sequences, found_in: targets of all sequences, and those that were tracked in them
     false_tracks, false_in: in whole runs, and in sequences
+    off_target: tracks of whole runs that had no target within the cutoff when they were confirmed
     untracked: pairs of frame and target without a track, in sequences
     by_scores: sum of exp(-score) over the tracks of sequences at their confirmation
     most_bits: of a packet
@@ -70,6 +72,7 @@ class Tally:
     found_in: int = 0
     false_tracks: int = 0
     false_in: int = 0
+    off_target: int = 0
     untracked: int = 0
     by_scores: float = 0.0
     most_bits: int = 0
@@ -92,6 +95,7 @@ class Chain:
     """A tracker without tracks at first, and its score.
 
     seen: identities of tracks that were established
+    num_off_target: tracks without a target within the cutoff when they were established
     tracked: rows of targets that were tracked
     """
 
@@ -99,6 +103,7 @@ class Chain:
         self.tracker = Tracker(scene.tracking, scene.dimension)
         self.score = RunScore(DETECTION_CUTOFF_M, scene.tracking, scene.dimension)
         self.seen: set[int] = set()
+        self.num_off_target = 0
         self.tracked: set[int] = set()
 
     def update(
@@ -114,8 +119,10 @@ class Chain:
         pairs = near(targets, established)
         self.tracked |= {row for row, _ in pairs}
 
-        # Tracks of stations' reports have no score.
+        # New tracks; those of stations' reports have no score.
+        with_target = {established[column].track_id for _, column in pairs}
         new = {one.track_id for one in established} - self.seen
+        self.num_off_target += len(new - with_target)
         self.seen |= new
         scores = self.tracker.scores
         return pairs, float(sum(np.exp(-scores.get(identity, np.inf)) for identity in new))
@@ -185,6 +192,7 @@ def add_run(scene: Scene, frames: Sequence[Decoded], tally: Tally) -> None:
     tally.frames += len(frames)
     tally.seconds += len(frames) / scene.update_rate_hz
     tally.false_tracks += whole.score.summary().false_tracks
+    tally.off_target += whole.num_off_target
 
 
 def columns(tally: Tally) -> dict[str, str]:
@@ -199,6 +207,7 @@ def columns(tally: Tally) -> dict[str, str]:
         "within 2 s": f"{100 * tally.found_in / max(tally.sequences, 1):.1f} %",
         "false a frame": f"{tally.false_detections / tally.frames:.2f}",
         "false tracks a min": f"{tally.false_tracks / minutes:.2f}{upper}",
+        "off a target": f"{tally.off_target / minutes:.2f}",
         "in sequences": f"{tally.false_in / minutes:.2f}",
         "by scores": f"{by_scores:.3f}",
         "bit, at most": f"{tally.most_bits}",

@@ -334,8 +334,8 @@ class SoftFusion:
         # Density of false detections about the state: that of a target with the same paths, or the
         # highest one where that hypothesis was not examined.
         within = np.flatnonzero(~(members & ~own).any(axis=1))
-        index_of: dict[bytes, int | None] = {members[part].tobytes(): part for part in within}
-        index_of[np.zeros_like(own).tobytes()] = None
+        index_of: dict[bytes, int | None] = {np.zeros_like(own).tobytes(): None}
+        index_of |= {members[part].tobytes(): part for part in within.tolist()}
         densities = [
             ratio + self._log_density(hypotheses, index, index_of.get(cause, index))
             for ratio, cause in zip(others, causes)

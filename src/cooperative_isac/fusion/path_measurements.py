@@ -178,6 +178,12 @@ class Solutions:
     normal: np.ndarray
     misfit: np.ndarray
 
+    def state(self, index: int, dimension: int) -> np.ndarray:
+        """Location and velocity of one target along the axes of a scene, [2 D], float64."""
+        return np.concatenate(
+            [self.position_m[index, :dimension], self.velocity_mps[index, :dimension]]
+        )
+
 
 def velocity_deviation_mps(scene: Scene) -> float:
     """Standard deviation of targets' velocities along each axis: the scene's maximum speed is that

@@ -5,6 +5,11 @@ log-likelihood ratio is that of one target, whose state is integrated out, to in
 peaks. Noise peaks are a Poisson process, and the densities of all hypotheses with a target add up
 to 1 at most: noise alone makes exp(-x) hypotheses or fewer in a frame, on average, whose
 log-likelihood ratio exceeds x. So a false-alarm rate sets the threshold.
+
+A path of a target is no noise peak, and meets peaks of noise and paths of other targets. So a
+detection needs that ratio to the likeliest other cause of its paths: some of them are of one
+target, each of the others is of noise or of a target of its own. Given the paths of targets, the
+same bound holds for the noise that meets them.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.channel.gain import expected_power
-from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.detection import Detection, Evidence, detection_problem
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     Solutions,
@@ -30,8 +35,8 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.report import EchoReport
 
-# Mean number of false detections that noise makes in a frame, at most. The bound is loose: in
-# `campus` noise makes 0.02.
+# Mean number of false detections that noise makes in a frame, at most, alone and with each target.
+# The bound is loose: in `campus` noise alone makes 0.02. The tracker tests them over frames.
 FALSE_ALARMS = 1.0
 # Of a hypothesis of two paths of one target to agree in location.
 GATE_PROBABILITY = 0.9995
@@ -72,6 +77,24 @@ class Pool:
     least: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Hypotheses:
+    """Sets of paths, each of one target; first those of single paths, in their order.
+
+    found: states
+    members: [num_hypotheses, num_paths], bool
+    ratios: [num_hypotheses], float64, log-likelihood ratio to noise
+    is_located: [num_hypotheses], bool, True where the location is accurate and inside the box
+    is_possible: [num_hypotheses], bool, True where the set may be a detection
+    """
+
+    found: Solutions
+    members: np.ndarray
+    ratios: np.ndarray
+    is_located: np.ndarray
+    is_possible: np.ndarray
+
+
 class SoftFusion:
     """Adds up the weak candidates of a scene's stations.
 
@@ -97,46 +120,35 @@ class SoftFusion:
         candidates: by name of the station
         detections: of the reports alone
         """
-        return tuple(found for found, _ in self.scored(reports, candidates, detections))
-
-    def scored(
-        self,
-        reports: Sequence[EchoReport],
-        candidates: Mapping[str, Candidates],
-        detections: Sequence[Detection] = (),
-    ) -> list[tuple[Detection, float]]:
-        """The same with the log-likelihood ratio of each detection."""
         pool = self.pool(reports, candidates)
         groups = self._hypotheses(pool)
         if not groups:
-            return []
-
-        # Log-likelihood ratios of all hypotheses.
-        rows = np.concatenate(groups)
-        group = np.repeat(np.arange(len(groups)), [len(own) for own in groups])
-        found = solve(pool.paths, rows, group)
-        ratios = self._ratios(pool, rows, group, found)
+            return ()
+        hypotheses = self._scored(pool, groups)
 
         # Take the likeliest, each path once.
         same_echo = self._same_echo(pool.paths)
         used = np.zeros(len(pool.evidence), bool)
-        taken: list[tuple[Detection, float]] = []
+        taken: list[Detection] = []
+        ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
         for index in np.argsort(-ratios, kind="stable").tolist():
             if not ratios[index] > self.threshold:
                 break
             own = groups[index]
             if used[own].any():
                 continue
-            detection = self._detection(pool.paths, own, found, index)
+            evidence = self._evidence(hypotheses, index)
+            detection = self._detection(pool.paths, hypotheses, index, evidence)
             if detection is None:
                 continue
 
             # Its paths, and their echoes in the replicas of other transmitters, are explained.
             used |= same_echo[own].any(axis=0)
             is_known = any(_is_same(detection, other) for other in detections)
-            if not is_known and not self._is_static(detection):
-                taken.append((detection, float(ratios[index])))
-        return taken
+            is_likely = evidence.log_likelihood_ratio > self.threshold
+            if is_likely and not is_known and not self._is_static(detection):
+                taken.append(detection)
+        return tuple(taken)
 
     def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
         """All paths of a frame."""
@@ -194,7 +206,9 @@ class SoftFusion:
         return snr
 
     def _hypotheses(self, pool: Pool) -> list[np.ndarray]:
-        """Sets of two or more paths on different links that agree pairwise."""
+        """Single paths, and sets of paths on different links that agree pairwise; none if no two
+        agree.
+        """
         scene = self.scene
         size = scene.dimension
         paths = pool.paths
@@ -229,7 +243,7 @@ class SoftFusion:
         # Growth by one path at a time: later ones that agree with all members.
         sets = [np.array([row]) for row in range(count)]
         common = [agree[row] for row in range(count)]
-        complete: list[np.ndarray] = []
+        complete = list(sets)
         while sets:
             grown = []
             shared = []
@@ -247,20 +261,20 @@ class SoftFusion:
             complete += sets
         return complete
 
-    def _ratios(
-        self, pool: Pool, rows: np.ndarray, group: np.ndarray, found: Solutions
-    ) -> np.ndarray:
-        """Log-likelihood ratio of each hypothesis to noise.
+    def _scored(self, pool: Pool, groups: list[np.ndarray]) -> _Hypotheses:
+        """States and log-likelihood ratios of sets of paths.
 
         pool: paths of the frame
-        rows: [m], int, paths of all hypotheses
-        group: [m], int, hypothesis of each
-        found: states of the hypotheses
-        Returns [num_hypotheses], float64, -inf for impossible ones.
+        groups: rows of each set, first those of single paths
         """
         scene = self.scene
         size = scene.dimension
-        hypotheses = np.arange(len(found.position_m))
+        hypotheses = np.arange(len(groups))
+
+        # States of least squared errors.
+        rows = np.concatenate(groups)
+        group = np.repeat(hypotheses, [len(own) for own in groups])
+        found = solve(pool.paths, rows, group)
 
         # Evidence of the paths, whose locations are blurred.
         evidence = pool.evidence[rows] + pool.paths.log_blur()[rows]
@@ -285,10 +299,68 @@ class SoftFusion:
         # Ghosts of stronger targets have a path on fewer links than a target would.
         num_links = sum_distribution(FOUND_SHARE * exceeds)
         as_few = np.cumsum(num_links, axis=1)[hypotheses, has_path.sum(axis=1)]
-        is_possible = as_few >= FEW_LINKS_PROBABILITY
+        is_located = self._is_located(found)
 
-        is_possible &= self._is_located(found) & np.isfinite(ratios)
-        return np.where(is_possible, ratios, -np.inf)
+        # A single path is no detection.
+        members = np.zeros((len(hypotheses), len(pool.evidence)), bool)
+        members[group, rows] = True
+        is_possible = is_located & (as_few >= FEW_LINKS_PROBABILITY) & (members.sum(axis=1) > 1)
+        ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
+        return _Hypotheses(found, members, ratios, is_located, is_possible)
+
+    def _evidence(self, hypotheses: _Hypotheses, index: int) -> Evidence:
+        """Evidence of one hypothesis against the likeliest other cause of its paths.
+
+        A target at the same place, with some of the paths, is no other cause.
+        """
+        members = hypotheses.members
+        positions_m = hypotheses.found.position_m
+        own = members[index]
+
+        # Single paths of other targets, where these are likelier than noise; the first hypotheses
+        # are those of single paths.
+        alone = np.maximum(hypotheses.ratios[: members.shape[1]], 0.0) * own
+        cause = own & (alone > 0)
+
+        # Other causes: single paths alone, or with some of the paths of one target.
+        parts = np.flatnonzero(~(members & ~own).any(axis=1))
+        away_m = np.linalg.norm(positions_m[parts] - positions_m[index], axis=1)
+        parts = parts[~hypotheses.is_located[parts] | (away_m >= SAME_M)]
+        others = (hypotheses.ratios[parts] + (~members[parts] * alone).sum(axis=1)).tolist()
+        causes = [part.tobytes() for part in members[parts] | cause]
+        others.append(float(alone.sum()))
+        causes.append(cause.tobytes())
+
+        # Density of false detections about the state: that of a target with the same paths, or the
+        # highest one where that hypothesis was not examined.
+        within = np.flatnonzero(~(members & ~own).any(axis=1))
+        index_of: dict[bytes, int | None] = {np.zeros_like(own).tobytes(): None}
+        index_of |= {members[part].tobytes(): part for part in within.tolist()}
+        densities = [
+            ratio + self._log_density(hypotheses, index, index_of.get(cause, index))
+            for ratio, cause in zip(others, causes)
+        ]
+        ratio = hypotheses.ratios[index]
+        return Evidence(float(ratio - max(others)), float(max(densities) - ratio))
+
+    def _log_density(self, hypotheses: _Hypotheses, index: int, cause: int | None) -> float:
+        """Logarithm of the density of a hypothesis' state about that of a target with some of its
+        paths.
+
+        cause: hypothesis of these paths; None: of no path, the prior
+        """
+        size = self.scene.dimension
+        state = hypotheses.found.state(index, size)
+        if cause is None:
+            deviation = velocity_deviation_mps(self.scene)
+            volume = np.prod((self.scene.box.high_m - self.scene.box.low_m)[:size])
+            squared = np.sum(state[size:] ** 2) / deviation**2
+            log_det = -2 * np.log(volume) - 2 * size * np.log(deviation)
+            return float(log_det - squared - size * np.log(2 * np.pi)) / 2
+        away = state - hypotheses.found.state(cause, size)
+        normal = hypotheses.found.normal[cause]
+        _, log_det = np.linalg.slogdet(normal)
+        return float(log_det - away @ normal @ away) / 2 - size * np.log(2 * np.pi)
 
     def _threshold_probabilities(
         self, pool: Pool, found: Solutions
@@ -343,15 +415,17 @@ class SoftFusion:
         return same | np.eye(len(ranges), dtype=bool)
 
     def _detection(
-        self, paths: PathMeasurements, own: np.ndarray, found: Solutions, index: int
+        self, paths: PathMeasurements, hypotheses: _Hypotheses, index: int, evidence: Evidence
     ) -> Detection | None:
         """The detection of a hypothesis; None where it is impossible.
 
         paths: of the frame
-        own: [num_paths], int, paths of the hypothesis
-        found: states of all hypotheses
         index: of the hypothesis
+        evidence: for it
         """
+        found = hypotheses.found
+        own = np.flatnonzero(hypotheses.members[index])
+
         # Covariance in three dimensions; in a plane with the accuracy of its height.
         scene = self.scene
         axes = STATE_AXES[scene.dimension]
@@ -368,6 +442,7 @@ class SoftFusion:
             tuple(sorted({name.rx for name in names})),
             len(own),
             names,
+            evidence,
         )
         if detection_problem(detection) is not None:
             return None

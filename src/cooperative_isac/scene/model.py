@@ -175,6 +175,7 @@ class Tracking:
     turn_rate_std_radps: spread of the coordinated turn's rate, rad/s
     gate_probability: of the chi-square gate
     confirm_hits, confirm_window: so many detections in so many frames confirm a track
+    false_tracks_per_minute: mean number of false tracks that weak detections confirm, at most
     max_coast_s: time without a detection after which a track is deleted, s
     max_speed_mps: of targets, m/s
     uav_height_m: height above which a target is taken for a UAV, m
@@ -190,6 +191,7 @@ class Tracking:
     max_coast_s: float = 1.0
     max_speed_mps: float = 40.0
     uav_height_m: float = 4.0
+    false_tracks_per_minute: float = 0.05
 
 
 @dataclass(frozen=True)

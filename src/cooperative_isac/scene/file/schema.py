@@ -474,6 +474,11 @@ class TrackingEntry(Section):
     """Largest speed of targets."""
     uav_height_m: Finite = Tracking.uav_height_m
     """Height above which a target is classified as a UAV."""
+    false_tracks_per_minute: Positive = later(Tracking.false_tracks_per_minute)
+    """Mean number of false tracks in a minute that weak detections (`sensing.candidate_bits`) may
+    confirm: a track with weak detections is confirmed by a sequential test of their likelihood
+    ratios, the threshold of which follows from it. Unused without weak candidates.
+    """
 
 
 class ConstantVelocityEntry(Section):

@@ -203,6 +203,6 @@ def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarr
     unobservable = phases @ eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
     unobservable = unobservable[:, np.any(unobservable != 0, axis=0)]
 
-    # Add information about them.
+    # Add information about them: one along each combination v, by v v^T / |v|^4.
     unobservable /= np.sum(unobservable**2, axis=0)
     return fisher + unobservable @ unobservable.T

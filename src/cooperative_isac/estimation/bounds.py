@@ -92,8 +92,11 @@ def music_mse(
     Returns [num_sources], float64, squared cycles per unit.
     Source: Stoica, Nehorai, IEEE Trans. ASSP 37(5), 1989, eq. (3.12).
     """
+    # Curvature of the MUSIC function at each source.
     projected, slopes = _projected_slopes(frequencies, positions)
     curvature = np.real(np.einsum("sk,sk->k", slopes.conj(), projected))
+
+    # P^-1 + s P^-1 (A^H A)^-1 P^-1, with the diagonal matrix P of powers and the noise power s.
     array = steering(frequencies, positions)
     gram_inverse = np.linalg.inv(array.conj().T @ array)
     inverse_power = np.diag(1 / powers)

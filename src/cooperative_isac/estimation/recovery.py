@@ -58,7 +58,10 @@ class DelayDopplerGrid:
 
     @property
     def squared_gain(self) -> float:
-        """Largest eigenvalue of synthesis times its adjoint."""
+        """Largest eigenvalue of synthesis times its adjoint.
+
+        Rows of the Fourier transform are orthogonal: all eigenvalues are this one, or zero.
+        """
         return self.num_delays * self.num_dopplers / self.norm**2
 
     @cached_property

@@ -184,6 +184,8 @@ def clusters(
         for index in range(groups.count):
             rows = groups.of(index)
             members, fitted = fit_body(scene, [reports[row] for row in rows], links)
+
+            # Its members are taken; they are compared as objects, because they contain arrays.
             kept = {id(member.report) for member in members}
             free[[row for row in rows if id(reports[row]) in kept]] = False
             rank = int(grower.rank[rows[0]])
@@ -223,6 +225,7 @@ def fit_body(
 
 def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
     """Minus twice the log-likelihood of a body, with costs of outliers and of a wrong height."""
+    # A path that is used saves the cost of its rejection.
     num_paths = sum(len(member.used.paths) for member in members)
     cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * num_paths
 
@@ -230,9 +233,14 @@ def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
     if scene.dimension == 3:
         is_flying = fitted.position_m[2] > scene.tracking.uav_height_m
         expected = TargetClass.UAV if is_flying else TargetClass.VEHICLE
-        unknown_m = scene.body(TargetClass.UNKNOWN).radius_m or None
-        allowed_m = (scene.body(expected).radius_m, unknown_m)
-        cost += 0.0 if fitted.body.radius_m in allowed_m else HEIGHT_COST
+        allowed_m = [scene.body(expected).radius_m]
+
+        # A body of unknown class may be at any height, where the scene gives it a size.
+        unknown_m = scene.body(TargetClass.UNKNOWN).radius_m
+        if unknown_m > 0:
+            allowed_m.append(unknown_m)
+        if fitted.body.radius_m not in allowed_m:
+            cost += HEIGHT_COST
     return cost
 
 

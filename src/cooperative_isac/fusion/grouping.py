@@ -25,7 +25,8 @@ from cooperative_isac.fusion.reports import Reports
 GATE_PROBABILITY = 0.9999
 
 # Distance of reports up to which they are in one neighborhood, over the gate of a single report: a
-# group whose center stays within the gate of a member has no report of another one in its own.
+# group whose center stays within the gate of a member has no report of another one in its own. Such
+# a report is at most 1 + sqrt(2) gates from the member; the rest is a margin.
 NEIGHBORHOOD_REACH = 4.0
 
 # Least eigenvalue of an information matrix over its largest one: below it the inverse is rounding
@@ -301,7 +302,8 @@ def neighborhoods(points: np.ndarray, reach_m: np.ndarray) -> np.ndarray:
     reach_m: [num_reports], float64, m, radius of the gate of each report
     Returns [num_reports], int, number of each report's neighborhood, from 0.
     """
-    # Pairs within the reach of most reports, and those of reports with a larger one.
+    # Pairs within the reach of most reports, and those of reports with a larger one. The common
+    # reach joins some reports that are not close, which costs time alone.
     tree = KDTree(points)
     common_m = 2 * float(np.median(reach_m))
     pairs = [tree.query_pairs(NEIGHBORHOOD_REACH * common_m, output_type="ndarray")]

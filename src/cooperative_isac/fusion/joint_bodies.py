@@ -79,6 +79,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
         if is_target(scene, cluster, fitted, detection, accepted):
             accepted.append(Accepted(cluster, detection, fitted.body))
         elif _num_paths(cluster) <= scene.dimension:
+            # So few paths that further ones may confirm the target.
             doubtful.append((cluster, fitted))
 
     # Doubtful targets that further paths confirm.

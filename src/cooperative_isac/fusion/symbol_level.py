@@ -213,11 +213,13 @@ def velocity_statistic(
     """
     total = np.zeros(len(velocities_mps))
     for link in links:
+        # Channel toward the location, at the delay of its path: samples over symbols.
         beam = link.toward(position_m)
         delay_s = _path_lengths(link, position_m[None])[0] / LIGHT_SPEED_MPS
         over_frequency = np.exp(2j * np.pi * delay_s * link.frequency_hz)
         over_time = over_frequency @ beam.values
 
+        # Matched power at the speed with which each velocity shortens the path.
         speeds_mps = -velocities_mps @ _unit_sum(link, position_m)
         turns = np.multiply.outer(speeds_mps, link.time_s) / link.wavelength_m
         matched = np.abs(np.exp(-2j * np.pi * turns) @ over_time) ** 2
@@ -338,25 +340,22 @@ class _Slopes:
 
 def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray) -> _Slopes:
     """Derivatives of the phase of a target's path by location and velocity."""
-    size = len(position_m)
-    offset = position_m - link.receiver_m
-    range_m = np.linalg.norm(offset)
-    unit = offset / range_m
-    across = (np.eye(size) - np.multiply.outer(unit, unit)) / range_m
-
     # Angle of arrival: phases 2 pi e . u / lambda of the antennas.
+    size = len(position_m)
+    arrival_turning = _turning(position_m, link.receiver_m)
     by_antenna = np.zeros((len(link.elements_m), 2 * size))
-    by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ across
+    by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ arrival_turning
     by_antenna -= by_antenna.mean(axis=0)
 
     # Delay and Doppler shift: how both change with the state.
     unit_sum = _unit_sum(link, position_m)
     delay_slope = np.concatenate([unit_sum / LIGHT_SPEED_MPS, np.zeros(size)])
-    turning = _turning(position_m, link.transmitter_m) + _turning(position_m, link.receiver_m)
+    turning = _turning(position_m, link.transmitter_m) + arrival_turning
     speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
-
     of_path = np.stack([delay_slope, speed_slope])
 
+    # Information of both. Slopes are about their means, so that they share no information with each
+    # other or with the phase of the amplitude, which is unknown.
     num_antennas = len(link.elements_m)
     information = 2 * len(link.path_slopes) * by_antenna.T @ by_antenna
     information += 2 * num_antennas * of_path.T @ link.path_moments @ of_path
@@ -374,18 +373,21 @@ def _likelihood(
     gradient = np.zeros(len(state))
     information = np.zeros((len(state), len(state)))
     for link in links:
-        # Channel with the phases of the path taken off, summed over antennas and over elements.
+        # Channel with the phases of the path taken off: summed over antennas,
+        # [num_elements_in_use], and summed over resource elements, [num_antennas].
         steering = steering_vectors(link, position_m[None])[0].conj()
         grid = _grid_response(link, position_m, velocity_mps)[link.mask].conj()
         values = link.values_in_use
         over_antennas = (steering @ values) * grid
         per_antenna = steering * (values @ grid)
 
+        # Its sum over both, and the derivative of the sum with the state.
         slopes = _slopes(link, position_m, velocity_mps)
         correlation = per_antenna.sum()
         per_path = over_antennas @ link.path_slopes @ slopes.of_path
         slope = -1j * (per_antenna @ slopes.by_antenna + per_path)
 
+        # Likelihood, gradient, and the information at the fitted amplitude.
         scale = 1 / (link.num_elements * link.noise_power)
         likelihood += scale * abs(correlation) ** 2
         gradient += scale * 2 * np.real(correlation.conj() * slope)

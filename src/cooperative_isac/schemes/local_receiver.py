@@ -137,6 +137,8 @@ class LocalReceiver:
         sensed = self.correlate(echo, frame)
         if frame.time_s is None:
             return replace(sensed, fit=sensed.sensor.find(sensed.joint))
+
+        # The search of the last frame, where it did not run yet: its targets are followed now.
         self.idle()
         sensed = self._follow(sensed, frame.time_s)
         self._pending = _PendingSearch(frame.number, frame.time_s, sensed)
@@ -209,5 +211,6 @@ def at_noise_power(echo: Echo, noise_power_w: float) -> np.ndarray:
     """
     if echo.noise_power_w == noise_power_w:
         return echo.samples
+    # Samples that overflow are removed afterwards (known_symbols.without_overflow).
     with np.errstate(over="ignore", invalid="ignore"):
         return np.float32(np.sqrt(noise_power_w / echo.noise_power_w)) * echo.samples

@@ -252,7 +252,7 @@ def stream_reference(
     max_doppler_hz: largest Doppler shift of a target, Hz
     static: suppression of static paths in these echoes; None: none
     """
-    # The gain of a sum is that of symbols of equal energy: with holes among them there is no sum.
+    # block_gain holds for symbols of equal energy: with empty elements each symbol is a block.
     streams = frame.streams
     is_full = np.all(streams != 0)
     block = block_length(frame.grid, max_doppler_hz) if is_full else 1

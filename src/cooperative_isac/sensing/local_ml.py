@@ -268,7 +268,7 @@ class LocalMl(Detector):
         # The strongest path alone.
         start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
         fit = joint.fisher_scoring(joint.match(start), **ROUGH)
-        if not fit.power[0] >= threshold:
+        if not fit.power[0] >= threshold:  # also where it is not a number
             return None
 
         # With the paths from other transmitters.
@@ -279,6 +279,7 @@ class LocalMl(Detector):
 
     def _refine(self, joint: JointFit, fit: Fit) -> Fit | None:
         """Merge, add and reject paths and fit again, until nothing changes."""
+        # A round adds one path of each target at most, of as many as there are transmitters.
         for _ in range(1 + len(self.scene.transmitters)):
             # Revise the set of paths.
             detected = self._detected(joint.maker, fit)
@@ -287,7 +288,7 @@ class LocalMl(Detector):
             if revised is fit.state and detected.all():
                 return fit
 
-            # Keep detected and new paths.
+            # Keep detected paths, and new ones, which are the last.
             num_new = revised.num_paths - fit.state.num_paths
             revised = revised.keep(np.append(detected, np.ones(num_new, bool)))
             if not revised.num_paths:
@@ -354,6 +355,8 @@ class LocalMl(Detector):
             if not len(own):
                 continue
             best = own[power[own].argmax()]
+
+            # Its strongest path of the fit; paths that were added here come after those.
             is_own_path = detected & (state.owner[: len(detected)] == target)
             strongest = fit.power[is_own_path].max()
             if power[best] > max(path_threshold, shared_path * strongest):

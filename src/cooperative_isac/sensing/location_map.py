@@ -79,11 +79,12 @@ class LocationMap:
             whole = halves.sum(axis=0)
             power, bins = highest((whole.real**2 + whole.imag**2) / noise[:, None])
 
-            # Phase between both halves there: the excess length of the path.
+            # Phase between both halves there: the excess length of the path, 1 for half a turn.
             nearest = np.rint(bins).astype(int)
             lower, upper = halves[:, np.arange(len(bins)), nearest]
             excess = np.angle(lower * upper.conj()) / np.pi
 
+            # Doppler shift from the middle bin, which is zero; cells as they were before sorting.
             middle = (len(self.shifts_hz) - 1) / 2
             channels[0, self._order] = np.log10(1 + power)
             channels[1, self._order] = (bins - middle) * self._bin_share

@@ -44,7 +44,8 @@ def merge_targets(fit: Fit, detected: np.ndarray) -> PathState:
         if not transmitters[first].isdisjoint(transmitters[second]):
             continue
 
-        # Squared Mahalanobis distance of both locations.
+        # Squared Mahalanobis distance d^T (J1^-1 + J2^-1)^-1 d of both locations, without inverses:
+        # the middle matrix is J1 (J1 + J2)^-1 J2.
         difference_m = (state.points_m[first] - state.points_m[second])[:size]
         total = information[first] + information[second]
         offset_m = np.linalg.solve(total, information[second] @ difference_m)

@@ -98,6 +98,7 @@ class SearchGrid:
         """
         beam = self.beam_of_cell[cell]
         overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
+        # Within one range cell of the bandwidth, which is 2 RANGE_OVERSAMPLING steps.
         differences_m = np.abs(self.ranges_m - self.ranges_m[cell])
         near = differences_m <= 2 * RANGE_OVERSAMPLING * self.range_step_m
         return overlapping[self.beam_of_cell] & near
@@ -122,7 +123,8 @@ def beam_directions(
     lattice = np.meshgrid(*lines, indexing="ij")
     cosines = np.stack(lattice, axis=-1).reshape(-1, len(lines))
 
-    # Beams within the half space, and those whose main lobe reaches into it.
+    # Beams within the half space, and those whose main lobe reaches into it; the cosines of
+    # neighbors differ by 2 / num_beams.
     sines = np.linalg.norm(cosines, axis=1)
     half_width = max(1 / len(line) for line in lines)
     reaches = sines < 1 + half_width

@@ -84,6 +84,8 @@ class StaticStage:
         cleaned, static = self.prepare(echo, frame, time_s)
         if static is None or frame.reference is None:
             return cleaned
+
+        # The elements of the reference symbols, a part that is a view of the copy.
         cleaned = cleaned.copy()
         streams = frame.reference.streams
         subcarriers, symbols = frame.reference_elements

@@ -169,6 +169,9 @@ class FrameTree:
         """The frame on the way to the root that has no parent; None if the way is complete."""
         if self._chain(frame) is not None:
             return None
+
+        # Up to the first frame without a parent; in a circle there is none, and any frame of it is
+        # returned.
         for _ in range(LONGEST_CHAIN):
             if frame not in self._parents:
                 break
@@ -185,16 +188,25 @@ class FrameTree:
             return None
         position_m, rotation = here
 
-        # Velocity between positions on both sides, as far as there are any.
+        # Positions on both sides; where there is none, the one at the stamp.
         span_ns = round(VELOCITY_SPAN_S * NS_PER_S)
         before = self._placed(frame, stamp_ns - span_ns)
+        early_ns = stamp_ns
+        early_m = position_m
+        if before is not None:
+            early_ns = stamp_ns - span_ns
+            early_m, _ = before
         after = self._placed(frame, stamp_ns + span_ns)
-        early_ns = stamp_ns if before is None else stamp_ns - span_ns
-        late_ns = stamp_ns if after is None else stamp_ns + span_ns
+        late_ns = stamp_ns
+        late_m = position_m
+        if after is not None:
+            late_ns = stamp_ns + span_ns
+            late_m, _ = after
+
+        # Velocity between them; zero where there is a single position.
         velocity_mps = np.zeros(3)
         if late_ns > early_ns:
-            step_m = (after or here)[0] - (before or here)[0]
-            velocity_mps = step_m / ((late_ns - early_ns) / NS_PER_S)
+            velocity_mps = (late_m - early_m) / ((late_ns - early_ns) / NS_PER_S)
         return Pose(position_m, rotation, velocity_mps)
 
     def _chain(self, frame: str) -> list[str] | None:

@@ -82,7 +82,8 @@ def clock_phases(
     """Phasors of the residual clock offsets, new in each symbol.
 
     The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so that the real part
-    is drawn, N(0, sigma^2).
+    is drawn, N(0, sigma^2). The phase of a timing offset is that over one subcarrier spacing, the
+    same on all subcarriers, as in the equation.
 
     propagation: with the standard deviations of the offsets
     grid: of the frame

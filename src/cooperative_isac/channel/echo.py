@@ -250,7 +250,10 @@ def path_blocks(paths: PathSet, grid: OfdmGrid) -> list[PathSet]:
 def _moving_echo(
     scene: Scene, signal: Signal, receiver: Site, paths: PathSet, jitter: np.ndarray | None
 ) -> np.ndarray:
-    """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64."""
+    """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64.
+
+    jitter: [num_transmitters, num_symbols], complex64, residual clock offsets; None: none
+    """
     signals = path_signals(scene, signal, paths)
     if jitter is not None:
         signals *= jitter[paths.transmitter]

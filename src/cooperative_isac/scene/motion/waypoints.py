@@ -159,7 +159,12 @@ def _closing_time(times_s: np.ndarray, positions_m: np.ndarray) -> float:
 def _spline(
     times_s: np.ndarray, positions_m: np.ndarray, smoothing_s: float
 ) -> BSpline | CubicSpline:
-    """Cubic spline of positions over time, smoothed where there are enough poses."""
+    """Cubic spline of positions over time, smoothed where there are enough poses.
+
+    times_s: [num_poses], float64, s
+    positions_m: [num_poses, 3], float64, m
+    smoothing_s: time constant as in `trajectory_motion`, s; 0: through each position
+    """
     if smoothing_s == 0 or len(times_s) < MIN_SMOOTHED_POSES:
         return CubicSpline(times_s, positions_m)
 

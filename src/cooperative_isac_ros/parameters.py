@@ -18,6 +18,8 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+# Bits of a random run number: the largest that a signed integer parameter of ROS holds.
+RUN_BITS = 63
 # Names of the types in an error message.
 KINDS = {
     bool: "a bool",

@@ -42,6 +42,7 @@ def link_offsets(scene: Scene, receiver: Site, time_s: float) -> ClockOffsets | 
     """
     if scene.layout is None or all(station.clock.is_ideal for station in scene.stations):
         return None
+
     # State of the receiver's clock, and of those of all transmitters.
     rx = scene.station(receiver.name).clock
     transmitters = [scene.station(site.name).clock for site in scene.transmitters]

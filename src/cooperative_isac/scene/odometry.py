@@ -15,6 +15,8 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 # stations and every drone; larger values are wrong units or a fault of its localization.
 MAX_DISTANCE_M = 100e3
 MAX_SAMPLE_SPEED_MPS = 1000.0
+# Samples of a target or station that are kept: at 100 Hz some seconds, more than any frame waits.
+MAX_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class TargetRegistry:
 
     Nodes that have the same samples on both sides of a stamp get the same state, bit by bit. A
     target without a sample for longer than timeout_s is gone.
+
+    timeout_s: longest time from a sample to a stamp at which it is still used, s
+    max_samples: number of samples of each target that are kept, the latest ones
     """
 
-    def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
+    def __init__(self, timeout_s: float = 1.0, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * 1e9)
         self._max_samples = max_samples
         self._samples: dict[str, deque[OdometrySample]] = {}

@@ -80,7 +80,7 @@ def steps(elements: np.ndarray) -> tuple[int, int]:
     """Greatest common steps between used subcarriers, and between used symbols.
 
     elements: [num_subcarriers, num_symbols], bool
-    Returns one less than infinity as 0: with a single subcarrier or symbol there is no step.
+    Returns both steps; 0 where fewer than two subcarriers or symbols are used.
     """
     rows = np.flatnonzero(elements.any(axis=1))
     columns = np.flatnonzero(elements.any(axis=0))

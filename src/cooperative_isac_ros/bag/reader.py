@@ -176,9 +176,15 @@ class BagReader:
         passes: list[ClockPass] = []
         for message in self._in_file_order():
             counts[message.topic] += 1
-            passes[message.clock_pass :] = [extended(passes, message.clock_pass, message.log_ns)]
 
-        # topics, and what is unusual
+            # passes follow one another: the message is of the last one, or begins another
+            current = extended(passes, message.clock_pass, message.log_ns)
+            if message.clock_pass == len(passes):
+                passes.append(current)
+            else:
+                passes[-1] = current
+
+        # topics, and what is unusual, as found by the reading above
         found = self._found
         topics = tuple(
             replace(topic, num_messages=counts[name])
@@ -215,7 +221,14 @@ class BagReader:
         """Messages of a file, in its order."""
         channels: dict[int, _Channel] = {}
         schemas: dict[int, Schema] = {}
-        num_read = num_nameless = num_damaged = num_misfits = 0
+
+        # messages of known topics, and those left out: of unknown topics, not to be decompressed,
+        # not of the older definition
+        num_read = 0
+        num_nameless = 0
+        num_damaged = 0
+        num_misfits = 0
+
         file, is_whole = self._opened(path)
         scan = McapScan(file)
         try:

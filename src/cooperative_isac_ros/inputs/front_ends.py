@@ -261,7 +261,10 @@ class TopicFrontEnd:
             self._timeout.reset()
 
     def _keep_early(self, message: EchoMessage) -> None:
-        """Keep the latest echo of each band whose announcement has not arrived."""
+        """Keep the latest echo of each band whose announcement has not arrived.
+
+        Further bands than the station has are not kept: the band of a message may be any text.
+        """
         before = self._early.get(message.band)
         if before is not None:
             self._node.health.fault(

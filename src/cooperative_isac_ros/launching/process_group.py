@@ -85,8 +85,10 @@ class ProcessGroup:
         self._folder = folder
         self._server = server
         self._processes: dict[str, subprocess.Popen | ForkedNode] = {}
+
+        # an empty task starts the thread now, while its niceness is still that of the command
         self._starter = ThreadPoolExecutor(1, "starter")
-        self._starter.submit(int).result()
+        self._starter.submit(lambda: None).result()
 
     def __enter__(self) -> ProcessGroup:
         return self

@@ -201,7 +201,7 @@ class SceneMarkers(SceneNode):
         """Remove all markers when another run begins, or the clock was set back."""
         is_back = self._stamps_ns and record.frame.stamp_ns < self._stamps_ns[-1]
         if record.frame.run != self._run or is_back:
-            self._grow_trails([], record.frame.stamp_ns)
+            self._grow_trails([], record.frame.stamp_ns)  # no tracks: all trails are removed
             self._stamps_ns.clear()
             self._num_drawn = 0
             self._shown = set()

@@ -81,6 +81,8 @@ def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.nda
     Returns [3, 3], float64.
     Source: axes of REP-103.
     """
+    # A positive rotation about y turns x down, and so has the opposite sign of the pitch. Cosines
+    # and sines of yaw, pitch and roll.
     angles = np.radians([yaw_deg, -pitch_deg, roll_deg])
     cy, cp, cr = np.cos(angles)
     sy, sp, sr = np.sin(angles)
@@ -96,7 +98,9 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     values: x, y and z, m; without z it is at height_m
     Returns [3], float64, m.
     """
-    return np.array([*values, height_m][:3], float)
+    x_m, y_m = values[:2]
+    z_m = values[2] if len(values) == 3 else height_m
+    return np.array([x_m, y_m, z_m], float)
 
 
 def array_elements(entry: schema.ArrayEntry, wavelength_m: float) -> np.ndarray:

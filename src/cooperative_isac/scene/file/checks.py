@@ -207,10 +207,19 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     num_symbols = wave.num_symbols
     source = "users.num_users"
     if file.sensing.symbols == "reference_only" and wave.signals != [DATA]:
-        elements = grid_elements(build_waveform(wave).reference_signals, build_waveform(wave).grid)
-        counts = elements.sum(axis=1)
+        # Reference signals are one stream of each transmitter, in some symbols of a subcarrier: the
+        # used subcarrier with the fewest decides.
+        built = build_waveform(wave)
+        elements = grid_elements(built.reference_signals, built.grid)
+        symbols_per_subcarrier = elements.sum(axis=1)
         num_streams = len(file.transmitters)
-        num_symbols = int(np.min(counts, where=counts > 0, initial=wave.num_symbols))
+        num_symbols = int(
+            np.min(
+                symbols_per_subcarrier,
+                where=symbols_per_subcarrier > 0,
+                initial=wave.num_symbols,
+            )
+        )
         source = "one of each transmitter"
     elif file.sensing.synchronization != "none":
         num_streams *= len(file.transmitters)

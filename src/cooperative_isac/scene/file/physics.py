@@ -80,8 +80,11 @@ def unambiguous_range(scene: Scene) -> float:
 
 def unambiguous_speed(scene: Scene) -> float:
     """Largest speed of a target, in any direction, with an unambiguous Doppler shift, m/s."""
+    # A speed v shifts by 2 v / wavelength at most; shifts below half of the symbol rate are
+    # unambiguous.
     _, reference_stride = _sensed_strides(scene)
-    return scene.grid.wavelength_m / (4 * scene.grid.symbol_period_s * reference_stride)
+    period_s = scene.grid.symbol_period_s * reference_stride
+    return scene.grid.wavelength_m / (4 * period_s)
 
 
 def ends_speed(scene: Scene) -> float:

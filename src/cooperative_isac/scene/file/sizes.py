@@ -47,7 +47,7 @@ def num_elements(array: schema.ArrayEntry) -> int:
 
 
 def num_spacings(array: schema.ArrayEntry) -> int:
-    """Elements of an array without gaps between those of the file."""
+    """Elements of an array of the same length without gaps, the uniform array of a sparse one."""
     if isinstance(array, schema.Nested):
         return (array.num_inner + 1) * array.num_outer
     if isinstance(array, schema.Coprime):
@@ -138,7 +138,8 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     """The search grid of a receiver: beams times steps in range."""
     wave = file.waveform
 
-    # Steps over the area, as seen from the receivers.
+    # Steps in range over the area and the receivers. The extent of all their coordinates together
+    # bounds that along each axis.
     bandwidth_hz = wave.num_subcarriers * wave.subcarrier_stride * wave.subcarrier_spacing_hz
     step_m = SPEED_OF_LIGHT_MPS / bandwidth_hz / STEPS_PER_RESOLUTION
     coordinates_m = [*file.area.low_m, *file.area.high_m]
@@ -146,7 +147,7 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     across_m = max(coordinates_m) - min(coordinates_m)
     steps = math.ceil(min(across_m / step_m, MOST_STEPS))
 
-    # Beams of the largest array.
+    # Beams of the largest array, over one angle in a plane and two in space.
     beams = max(num_spacings(site.array) for site in file.receivers)
     beams *= MOST_BEAMS_PER_ELEMENT ** (file.dimension - 1)
 

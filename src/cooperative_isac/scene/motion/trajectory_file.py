@@ -89,6 +89,8 @@ def read_trajectory(
     """
     path = Path(path)
     rows, header = _rows(path)
+
+    # Names of the columns without units in brackets, such as "p_RS_R_x [m]".
     names = [re.sub(r"\s*\[.*?\]", "", name).strip() for name in header.cells]
 
     # Recognize the format.

@@ -27,7 +27,7 @@ from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.synchronization import ObservedTargets, target_offsets
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Longest time over which the targets of a frame are predicted, s.
 LONGEST_PREDICTION_S = 1.0
@@ -186,7 +186,7 @@ class SymbolDecoder(Decoder):
         return significant(joint, found, lattice.threshold)
 
     def _observed(
-        self, echoes: Mapping[str, ReceivedEcho], signal: Signal, time_s: float | None
+        self, echoes: Mapping[str, ReceivedEcho], signal: Component, time_s: float | None
     ) -> tuple[dict[str, ReceivedEcho], Lattice]:
         """Echoes with the clock offsets by active observation, and the lattice for them.
 
@@ -257,7 +257,7 @@ class SymbolDecoder(Decoder):
         return offsets
 
     def _joints(
-        self, echoes: Mapping[str, ReceivedEcho], signal: Signal, frame: Frame
+        self, echoes: Mapping[str, ReceivedEcho], signal: Component, frame: Frame
     ) -> dict[str, JointFit]:
         """Likelihoods of the echoes of the stations."""
         # What a learned background leaves is so small that replicas do without it.

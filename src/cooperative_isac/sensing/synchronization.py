@@ -272,7 +272,7 @@ def static_offsets(
 
 
 def target_offsets(
-    scene: Scene, receiver: Site, signal: Signal, echo: np.ndarray, targets: ObservedTargets
+    scene: Scene, receiver: Site, signal: Component, echo: np.ndarray, targets: ObservedTargets
 ) -> dict[int, ClockOffset]:
     """Clock offsets of the links to a receiver, from targets that an active observation locates.
 
@@ -383,7 +383,7 @@ def _rays(
 
 
 def _rays_of(
-    signal: Signal, index: int, transmitter: Site, receiver: Site, paths: BistaticGeometry
+    signal: Component, index: int, transmitter: Site, receiver: Site, paths: BistaticGeometry
 ) -> list[_Ray]:
     """Paths of one link, from a transmitter by its index."""
     return _rays_along(
@@ -392,7 +392,7 @@ def _rays_of(
 
 
 def _rays_along(
-    signal: Signal,
+    signal: Component,
     index: int,
     transmitter: Site,
     receiver: Site,
@@ -531,7 +531,7 @@ def _offset(signal: Component, axes: _Axes, link: _Link) -> LinkOffset:
 
 
 def _clock_offset(
-    signal: Signal, ray: _Ray, shift: _Shift, covariance: np.ndarray | None = None
+    signal: Component, ray: _Ray, shift: _Shift, covariance: np.ndarray | None = None
 ) -> ClockOffset:
     """Clock offset from the shift of a ray.
 

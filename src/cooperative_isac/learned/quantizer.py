@@ -74,7 +74,8 @@ class Codebook(nn.Module):
         latents: [..., latent_dim], float32
         Returns [..., num_parts], int64.
         """
-        # |z - e|^2 without |z|^2, which is the same for all codewords.
+        # |z - e|^2 without |z|^2, which is the same for all codewords: |e|^2 - 2 z^T e,
+        # [num_parts, number of latents, size].
         parts = self._parts(latents.detach())
         squares = self.codewords.square().sum(-1)[:, None]
         distances = torch.baddbmm(squares, parts, self.codewords.mT, alpha=-2)
@@ -136,11 +137,14 @@ class Codebook(nn.Module):
         parts: [num_parts, number of latents, part_dim], float32
         is_dead: [num_parts, size], bool
         """
+        # A random latent for each; drawn on the generator's device, which may be another one.
         part, codeword = is_dead.nonzero(as_tuple=True)
         chosen = torch.randint(
             parts.shape[1], (len(part),), generator=generator, device=generator.device
         )
         self.codewords[part, codeword] = parts[part, chosen.to(parts.device)]
+
+        # They begin without uses.
         for state in (self.counts, self.sums, self.idle_steps):
             state[part, codeword] = 0
 

@@ -187,6 +187,8 @@ def exceeded_limits(quality: SensingQuality, category: SensingCategory) -> tuple
         limit = getattr(category, name)
         if value is None or limit is None:
             continue
+
+        # Not `value > limit`: nan, without samples, keeps no limit.
         is_kept = value <= limit * (1 + ROUNDING)
         if not is_kept:
             exceeded.append(name)
@@ -207,6 +209,8 @@ def quality_report(quality: SensingQuality) -> dict[str, Any]:
 def reported_quality(report: Mapping[str, Any]) -> SensingQuality:
     """The quality of a result of quality_report, whose figures without samples may be None."""
     figures = {item.name: report[item.name] for item in fields(SensingQuality)}
+
+    # JSON has no nan: a measured figure without samples is null there.
     for name in LIMITED:
         if figures[name] is None and name not in report["not_compared"]:
             figures[name] = math.nan

@@ -68,12 +68,13 @@ class TargetLog:
 
     def add(self, track_id: int | None, error_m: float) -> None:
         """Count a frame with the target's track and its error, m; None and inf without a track."""
+        # Identity switches also count while a tracker may be confirming.
         self._appearance_frames += 1
         if track_id is not None:
             self._switches += self._track_id not in (None, track_id)
             self._track_id = track_id
 
-        # A tracker may still be confirming.
+        # Continuity and error do not.
         if self.is_confirming:
             return
 

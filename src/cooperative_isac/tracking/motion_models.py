@@ -213,6 +213,7 @@ def coordinated_turn(states: np.ndarray, dt_s: float) -> np.ndarray:
     cos = np.cos(rates * dt_s)
     sin = np.sin(rates * dt_s)
 
+    # Position along the arc, velocity rotated by the turned angle, and the decayed rate.
     moved = np.empty_like(states, dtype=float)
     moved[..., 0] = states[..., 0] + along * vx - across * vy
     moved[..., 1] = states[..., 1] + across * vx + along * vy

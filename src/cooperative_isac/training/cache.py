@@ -60,6 +60,8 @@ class Cache:
         """Write an example."""
         for name, value in example.items():
             self._arrays[name][number] = value
+
+        # Last, so that no other process reads a part of it.
         self._arrays[IS_CACHED][number] = True
 
     @property

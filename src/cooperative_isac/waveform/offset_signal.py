@@ -18,26 +18,30 @@ def with_clock_offsets(signal: Component, phasors: np.ndarray) -> KnownStreams:
     each transmitter is multiplied at the receiver
     """
     streams = []
-    columns = []
+    precoders = []
     slices = []
     begin = 0
     for antennas, phasor in zip(signal.antennas, phasors, strict=True):
-        # Streams that this transmitter sends: reference symbols have streams for each.
+        # Streams that this transmitter sends, [num_subcarriers, num_sent, num_symbols], as they
+        # arrive: reference symbols have streams for each transmitter.
         own = signal.precoders[:, antennas]
         is_sent = np.any(own != 0, axis=(0, 1))
         streams.append(signal.streams[:, is_sent] * phasor[:, None])
 
         # Their precoders, zero at the antennas of all others.
-        spread = np.zeros((*signal.precoders.shape[:2], int(is_sent.sum())), np.complex64)
-        spread[:, antennas] = own[..., is_sent]
-        columns.append(spread)
-        slices.append(slice(begin, begin + spread.shape[-1]))
-        begin += spread.shape[-1]
+        num_sent = int(is_sent.sum())
+        precoder = np.zeros((*signal.precoders.shape[:2], num_sent), np.complex64)
+        precoder[:, antennas] = own[..., is_sent]
+        precoders.append(precoder)
+
+        # Their place among the streams of all.
+        slices.append(slice(begin, begin + num_sent))
+        begin += num_sent
 
     return KnownStreams(
         number=signal.number,
         grid=signal.grid,
-        precoders=np.concatenate(columns, axis=-1),
+        precoders=np.concatenate(precoders, axis=-1),
         antennas=signal.antennas,
         symbols=np.concatenate(streams, axis=1).astype(np.complex64, copy=False),
         mask=signal.elements,

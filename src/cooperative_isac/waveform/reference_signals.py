@@ -26,10 +26,27 @@ GOLD_ADVANCE = 1600
 # Bits that are computed at once: each depends on those 28 to 31 before it.
 GOLD_STEP = 28
 
-# Subcarriers of a synchronization signal block, and of its synchronization sequences in it.
+# Bits of the registers of a Gold sequence, TS 38.211 section 5.2.1.
+GOLD_REGISTER = 31
+
+# Subcarriers of a synchronization signal block, and of its synchronization sequences in it, TS
+# 38.211 table 7.4.3.1-1.
 BLOCK_SUBCARRIERS = 240
 SYNC_FIRST = 56
 SYNC_LENGTH = 127
+
+# Subcarriers of the block beside the secondary sequence that carry the broadcast channel: those
+# below the first number, and those from the second one on, TS 38.211 table 7.4.3.1-1.
+BROADCAST_BELOW = 48
+BROADCAST_ABOVE = 192
+
+# Subcarriers from one pilot (DMRS) of the broadcast channel to the next, and the number of pilots
+# in the block, TS 38.211 section 7.4.1.4.
+PILOT_SPACING = 4
+NUM_PILOTS = 144
+
+# Initial states of Gold sequences have 31 bits.
+SEED_MODULUS = 2**31
 
 # Shortest sounding sequence by Zadoff-Chu; shorter ones are tables in TS 38.211 section 5.2.2.2.
 SHORTEST_ZADOFF_CHU = 36
@@ -55,16 +72,21 @@ def gold_sequence(seed: int, length: int) -> np.ndarray:
     Returns [length], uint8.
     Source: TS 38.211 section 5.2.1.
     """
+    # Initial states of both registers x1 and x2; the seed's lowest bit is first.
     total = GOLD_ADVANCE + length
-    first = np.zeros(total + 31, np.uint8)
-    second = np.zeros(total + 31, np.uint8)
+    first = np.zeros(total + GOLD_REGISTER, np.uint8)
+    second = np.zeros(total + GOLD_REGISTER, np.uint8)
     first[0] = 1
-    second[:31] = (seed >> np.arange(31)) & 1
+    second[:GOLD_REGISTER] = (seed >> np.arange(GOLD_REGISTER)) & 1
+
+    # x1(n + 31) = x1(n + 3) + x1(n), x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n).
     for n in range(0, total, GOLD_STEP):
         # A step uses bits of earlier steps only.
         at = np.arange(n, min(n + GOLD_STEP, total))
-        first[at + 31] = first[at + 3] ^ first[at]
-        second[at + 31] = second[at + 3] ^ second[at + 2] ^ second[at + 1] ^ second[at]
+        first[at + GOLD_REGISTER] = first[at + 3] ^ first[at]
+        second[at + GOLD_REGISTER] = second[at + 3] ^ second[at + 2] ^ second[at + 1] ^ second[at]
+
+    # Their sum, from the advance on.
     return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
 
 
@@ -113,11 +135,13 @@ def positioning_signal(
     num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // comb
     for i in range(num_symbols):
         symbol = first_symbol + i
-        seed = (
-            2**22 * (sequence_id // 1024)
-            + 2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * (sequence_id % 1024) + 1)
-            + sequence_id % 1024
-        ) % 2**31
+
+        # Initial state of the Gold sequence, section 7.4.1.7.2.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        high_id, low_id = divmod(sequence_id, 1024)
+        seed = (2**22 * high_id + 2**10 * symbol_number * (2 * low_id + 1) + low_id) % SEED_MODULUS
+
+        # The comb, shifted from symbol to symbol so that all subcarriers are used.
         first = (offset + PRS_OFFSETS[comb][i]) % comb
         _place(signal, slice(first, None, comb), symbol, gold_qpsk(seed, num_elements))
     return signal
@@ -143,6 +167,7 @@ def channel_state_signal(
     Raises ValueError for a density that one port does not have.
     Source: TS 38.211 section 7.4.1.5, table 7.4.1.5.3-1 rows 1 and 2.
     """
+    # Subcarriers between elements, by the number of elements in a resource block.
     spacings = {1: 12, 3: 4}
     if density not in spacings:
         raise ValueError(f"density {density} of a single port is none of {sorted(spacings)}")
@@ -157,7 +182,7 @@ def channel_state_signal(
 
         # Initial state of the Gold sequence, section 7.4.1.5.2.
         symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
-        seed = (2**10 * symbol_number * (2 * scrambling_id + 1) + scrambling_id) % 2**31
+        seed = (2**10 * symbol_number * (2 * scrambling_id + 1) + scrambling_id) % SEED_MODULUS
         sequence = gold_qpsk(seed, num_elements)
         _place(signal, slice(subcarrier, None, spacing), symbol, sequence)
     return signal
@@ -190,10 +215,10 @@ def demodulation_signal(
     num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // 2
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        seed = (
-            2**17 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1)
-            + 2 * scrambling_id
-        ) % 2**31
+
+        # Initial state of the Gold sequence, section 7.4.1.1.1.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        seed = (2**17 * symbol_number * (2 * scrambling_id + 1) + 2 * scrambling_id) % SEED_MODULUS
         _place(signal, slice(offset, None, 2), symbol, gold_qpsk(seed, num_elements))
     return signal
 
@@ -225,15 +250,20 @@ def synchronization_block(
     _place(signal, sync, first_symbol, primary_sequence(cell_id % 3))
     _place(signal, sync, first_symbol + 2, secondary_sequence(cell_id))
 
-    # DMRS of the broadcast channel on every fourth subcarrier around them (first block index).
+    # Pilots (DMRS) of the broadcast channel; initial state of the Gold sequence by section
+    # 7.4.1.4.1 with i_SSB = 0, the first block of its burst.
     seed = 2**11 * (cell_id // 4 + 1) + 2**6 + cell_id % 4
-    pilots = gold_qpsk(seed, 144)
-    shifted = first_subcarrier + np.arange(cell_id % 4, BLOCK_SUBCARRIERS, 4)
-    below = shifted[shifted < first_subcarrier + 48]
-    above = shifted[shifted >= first_subcarrier + 192]
-    _place(signal, shifted, first_symbol + 1, pilots[:60])
-    _place(signal, np.concatenate([below, above]), first_symbol + 2, pilots[60:84])
-    _place(signal, shifted, first_symbol + 3, pilots[84:])
+    pilots = gold_qpsk(seed, NUM_PILOTS)
+
+    # On every fourth subcarrier: of the whole block in its second and fourth symbol, of both sides
+    # of the secondary sequence in its third.
+    shift = cell_id % PILOT_SPACING
+    in_block = np.arange(shift, BLOCK_SUBCARRIERS, PILOT_SPACING)
+    at_sides = in_block[(in_block < BROADCAST_BELOW) | (in_block >= BROADCAST_ABOVE)]
+    second, third, fourth = np.split(pilots, [len(in_block), len(in_block) + len(at_sides)])
+    _place(signal, first_subcarrier + in_block, first_symbol + 1, second)
+    _place(signal, first_subcarrier + at_sides, first_symbol + 2, third)
+    _place(signal, first_subcarrier + in_block, first_symbol + 3, fourth)
     return signal
 
 
@@ -280,6 +310,7 @@ def primary_sequence(second_id: int) -> np.ndarray:
     second_id: N_ID^(2), 0 to 2
     Source: TS 38.211 section 7.4.2.2.
     """
+    # One m-sequence, shifted by 43 chips from identity to identity.
     register = _m_sequence((0, 1, 1, 0, 1, 1, 1), tap=4)
     return 1.0 - 2.0 * np.roll(register, -43 * second_id)
 
@@ -290,13 +321,18 @@ def secondary_sequence(cell_id: int) -> np.ndarray:
     cell_id: physical cell identity, 0 to 1007
     Source: TS 38.211 section 7.4.2.3.
     """
+    # Identities N_ID^(1) and N_ID^(2) of the cell.
     first_id = cell_id // 3
     second_id = cell_id % 3
+
+    # Two m-sequences, shifted by m_0 and m_1 of the standard; their product is a Gold sequence.
     first = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=4)
     second = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=1)
     first_shift = 15 * (first_id // 112) + 5 * second_id
     second_shift = first_id % 112
-    return (1.0 - 2.0 * np.roll(first, -first_shift)) * (1.0 - 2.0 * np.roll(second, -second_shift))
+    first_signs = 1.0 - 2.0 * np.roll(first, -first_shift)
+    second_signs = 1.0 - 2.0 * np.roll(second, -second_shift)
+    return first_signs * second_signs
 
 
 def low_papr_sequence(group: int, length: int) -> np.ndarray:

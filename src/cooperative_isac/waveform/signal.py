@@ -143,6 +143,8 @@ class Signal(Component):
         Returns [num_subcarriers, num_streams, num_symbols], complex64, unit power.
         """
         streams = constellation(self.modulation_order)[self.indices]
+
+        # All streams of an element at once: a view with the axis of streams last.
         streams.swapaxes(1, 2)[~self.elements] = 0
         return streams
 
@@ -160,6 +162,8 @@ class Signal(Component):
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
         """Transmitted signal a^T x of all components in given directions; see Component."""
         signal = super().toward(transmitter, steering)
+
+        # Reference symbols are a signal on a coarser grid.
         if self.reference is not None:
             subcarriers, symbols = self.reference_elements
             signal[subcarriers, :, symbols] += self.reference.toward(transmitter, steering)
@@ -271,10 +275,13 @@ def reference_signal(scene: Scene, number: int) -> Signal:
     for index, part in enumerate(antennas):
         own_streams = slice(index * num_users, (index + 1) * num_users)
         num_ant = part.stop - part.start
+
+        # Power of each antenna and stream, in one subcarrier.
         power_w = waveform.power_w / waveform.grid.num_subcarriers / (num_ant * num_users)
         phases = np.exp(2j * np.pi * generator.random((num_groups, num_ant, num_users)))
         precoders[:, part, own_streams] = np.sqrt(power_w) * phases
 
+    # Random QPSK symbols.
     shape = (grid.num_subcarriers, num_streams, grid.num_symbols)
     indices = generator.integers(REFERENCE_ORDER, size=shape, dtype=np.uint8)
     return Signal(
@@ -305,12 +312,15 @@ def mapped_reference(scene: Scene, number: int) -> KnownStreams:
     for index, part in enumerate(antennas):
         num_ant = part.stop - part.start
         if waveform.reference_beams == "antennas":
+            # One antenna after another, from group to group.
             beams = np.eye(num_ant)[np.arange(num_groups) % num_ant]
         else:
+            # All antennas with random phases, anew in each group.
             phases = 2 * np.pi * generator.random((num_groups, num_ant))
             beams = np.exp(1j * phases) / np.sqrt(num_ant)
         precoders[:, part, index] = amplitude * beams
 
+    # Sequences on the elements of the standard, one stream for each transmitter.
     symbols, mask = mapped_symbols(waveform.grid, waveform.reference_signals, num_transmitters)
     slices = tuple(slice(index, index + 1) for index in range(num_transmitters))
     return KnownStreams(number, waveform.grid, precoders, antennas, symbols, mask, slices)

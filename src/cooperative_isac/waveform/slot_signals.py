@@ -38,12 +38,16 @@ def mapped_symbols(
     Returns [num_subcarriers, num_transmitters, num_symbols], complex64, and the mask
     [num_subcarriers, num_symbols], bool.
     """
+    # Subcarriers and symbols of the NR grid that the grid has, as it may leave some out.
     subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
     symbols = np.arange(grid.num_symbols) * grid.symbol_stride
+
+    # Resource blocks that contain them, rounded up, and slots.
     num_blocks = -(-int(subcarriers[-1] + 1) // SUBCARRIERS_PER_BLOCK)
     slot_of_symbol = symbols // SYMBOLS_PER_SLOT
     slots_per_frame = round(SLOTS_PER_FRAME_AT_15_KHZ * grid.subcarrier_spacing_hz / 15e3)
 
+    # Slot by slot: map the whole slot for each transmitter, and take the elements of the grid.
     streams = np.zeros((len(subcarriers), num_transmitters, len(symbols)), np.complex64)
     mask = np.zeros((len(subcarriers), len(symbols)), bool)
     for slot in np.unique(slot_of_symbol).tolist():
@@ -55,6 +59,8 @@ def mapped_symbols(
             )
             streams[:, index, columns] = sent.symbols[np.ix_(subcarriers, in_slot)]
             mask[:, columns] = sent.mask[np.ix_(subcarriers, in_slot)]
+
+    # Callers share the arrays of the cache.
     streams.flags.writeable = False
     mask.flags.writeable = False
     return streams, mask

@@ -211,11 +211,10 @@ def _figures(
             [codec.unpack(packet, name, number) for name, packet in packets.items()]
         )[None]
 
-        # Estimate.
+        # Estimate, as a batch of one frame.
         is_received = torch.ones(1, len(packets))
-        side_information = torch.from_numpy(network.side_information(draw.frame.on(scene.band)))[
-            None
-        ]
+        frame_information = network.side_information(draw.frame.on(scene.band))
+        side_information = torch.from_numpy(frame_information)[None]
         output = network.decode(network.center(received, is_received, side_information))
 
         # Score.
@@ -225,11 +224,12 @@ def _figures(
         velocity_errors_mps.append(velocity_mps)
         num_targets += len(draw.targets)
 
-    location_m = np.concatenate(location_errors_m)
-    velocity_mps = np.concatenate(velocity_errors_mps)
+    # Errors of all frames.
+    all_location_errors_m = np.concatenate(location_errors_m)
+    all_velocity_errors_mps = np.concatenate(velocity_errors_mps)
     return {
         "fronthaul_bits": float(np.mean(packet_bits)),
-        "rmse_location_m": rmse(location_m),
-        "rmse_velocity_mps": rmse(velocity_mps),
-        "detection_rate": len(location_m) / num_targets,
+        "rmse_location_m": rmse(all_location_errors_m),
+        "rmse_velocity_mps": rmse(all_velocity_errors_mps),
+        "detection_rate": len(all_location_errors_m) / num_targets,
     }

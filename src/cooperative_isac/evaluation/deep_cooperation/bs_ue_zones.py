@@ -147,7 +147,7 @@ def _trial(distance_m: float, generator: np.random.Generator) -> Errors:
     setting = _drawn(distance_m, generator)
     reported_m = setting.ues_m + POSITION_STD_M * generator.normal(size=(NUM_UES, 2))
 
-    # What each link estimates alone, with the positions that the UEs report.
+    # Estimate of each link alone, with the positions that the UEs report.
     by_way = {}
     for way, links in _links(setting).items():
         by_way[way] = [
@@ -212,12 +212,15 @@ def _own_estimate(
         receiver_m=_station(zone_link.receiver, reported_m),
     )
 
-    # Location on the lattice in front of the array, then off it.
+    # Location on the lattice, with points in front of the array alone, as it is ambiguous behind.
     points_m = setting.place_m + square_lattice(BOX_HALF_M, LATTICE_STEP_M)
     facing = setting.place_m - assumed.receiver_m
     points_m = points_m[(points_m - assumed.receiver_m) @ facing > 0]
     statistic = location_statistic([assumed], points_m, MAX_SPEED_MPS + UE_SPEED_MPS)
     start_m = points_m[np.argmax(statistic)]
+
+    # Location off the lattice. One link measures the path speed v @ along alone, so that the
+    # velocities of the search are parallel to it.
     along = _unit_sum(assumed, start_m)
     path_speeds_mps = np.arange(-MAX_PATH_SPEED_MPS, MAX_PATH_SPEED_MPS, PATH_SPEED_STEP_MPS)
     velocities_mps = np.multiply.outer(path_speeds_mps, along / (along @ along))
@@ -233,12 +236,13 @@ def _own_estimate(
 
 def _fused(owns: Sequence[_OwnEstimate], position_std_m: float) -> tuple[np.ndarray, np.ndarray]:
     """Location and information of the links that detect the target; of the best if none does."""
+    # Links whose evidence noise alone hardly reaches.
     threshold = statistic_threshold(NUM_CELLS, FALSE_ALARM_RATE, 1)
     reporting = [own for own in owns if own.evidence > threshold]
     if not reporting:
         reporting = [max(owns, key=lambda own: own.evidence)]
 
-    # Start at the median, then fit to all path lengths and directions.
+    # Start at the median, then fit to all path lengths and directions: weighted Gauss-Newton.
     position_m = np.median([own.position_m for own in reporting], axis=0)
     information = np.zeros((2, 2))
     links = [own.zone_link for own in reporting]
@@ -248,6 +252,8 @@ def _fused(owns: Sequence[_OwnEstimate], position_std_m: float) -> tuple[np.ndar
         )
         information = informations.sum(axis=0)
         steps_m = np.stack([_step_to(own, position_m) for own in reporting])
+
+        # Mean of the links' steps, weighted by their information.
         weighted = np.einsum("nij,nj->i", informations, steps_m)
         position_m = position_m + np.linalg.solve(information, weighted)
     return position_m, information
@@ -282,8 +288,9 @@ def _step_to(own: _OwnEstimate, position_m: np.ndarray) -> np.ndarray:
     own_length_m = np.linalg.norm(own_offset_m) + np.linalg.norm(
         own.position_m - link.transmitter_m
     )
-    turn = np.arctan2(*own_offset_m[::-1]) - np.arctan2(*offset_m[::-1])
-    turn = (turn + np.pi) % (2 * np.pi) - np.pi
+    own_angle = np.arctan2(own_offset_m[1], own_offset_m[0])
+    angle = np.arctan2(offset_m[1], offset_m[0])
+    turn = (own_angle - angle + np.pi) % (2 * np.pi) - np.pi
 
     # Their derivatives by the location.
     across = np.array([-offset_m[1], offset_m[0]]) / range_m**2
@@ -351,8 +358,11 @@ def _link(setting: _Setting, transmitter: int, receiver: int) -> _ZoneLink:
     facing = setting.place_m - receiver_m
     link = empty_link(GRID, transmitter_m, receiver_m, facing, num_antennas)
 
+    # SNR, which falls with the product of the squared lengths of both legs.
     legs_m = [np.linalg.norm(setting.position_m - end) for end in (transmitter_m, receiver_m)]
     level_db = ECHO_SNR_DB - 20 * np.log10(np.prod(legs_m) / REFERENCE_M**2)
+
+    # A UE has less power, and no beam on the target.
     if transmitter != BASE:
         level_db += UE_POWER_DB - FOCUS_DB
     return _ZoneLink(transmitter, receiver, link, 10 ** (level_db / 10))
@@ -365,6 +375,7 @@ def _station(number: int, ues_m: np.ndarray) -> np.ndarray:
 
 def _apparent_velocity(zone_link: _ZoneLink, setting: _Setting) -> np.ndarray:
     """Velocity that gives the same path speed if the stations stood still, [2], m/s."""
+    # Change of the path's length by the motion of UEs at its ends.
     link = zone_link.link
     lengthening_mps = 0.0
     for number, end_m in (
@@ -374,6 +385,8 @@ def _apparent_velocity(zone_link: _ZoneLink, setting: _Setting) -> np.ndarray:
         if number != BASE:
             offset_m = setting.position_m - end_m
             lengthening_mps -= setting.ues_mps[number] @ offset_m / np.linalg.norm(offset_m)
+
+    # The same change by a target that moves along the gradient of the path's length.
     along = _unit_sum(link, setting.position_m)
     return setting.velocity_mps + lengthening_mps * along / (along @ along)
 

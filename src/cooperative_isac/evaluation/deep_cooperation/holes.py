@@ -171,11 +171,13 @@ def two_targets(snr_db: float, generator: np.random.Generator) -> tuple[ChannelM
     Returns the channel matrix in unit noise, and [2, 2], float64, delay and Doppler shift in
     resolution cells, the strong target first.
     """
+    # Places and levels of both targets.
     delay_cells = generator.uniform(*STRONG_CELLS)
     speed_cells = generator.uniform(*DOPPLER_CELLS)
     cells = np.array([[delay_cells, speed_cells], [delay_cells + CELLS_APART, speed_cells]])
     levels_db = (snr_db, snr_db + WEAKER_DB)
 
+    # Their echoes in noise, on the elements of the mask.
     mask = masks()["union"]
     grid = channel_matrix(
         np.zeros(mask.shape, complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0, mask
@@ -233,6 +235,7 @@ def _threshold() -> float:
 
 def _score(estimates: np.ndarray, cells: np.ndarray) -> dict[str, float]:
     """Detection of the weak target (0 or 1), and number of estimates of no target."""
+    # Distance of each estimate from each target, the larger of delay and Doppler shift, in cells.
     distances = np.abs(estimates[:, None] - cells).max(axis=-1)
     return {
         "weak_found": float(np.any(distances[:, 1] < NEAR_CELLS)),
@@ -242,10 +245,13 @@ def _score(estimates: np.ndarray, cells: np.ndarray) -> dict[str, float]:
 
 def _peaks(dictionary: DelayDopplerGrid, correlation: np.ndarray, threshold: float) -> np.ndarray:
     """Local maxima of the zero-filled map above the threshold, the strongest, in cells."""
+    # Cells above the threshold that are at least as strong as their four neighbors.
     power = np.abs(correlation) ** 2
     is_peak = power > threshold
     for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         is_peak &= power >= np.roll(power, shift, axis=(0, 1))
+
+    # The strongest of them.
     peaks = np.argwhere(is_peak)
     strongest = peaks[np.argsort(-power[is_peak])[:MAX_PATHS]]
     return _in_cells(dictionary, strongest)

@@ -60,6 +60,13 @@ MACRO_SNR_DB = -24.0
 # less at most; the pattern counts for both ways.
 HALF_POWER_DEG = 65.0
 LEAST_GAIN_DB = -30.0
+# Gain of that pattern at the half-power width off its axis, dB: at half of it the gain is -3 dB.
+WIDTH_GAIN_DB = -12.0
+
+# Lattice of places of the target over which bounds are averaged: half of its side and its step, in
+# units of SPREAD_M.
+BOUND_HALF = 1.0
+BOUND_STEP = 0.5
 
 # Target of a run: about its place on the way, and the velocity of a slow UAV.
 SPREAD_M = np.array([4.0, 8.0])
@@ -140,14 +147,17 @@ def _bounds(distance_m: float) -> Errors:
     """Root bounds of synchronous stations, averaged over places of the target."""
     micro_and_macro = {MICRO: slice(1, None), MACRO: slice(1), SYMBOLS: slice(None)}
     variances: dict[str, list[float]] = {curve: [] for curve in micro_and_macro}
-    for offset_m in square_lattice(1.0, 0.5) * SPREAD_M:
+    for offset_m in square_lattice(BOUND_HALF, BOUND_STEP) * SPREAD_M:
         position_m = place_on_way(distance_m) + offset_m
         snrs = snrs_at(position_m)
+
+        # Information about the location of a target of unknown velocity, from the links of a curve.
         for curve, used in micro_and_macro.items():
             information = state_information(
                 links_of_stations()[used], snrs[used], position_m, np.zeros(2)
             )
             if len(links_of_stations()[used]) == 1:
+                # One link measures one component of the velocity: the information is singular.
                 of_location = location_information(links_of_stations()[0], snrs[0], position_m)
             else:
                 of_location = np.linalg.inv(np.linalg.inv(information)[:2, :2])
@@ -178,8 +188,11 @@ def observed(
     points_m = place_m + square_lattice(BOX_HALF_M, LATTICE_STEP_M)
     evidences = []
     for link, snr in zip(links_of_stations(), snrs_at(position_m), strict=True):
+        # The target has moved when the station's frame starts.
         start_s = generator.uniform(-MAX_START_S, MAX_START_S)
         at_start_m = position_m + start_s * velocity_mps
+
+        # Echo, and its statistic over the searched box.
         amplitude = np.sqrt(snr * 10 ** (level_db / 10)) * random_phase(generator)
         received = echo_of_target(link, amplitude, at_start_m, velocity_mps, generator)
         statistic = location_statistic([received], points_m, MAX_SPEED_MPS)
@@ -205,6 +218,7 @@ def by_estimates(evidences: Sequence[Evidence], place_m: np.ndarray) -> StateEst
     evidences: of all links
     place_m: [2], float64, m, middle of the searched box
     """
+    # State of each link that detects the target alone.
     reporting = reporting_links(evidences)
     if not reporting:
         reporting = [max(evidences, key=lambda evidence: float(evidence.statistic.max()))]
@@ -212,6 +226,7 @@ def by_estimates(evidences: Sequence[Evidence], place_m: np.ndarray) -> StateEst
     if len(owns) == 1:
         return owns[0]
 
+    # Fit of all their delays, path speeds and directions, from the median of the locations.
     estimates = [
         _estimate_of(evidence.link, own) for evidence, own in zip(reporting, owns, strict=True)
     ]
@@ -275,14 +290,17 @@ def snrs_at(position_m: np.ndarray) -> np.ndarray:
 
     position_m: [2], float64, m, of the target
     """
+    # Macro base station: spreading alone, over that to the middle of the common area.
     to_middle_m = float(np.linalg.norm(MIDDLE_M - MACRO_M))
     levels_db = [MACRO_SNR_DB - _spreading_db(position_m - MACRO_M, to_middle_m)]
+
+    # Micro base stations: spreading, and the pattern of an element on the way out and in.
     for station_m in MICRO_M:
         offset_m = position_m - station_m
         facing = (MIDDLE_M - station_m) / RADIUS_M
         cosine = np.clip(offset_m @ facing / np.linalg.norm(offset_m), -1.0, 1.0)
         angle_deg = np.degrees(np.arccos(cosine))
-        gain_db = max(-12 * (angle_deg / HALF_POWER_DEG) ** 2, LEAST_GAIN_DB)
+        gain_db = max(WIDTH_GAIN_DB * (angle_deg / HALF_POWER_DEG) ** 2, LEAST_GAIN_DB)
         levels_db.append(MICRO_SNR_DB - _spreading_db(offset_m, RADIUS_M) + 2 * gain_db)
     return 10 ** (np.array(levels_db) / 10)
 

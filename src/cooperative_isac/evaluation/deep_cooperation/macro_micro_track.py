@@ -76,8 +76,11 @@ def macro_micro_track() -> Experiment:
 
 def _trial(level_db: float, generator: np.random.Generator) -> Errors:
     """One pass: all curves see the same echoes."""
+    # A tracker in the plane for each curve.
     trackers = {curve: Tracker(TRACKING, 2) for curve in REPORTS}
     tracks: dict[str, list[list[Track]]] = {curve: [] for curve in REPORTS}
+
+    # The pass: straight toward the macro base station, at a random distance from the axis.
     positions_m = []
     aside_m = generator.uniform(-SPREAD_M[1], SPREAD_M[1])
     velocity_mps = np.array([-SPEED_MPS, 0.0])
@@ -140,7 +143,7 @@ def _detection(state: StateEstimate, evidences: Sequence[Evidence]) -> Detection
     measured = state_information(
         [links[index] for index in used], snrs[used], state.position_m, state.velocity_mps
     )
-    prior = np.diag(np.repeat([0.0, 1 / MAX_SPEED_MPS**2], 2))
+    prior = np.diag([0.0, 0.0, 1 / MAX_SPEED_MPS**2, 1 / MAX_SPEED_MPS**2])
     covariance = np.linalg.inv(measured + prior)
     mean = covariance @ measured @ np.concatenate([state.position_m, state.velocity_mps])
 
@@ -164,6 +167,7 @@ def _score(
     tracks: Sequence[Sequence[Track]], positions_m: Sequence[np.ndarray]
 ) -> dict[str, float]:
     """Continuity of a pass, and whether one identity stays with the target to its end."""
+    # Identity of the track near the target in each frame, None without one.
     identities = []
     for established, position_m in zip(
         tracks[FIRST_FRAME:], positions_m[FIRST_FRAME:], strict=True
@@ -174,6 +178,8 @@ def _score(
             if np.linalg.norm(track.position_m[:2] - position_m) < FOUND_M
         ]
         identities.append(near[0] if near else None)
+
+    # One track: a single identity, which the target still has in the last frame.
     found = {identity for identity in identities if identity is not None}
     is_one = len(found) == 1 and identities[-1] is not None
     return {

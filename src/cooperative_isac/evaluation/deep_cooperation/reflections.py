@@ -40,6 +40,9 @@ MAX_SPEED_MPS = 15.0
 LATTICE_STEP_M = 2.0
 VELOCITY_STEP_MPS = 7.5
 
+# Places of the target along each axis over which bounds are averaged.
+BOUND_PLACES = 5
+
 UNKNOWN = "direct path assumed, wall unknown"
 ONE = "one known wall"
 TWO = "two known walls, four paths"
@@ -67,6 +70,8 @@ def reflections() -> Experiment:
 
 
 def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run."""
+    # The target: a place in the side street, and a velocity of random direction.
     position_m = CENTER_M + generator.uniform(-1, 1, 2) * HALF_WIDTHS_M
     heading = generator.uniform(0, 2 * np.pi)
     speed_mps = generator.uniform(0, MAX_SPEED_MPS)
@@ -100,7 +105,7 @@ def _error(links: Sequence[LinkChannel], position_m: np.ndarray) -> dict[str, fl
 def _bounds(snr_db: float) -> Errors:
     """Root bounds of paths that do not overlap, averaged in the square over the targets."""
     snr = 10 ** (snr_db / 10)
-    shares = np.linspace(-1, 1, 5)
+    shares = np.linspace(-1, 1, BOUND_PLACES)
     bounds = {}
     for name in PATHS:
         links = _links(name)
@@ -108,6 +113,8 @@ def _bounds(snr_db: float) -> Errors:
         for share in np.stack(np.meshgrid(shares, shares), axis=-1).reshape(-1, 2):
             position_m = CENTER_M + share * HALF_WIDTHS_M
             information = state_information(links, [snr] * len(links), position_m, np.zeros(2))
+
+            # The block of the location: the velocity is taken for known.
             variances.append(np.trace(np.linalg.inv(information[:2, :2])))
         bounds[name] = {"location_m": float(np.sqrt(np.mean(variances)))}
     return bounds

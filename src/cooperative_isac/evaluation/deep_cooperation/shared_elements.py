@@ -39,8 +39,10 @@ NUM_SYMBOLS = 32
 # SNR of one resource element, linear: the path shows only after integration over the frame.
 SNR = 0.1
 
-# Delays of a run, and the windows of the search, which leave room for errors on both sides.
+# Delays and path speeds of a run, and the windows of the search, which leave room for errors on
+# both sides.
 DELAYS_S = (0.4e-6, 1.6e-6)
+SPEEDS_MPS = (-40.0, 40.0)
 SEARCH_DELAYS_S = (0.0, 2e-6)
 SEARCH_SPEEDS_MPS = (-100.0, 100.0)
 
@@ -63,9 +65,10 @@ def interference() -> Experiment:
 
 
 def _interference_trial(level_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves have the same echo and the same interfering path."""
     # The echo and the other station's path, each as it changes known symbols.
     delay_s = generator.uniform(*DELAYS_S)
-    speed_mps = generator.uniform(-40, 40)
+    speed_mps = generator.uniform(*SPEEDS_MPS)
     amplitude = np.sqrt(SNR) * random_phase(generator)
     echo = echo_of_path(_grid(), amplitude, delay_s, speed_mps, generator)
     other_amplitude = 10 ** (level_db / 20) * random_phase(generator)
@@ -77,6 +80,7 @@ def _interference_trial(level_db: float, generator: np.random.Generator) -> Erro
     symbols = [gold_qpsk(int(seed), size).reshape(echo.values.shape) for seed in seeds]
     scrambled = other * symbols[1] / symbols[0]
 
+    # Ranges from what each way leaves of the interference.
     received = {
         ORTHOGONAL: _every_second(echo),
         CODED: replace(echo, values=echo.values + scrambled),
@@ -90,6 +94,7 @@ def _interference_trial(level_db: float, generator: np.random.Generator) -> Erro
 
 
 def _interference_bounds(level_db: float) -> Errors:
+    """Root bounds: half of the elements, or interference as noise; a ghost target has none."""
     noise = 1 + 10 ** (level_db / 10)
     bounds = {}
     for curve, matrix, snr in (

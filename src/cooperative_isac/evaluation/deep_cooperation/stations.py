@@ -51,8 +51,11 @@ def empty_link(
     facing: [2], float64, direction across the receiver's line of elements half a wavelength apart
     num_antennas: elements of the receiver
     """
+    # Line of elements across the facing, centered on the station.
     along_array = np.array([-facing[1], facing[0]]) / np.linalg.norm(facing)
     places = np.arange(num_antennas) - (num_antennas - 1) / 2
+
+    # Channel of zeros on all resource elements.
     shape = (num_antennas, grid.num_subcarriers, grid.num_symbols)
     wavelength_m = LIGHT_SPEED_MPS / grid.carrier_hz
     return LinkChannel(
@@ -116,6 +119,7 @@ def snr_of(link: LinkChannel, state: StateEstimate) -> float:
     link: with its channel
     state: of the target
     """
+    # Amplitude by least squares: the response has unit modulus on every element.
     response = link_response(link, state.position_m, state.velocity_mps)
     amplitude = np.vdot(response, link.values) / link.num_elements
     return float(abs(amplitude) ** 2 / link.noise_power)
@@ -133,6 +137,8 @@ def location_information(link: LinkChannel, snr: float, position_m: np.ndarray) 
     """
     size = len(position_m)
     information = state_information([link], [snr], position_m, np.zeros(size))
+
+    # Schur complement of the velocity, whose information has rank one: a pseudo-inverse.
     coupling = information[:size, size:]
     of_velocity = np.linalg.pinv(information[size:, size:], hermitian=True)
     return information[:size, :size] - coupling @ of_velocity @ coupling.T

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -56,7 +56,7 @@ class MapCenter(PlaneCenter):
         self.enter = nn.ModuleList(
             nn.Conv2d(layout.num_numbers, channels, 1) for _ in range(num_rx)
         )
-        self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
+        self.place = nn.Parameter(CELL_BIAS_STD * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
 
         # Fine cells: upsampling, and the output channels.
@@ -89,7 +89,8 @@ class MapCenter(PlaneCenter):
         super().init_output()
         assert self.out.bias is not None
         choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
-        choice[:, NEIGHBORS // 2] = OWN_CELL_LOGIT
+        own_cell = NEIGHBORS // 2  # the middle of the 3 x 3 cells
+        choice[:, own_cell] = OWN_CELL_LOGIT
 
     def forward(
         self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
@@ -156,6 +157,8 @@ class MapCenter(PlaneCenter):
         # Patches of 3 x 3 about each coarse cell; at the border the cells repeat.
         padded = nn.functional.pad(measured.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
         patches = nn.functional.unfold(padded, 3)
+
+        # From [batch, 3 num_paths NEIGHBORS, coarse^2] to an axis for each.
         patches = patches.unflatten(1, (3, -1, NEIGHBORS))
         patches = patches.unflatten(4, (self.coarse, self.coarse))
 

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest_echoes
-from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 
+# Inputs of the convolutions for each transmitter. Fine cells: power, Doppler shift, excess length
+# and the gate of these; coarse cells: power, Doppler shift, its absolute value and length.
+NUM_INPUTS = 4
 # Power [log10(1 + SNR)] that noise alone seldom exceeds in a cell.
 NOISE_LEVEL = 1.1
 # Power that is subtracted from the inputs of the convolutions: about that of the highest of many
@@ -45,13 +48,14 @@ class MapEncoder(nn.Module):
         self.max_excess_m = max_excess_m
         self.register_buffer("excess_m", excess_m, persistent=False)
 
-        # Fine cells, brought to the coarse grid.
-        self.stem = nn.Conv2d(4 * num_tx, channels // 2, 5, padding=2)
+        # Fine cells, brought to the coarse grid by a kernel one fine cell wider on each side than
+        # the coarse cell.
+        self.stem = nn.Conv2d(NUM_INPUTS * num_tx, channels // 2, 5, padding=2)
         self.down = nn.Conv2d(channels // 2, channels, self.stride + 2, self.stride, padding=1)
 
         # Coarse cells.
-        self.beside = nn.Conv2d(4 * num_tx, channels, 1)
-        self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
+        self.beside = nn.Conv2d(NUM_INPUTS * num_tx, channels, 1)
+        self.place = nn.Parameter(CELL_BIAS_STD * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
         self.head = nn.Sequential(
             nn.GroupNorm(NORM_GROUPS, channels),
@@ -104,6 +108,8 @@ class MapEncoder(nn.Module):
         plane: [batch, num_tx, cells, cells], float32
         Returns [batch, num_tx, coarse, coarse, stride^2], float32.
         """
+        # Each axis as coarse cell and fine cell within it, last axis first: then the axes are
+        # [batch, num_tx, coarse, stride, coarse, stride].
         blocks = plane.unflatten(3, (self.coarse, self.stride))
         blocks = blocks.unflatten(2, (self.coarse, self.stride))
         return blocks.transpose(3, 4).flatten(4)

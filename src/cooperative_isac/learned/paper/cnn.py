@@ -109,8 +109,13 @@ class Convolutions(nn.Module):
         Returns [batch, L, channels], float32.
         """
         hidden = self.second(self.first(observations).relu()).relu()
+
+        # Pool over subcarriers and symbols, not over antennas, which carry the direction.
         pools = (1, *(min(self.pooling, length) for length in hidden.shape[3:]))
-        return nn.functional.max_pool3d(hidden, pools).flatten(2).mT
+        pooled = nn.functional.max_pool3d(hidden, pools)
+
+        # One latent for each position.
+        return pooled.flatten(2).mT
 
 
 class CnnCenter(nn.Module):
@@ -149,7 +154,10 @@ class CnnCenter(nn.Module):
         side_information: not used
         Returns [batch, Q, 1 + 2 dimension], float32 (TargetHead).
         """
+        # Latents as channels over space, frequency and time; with mean pooling over space alone.
         hidden = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
             hidden = self.elements(hidden, receiver_mask)
+
+        # All of them as one vector to the fully connected layers.
         return self.head(self.joint(hidden.flatten(1)))

@@ -293,10 +293,15 @@ def covariance_of(information: np.ndarray) -> np.ndarray:
     information: [size, size], float64, positive semidefinite
     Returns [size, size], float64.
     """
-    # A parameter without any information.
+    # A parameter without any information is apart from all others.
     scales = np.sqrt(np.diag(information))
-    if np.any(scales == 0):
-        return np.diag(np.where(scales == 0, np.inf, 0.0))
+    covariance = np.diag(np.where(scales == 0, np.inf, 0.0))
+    observed = np.flatnonzero(scales)
+    if len(observed) < len(scales):
+        block = np.ix_(observed, observed)
+        if len(observed):
+            covariance[block] = covariance_of(information[block])
+        return covariance
 
     # Each parameter in units of its own accuracy, so that m and m/s can be compared.
     units = np.multiply.outer(scales, scales)
@@ -308,9 +313,16 @@ def covariance_of(information: np.ndarray) -> np.ndarray:
     if not is_unmeasured.any():
         return np.linalg.inv(correlation) / units
 
-    # Parameters with a share in one of them have infinite variance.
+    # Parameters with a share in one of them have infinite variance; the others are measured as
+    # well as without it.
     shares = np.abs(eigenvectors[:, is_unmeasured]).max(axis=1)
-    return np.diag(np.where(shares > LEAST_SHARE, np.inf, 1 / scales**2))
+    is_open = shares > LEAST_SHARE
+    axes = eigenvectors[:, ~is_unmeasured]
+    covariance = (axes / eigenvalues[~is_unmeasured]) @ axes.T / units
+    covariance[is_open] = 0
+    covariance[:, is_open] = 0
+    covariance[is_open, is_open] = np.inf
+    return covariance
 
 
 def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> LinkChannel:

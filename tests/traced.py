@@ -1,4 +1,4 @@
-"""A path file in a few lines: one car among the sites of the tiny scene, ten frames a second."""
+"""A path file in a few lines: one car among the sites of the tiny scene."""
 
 from pathlib import Path
 
@@ -51,10 +51,10 @@ def grouped(group, paths):
     }
 
 
-def car_arrays(num_frames=8, car_gain=4e-6):
+def car_arrays(num_frames=8, car_gain=4e-6, period_s=PERIOD_S):
     """All arrays of the file: a car, a wall in sight of all sites, and a path by way of both."""
     start, velocity = np.array([28.0, 26, 0]), np.array([3.0, 5, 0])
-    positions = start + np.arange(num_frames)[:, None] * PERIOD_S * velocity
+    positions = start + np.arange(num_frames)[:, None] * period_s * velocity
     links = [(receiver, transmitter) for receiver in range(2) for transmitter in range(2)]
     still = np.zeros(3)
     moving = []
@@ -90,7 +90,7 @@ def car_arrays(num_frames=8, car_gain=4e-6):
         "tx": TRANSMITTERS,
         "rx": RECEIVERS,
         "fc": CARRIER_HZ,
-        "period_s": PERIOD_S,
+        "period_s": period_s,
         "kind": np.array([2]),
         "pos": positions[:, None],
         "vel": np.broadcast_to(velocity, (num_frames, 1, 3)),
@@ -101,11 +101,12 @@ def car_arrays(num_frames=8, car_gain=4e-6):
     }
 
 
-def write_scene(folder, arrays, **propagation):
+def write_scene(folder, arrays, rate_hz=1 / PERIOD_S, **propagation):
     """A scene file beside its path file; its path."""
     np.savez(folder / "car.npz", **arrays)
     content = yaml.safe_load(TINY.read_text())
     del content["targets"]
+    content["update_rate_hz"] = rate_hz
     content["propagation"] |= {"paths": "car.npz", **propagation}
     path = folder / "traced.yaml"
     path.write_text(yaml.safe_dump(content))

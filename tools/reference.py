@@ -272,7 +272,7 @@ def scene_file_page() -> str:
     blocks = [
         [
             "[Scene files](../scenes.md) explains them; `isac check FILE` checks them.",
-            "Keys in **bold** must be there.",
+            "Keys in **bold** are required.",
         ],
     ]
     done: list[type[BaseModel]] = []

@@ -36,8 +36,9 @@ ORDER = (
     "output",
 )
 
-# Files that have pages of their own: keys of scene files and reports, and the Python interface.
-ELSEWHERE = {"api.py", "scene/file/schema.py", "evaluation/summary_file.py"}
+# Files that have pages of their own: keys of scene files and reports, the Python interface, and the
+# commands.
+ELSEWHERE = {"api.py", "cli", "scene/file/schema.py", "evaluation/summary_file.py"}
 
 
 def write_pages() -> None:
@@ -62,8 +63,8 @@ def write_pages() -> None:
 
 def _is_documented(path: Path) -> bool:
     if path.is_dir():
-        return (path / "__init__.py").is_file()
-    is_module = path.suffix == ".py" and path.stem not in ("__init__", "__main__", "cli")
+        return (path / "__init__.py").is_file() and path.name not in ELSEWHERE
+    is_module = path.suffix == ".py" and path.stem not in ("__init__", "__main__")
     return is_module and path.name not in ELSEWHERE
 
 
@@ -163,9 +164,6 @@ def _has_members(file: Path) -> bool:
 def _append_contents(app, docname: str, source: list[str]) -> None:
     if docname == app.config.root_doc:
         contents = (ROOT / "docs" / "_site" / "contents.md").read_text()
-        # Sphinx warns of a pattern without documents
-        if not list((ROOT / "docs" / "tutorials").glob("*.md")):
-            contents = contents.replace("tutorials/*\n", "")
         source[0] += "\n" + contents
 
 

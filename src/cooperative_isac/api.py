@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from numbers import Integral
 from pathlib import Path
@@ -188,9 +188,11 @@ def evaluate(
     workers: processes that share the work, by default one a processor; the figures do not depend
     on it
     progress: show a progress bar
+    Returns the figures of every scheme and power; see Evaluation.
     Raises ValueError: an argument is wrong.
     Raises SchemeFailure: a scheme failed, which is a RuntimeError.
     """
+    # Slow to load: see the imports of this module.
     from cooperative_isac.evaluation.command import DRAWN_FRAMES, DRAWN_SEED, measure
     from cooperative_isac.evaluation.workers import num_processors
 
@@ -208,9 +210,9 @@ def evaluate(
     names = _scheme_list(schemes, loaded)
     powers = _powers(powers_dbm, loaded)
 
-    # Frames.
+    # The frames at every power, shared by the workers.
+    num_workers = workers or num_processors()
     with _progress(progress, loaded, len(powers) * num_frames) as on_frame:
-        num_workers = workers or num_processors()
         results = measure(loaded, names, powers, num_frames, num_workers, on_frame)
     return Evaluation(loaded, num_frames, tuple(results))
 
@@ -362,8 +364,12 @@ def _progress(is_shown: bool, scene: Scene, num_frames: int) -> Generator[Callab
 
 
 def _rows(powers: Sequence[PowerResult] | Sequence[SequenceResult]) -> list[dict[str, Any]]:
-    return [
-        {"power_dbm": result.power_dbm, "scheme": name, **asdict(figures)}
-        for result in powers
-        for name, figures in result.schemes.items()
-    ]
+    from cooperative_isac.evaluation.tables import figures_dict
+
+    rows = []
+    for result in powers:
+        for name, figures in result.schemes.items():
+            values = figures_dict(figures)
+            quality = values.pop("quality")
+            rows.append({"power_dbm": result.power_dbm, "scheme": name, **values, **quality})
+    return rows

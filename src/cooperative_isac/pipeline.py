@@ -254,11 +254,12 @@ def paths_to(
     clutter_m = clutter_positions(scene, clutter_generator)
     paths = draw_paths(scene, receiver, targets, clutter_m, generator, block)
 
-    # Static world over links with a moving end.
+    # Static world over links with a moving end; its scatterers count after targets and clutter.
     static = moving_static_paths(scene, receiver)
     if static is not None:
         num_before = len(targets) + len(clutter_m)
-        paths = joined_rows([paths, replace(static, scatterer=num_before + static.scatterer)])
+        static = replace(static, scatterer=num_before + static.scatterer)
+        paths = joined_rows([paths, static])
     return paths, generator
 
 

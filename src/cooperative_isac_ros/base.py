@@ -48,15 +48,21 @@ LEAVE_S = 2.0
 class SceneNode(GuardedNode):
     """Node of one scene.
 
-    The topics of the scene are `namespace_depth` levels above the node's own namespace. A node with
-    the parameter SCHEME has the sites that its scheme uses. An exception of a callback is counted
-    as `callbacks_failed`, and the node keeps running.
+    An exception of a callback is counted as `callbacks_failed`, and the node keeps running.
+
+    name: of the node
+    parameters: those of the node, beside the scene; with SCHEME among them, the scene is reduced to
+        the sites that the scheme uses
+    namespace_depth: levels of the node's namespace below that of the scene's topics: 1 for
+        /campus/west, whose topics are in /campus
+    options: as of rclpy's Node
     """
 
     def __init__(
         self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options
     ):
         super().__init__(name, enable_logger_service=True, **options)
+        # Places in the code whose traceback has been logged.
         self._traced: set[str] = set()
 
         # parameters, scene and scheme
@@ -70,12 +76,15 @@ class SceneNode(GuardedNode):
         # diagnostics
         self.health = Health(self, lambda: self._missing_clock() or self.waiting_for())
 
-        # topics of the scene
+        # namespace of the scene's topics: empty, or with a slash before every part
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[: len(parts) - namespace_depth])])
-        self._num_timings = 0
-        # The frame that is expected next, by its seed.
+
+        # The frame that is expected next, by the seed of its scene.
         self._prepared: dict[int, Frame] = {}
+
+        # durations of the node's stages
+        self._num_timings = 0
         self._timing_publisher = self.create_publisher(
             StageTiming, self.shared("timing"), qos.COUNTED
         )
@@ -151,8 +160,11 @@ class SceneNode(GuardedNode):
         """
         scene = self.scene_of(announcement)
         number = announcement.frame.number + 1
-        if announcement.payload or (scene.num_frames is not None and number >= scene.num_frames):
+        is_beyond_file = scene.num_frames is not None and number >= scene.num_frames
+        if announcement.payload or is_beyond_file:
             return None
+
+        # A frame draws the signal of a band when it is used for the first time.
         frame = make_frame(scene, number, number / scene.update_rate_hz)
         for band in frame.bands:
             frame.on(band)

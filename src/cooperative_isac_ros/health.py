@@ -48,7 +48,8 @@ class Health:
         self._last_ns = self._clock.now().nanoseconds
         node.create_timer(REPORT_PERIOD_S, self.report, clock=self._clock)
 
-        # extra reports at the start
+        # Extra reports at the start: subscriptions at the last check, reports that are due for new
+        # ones, and checks so far.
         self._num_subscriptions = 0
         self._reports_due = 0
         self._num_checks = 0
@@ -103,9 +104,14 @@ class Health:
         self._publisher.publish(array)
 
     def _check_ready(self) -> None:
-        """Report a ready node to new subscriptions without delay."""
+        """Report a ready node to new subscriptions without delay.
+
+        Nodes that wait for this one to be ready need not wait for its next periodic report.
+        """
         if self._waiting_for():
             return
+
+        # Extra reports where a subscription is new.
         num_subscriptions = self._publisher.get_subscription_count()
         if num_subscriptions > self._num_subscriptions:
             self._reports_due = REPORTS_PER_SUBSCRIPTION
@@ -114,6 +120,7 @@ class Health:
             self._reports_due -= 1
             self.publish()
 
+        # The checks end some time after the node is ready.
         self._num_checks += 1
         if self._num_checks == NUM_READY_CHECKS:
             self._check_timer.cancel()

@@ -18,6 +18,8 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+# Bits of a random run number: the largest that a signed integer parameter of ROS holds.
+RUN_BITS = 63
 # Names of the types in an error message.
 KINDS = {
     bool: "a bool",
@@ -87,20 +89,20 @@ class Parameter:
 SCENE = Parameter(
     "scene",
     "campus",
-    "scene file, or the name of a shipped scene; all nodes of a run need the same",
+    "scene file, or the name of a shipped scene; the same for all nodes of a run",
 )
 SCHEME = Parameter(
     "scheme",
     "",
     "sensing scheme, by which access points encode echoes and the fusion center decodes features; "
-    "all nodes that have it need the same; empty: the scene's",
+    "the same for all nodes of a run that have this parameter; empty: the scene's",
 )
 
 
 ODOMETRY_WAIT = Parameter(
     "odometry_wait_s",
     0.06,
-    "longest wait of a frame for odometry, of targets and stations, at or after its stamp [s]",
+    "longest wait of a frame for odometry of targets and stations from its stamp or later [s]",
     0.001,
     1.0,
 )

@@ -148,7 +148,8 @@ def test_values_that_differ_by_more_than_rounding_do_not_agree():
     added = BagReader(OLD, as_installed=True)
     added.summary()
     added = added.upgrades["cooperative_isac_msgs/msg/Detections"].added
-    assert added == {("cooperative_isac_msgs/msg/Detection", "links")}
+    new = ("links", "log_likelihood_ratio", "log_false_density")
+    assert added == {("cooperative_isac_msgs/msg/Detection", name) for name in new}
 
     def changed(**fields):
         other = deserialize_message(serialized(first), Detections)

@@ -14,7 +14,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 
-from cooperative_isac.fusion.detection import PARTIAL, Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection, Evidence
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -89,6 +89,11 @@ RECORDS = {
     ),
     "detections": (
         records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)),
+        conversions.detections_message,
+        conversions.detection_list,
+    ),
+    "weak detections": (
+        records.DetectionList(FRAME, True, (replace(DETECTION, evidence=Evidence(4.5, -12.25)),)),
         conversions.detections_message,
         conversions.detection_list,
     ),

@@ -193,6 +193,12 @@ def test_the_report_holds_what_happened(bench, announce, features, tmp_path):
         and car["rmse_m"] == pytest.approx(0.5)
         and car["identity_switches"] == 0
     )
+    quality = summary["quality"]
+    assert quality["horizontal_95_m"] == pytest.approx(0.5) and quality["vertical_95_m"] is None
+    assert (quality["missed_share"], quality["false_share"]) == (0, 0)
+    assert quality["latency_99_ms"] == pytest.approx(139.6)
+    assert quality["refresh_s"] == pytest.approx(1 / 9)
+    assert quality["sensing_category"] == 3 and quality["exceeded"] == ["refresh_s"]
     assert summary["fronthaul_bits_per_s"] == {"rx1": 9 * 64.0}
     assert summary["fronthaul_downlink_bits_per_s"] == 900.0
     assert summary["latency_ms"]["end_to_end"] == {"p50": 20.0, "p99": pytest.approx(139.6)}

@@ -149,6 +149,13 @@ def test_an_evaluation_has_the_figures_of_the_command(tmp_path, tiny, monkeypatc
     assert [row["power_dbm"] for row in result.rows()] == [30.0, 40.0]
     assert result.rows()[0]["scheme"] == "local_ml"
 
+    # Rows are flat: the sensing quality is among the other figures.
+    of_power = ours["schemes"]["local_ml"]["30"]
+    quality = of_power.pop("quality")
+    row = result.rows()[0]
+    assert of_power.items() <= row.items() and quality.items() <= row.items()
+    assert not any(isinstance(value, dict) for value in row.values())
+
 
 def test_a_script_without_a_main_guard_may_evaluate(tmp_path):
     script = tmp_path / "script.py"

@@ -1,6 +1,7 @@
 """Command line: accepted options, help and error messages."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from networks import NETWORK
 from typer.testing import CliRunner
 
 from cooperative_isac import cli
+from cooperative_isac.cli.node_commands import DISCOVERY_RANGE
+from cooperative_isac.cli.result_commands import repeat_option
 from cooperative_isac.output.files import OutputError
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
@@ -152,11 +155,11 @@ def test_an_invalid_option_is_a_one_line_error(option, value, reason):
     ],
 )
 def test_discovery_is_local_unless_network_is_given(monkeypatch, arguments, given, found):
-    monkeypatch.setenv(cli.DISCOVERY_RANGE, given or "")
+    monkeypatch.setenv(DISCOVERY_RANGE, given or "")
     if given is None:
-        monkeypatch.delenv(cli.DISCOVERY_RANGE)
+        monkeypatch.delenv(DISCOVERY_RANGE)
     isac("run", TINY, "--scheme", "none", *arguments)
-    assert cli.os.environ[cli.DISCOVERY_RANGE] == found
+    assert os.environ[DISCOVERY_RANGE] == found
 
 
 def test_a_folder_without_a_report_is_an_error(tmp_path):
@@ -218,7 +221,7 @@ def test_numbers_out_of_range_are_refused(arguments):
     ],
 )
 def test_an_option_may_take_several_numbers(given, meant):
-    assert cli.repeat_option(given.split(), "--power-dbm") == meant.split()
+    assert repeat_option(given.split(), "--power-dbm") == meant.split()
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def test_every_node_is_an_executable(setup_information):
 def test_executables_have_their_main_function(setup_information):
     for line in setup_information["entry_points"]["console_scripts"]:
         module, function = line.split(" = ")[1].split(":")
-        tree = ast.parse((ROOT / "src" / (module.replace(".", "/") + ".py")).read_text())
+        path = ROOT / "src" / module.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        tree = ast.parse(file.read_text())
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (
             line
         )

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
+from cooperative_isac.bounds.path_basis import (
+    PathBasis,
+    Transmission,
+    owners,
+    path_basis,
+    receiver_basis,
+)
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
@@ -29,6 +35,7 @@ class Bound:
     covariance: [2 D Q, 2 D Q], float64, m^2, m^2/s and (m/s)^2, of psi = (all locations, all
     velocities), D dimensions, Q targets. Unobservable parameters have variance inf, and covariance
     0 with all others.
+    dimension: D, 2 or 3
     """
 
     covariance: np.ndarray
@@ -55,7 +62,9 @@ def crlb(
 ) -> Bound:
     """CRLB of all targets from all receivers, with every path's complex reflection unknown.
 
+    scene: seen on one band
     signal: with symbols that are known at the receivers
+    targets: true states
     paths: each receiver's true paths, by its name
     Source: CF eq. (24).
     """
@@ -68,14 +77,18 @@ def network_crlb(
     frame: Frame,
     targets: Sequence[TargetState],
     paths: Mapping[str, Mapping[str, PathSet]],
+    known: Mapping[str, Transmission] | None = None,
 ) -> Bound:
     """CRLB of all targets from all links of all bands on the air (scene.links).
 
     Every path's complex reflection is unknown; clocks and poses of the stations are known. The
     information of the bands and links adds up, each with its own wavelength, noise and moving ends.
 
-    frame: with symbols that are known at the receivers
+    scene: of one or several bands
+    frame: with the poses of the stations
+    targets: true states
     paths: true paths by name of the band, then of the receiver
+    known: part of each band's signal with known symbols, by name; None: the whole signals
     Source: CF eqs. (22)-(28).
     """
     dimension = scene.dimension
@@ -85,7 +98,8 @@ def network_crlb(
     # Fisher information of each receiver on each band.
     parts: list[np.ndarray] = []
     target_of_reflection: list[int] = []
-    for band, signal in frame.signals.items():
+    signals = frame.signals if known is None else known
+    for band, signal in signals.items():
         view = posed.on(band)
         for site in view.receivers:
             used = _linked(view, site, paths[band][site.name])
@@ -121,7 +135,11 @@ def path_information(
 ) -> np.ndarray:
     """Information of a single path about (location, velocity), with its reflection unknown.
 
-    transmitter: index
+    scene: seen on one band
+    signal: with known symbols
+    receiver: receiving station
+    transmitter: index of the transmitting station
+    target: true state
     amplitude: of the path, beta sqrt(PL)
     Returns [2 D, 2 D], float64, 1/m^2, s/m^2 and s^2/m^2.
     Source: CF eq. (24) of one path.
@@ -175,7 +193,9 @@ def derivative_weights(
     """Weight of each pair of factors in the derivative of the echo with each parameter.
 
     basis: factors of the P paths
-    target_of_path: index of the target of each path
+    target_of_path: [P], index of the target of each path
+    num_targets: Q
+    dimension: D, 2 or 3
     Returns [2 D Q + 2 P, P (1 + D), P (1 + 2 D)], complex128: parameters, receive factors, signal
     factors.
     """
@@ -189,21 +209,21 @@ def derivative_weights(
     weights = np.zeros(shape, complex)
 
     for index, (path, target) in enumerate(zip(basis, target_of_path)):
-        # The first factors of a path are its steering vector and its signal.
+        # Indices of a path's steering vector and of its signal, followed by their derivatives.
         steering = index * (1 + dimension)
-        echo = index * (1 + 2 * dimension)
+        signal = index * (1 + 2 * dimension)
 
         # State: location changes both factors, velocity the signal alone.
         for axis in range(dimension):
             location = target * dimension + axis
             velocity = (num_targets + target) * dimension + axis
-            weights[location, steering + 1 + axis, echo] = path.amplitude
-            weights[location, steering, echo + 1 + axis] = path.amplitude
-            weights[velocity, steering, echo + 1 + dimension + axis] = path.amplitude
+            weights[location, steering + 1 + axis, signal] = path.amplitude
+            weights[location, steering, signal + 1 + axis] = path.amplitude
+            weights[velocity, steering, signal + 1 + dimension + axis] = path.amplitude
 
         # Reflection: real and imaginary part.
-        weights[num_states + index, steering, echo] = path.gain
-        weights[num_states + num_paths + index, steering, echo] = 1j * path.gain
+        weights[num_states + index, steering, signal] = path.gain
+        weights[num_states + num_paths + index, steering, signal] = 1j * path.gain
     return weights
 
 

@@ -59,11 +59,15 @@ def path_basis(
 ) -> PathBasis:
     """Factors of one path by way of a target.
 
-    Phase ramps are centered, which the unknown phase of beta absorbs.
+    Phase ramps are centered, which the unknown phase of the reflection beta absorbs.
 
-    transmitter: index
-    amplitude: beta sqrt(PL)
-    gain: sqrt(PL)
+    scene: seen on one band
+    signal: of the frame
+    receiver: receiving station
+    transmitter: index of the transmitting station
+    target: true state
+    amplitude: complex amplitude beta sqrt(PL) of the path, PL its path loss
+    gain: its part sqrt(PL), without the reflection
     """
     dimension = scene.dimension
     wavelength_m = signal.grid.wavelength_m

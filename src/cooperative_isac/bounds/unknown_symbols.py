@@ -146,8 +146,12 @@ def _block_information(
 ) -> np.ndarray:
     """Slepian-Bangs information of some resource elements, in noise of unit power.
 
-    receive: [num_rx_ant, num_receive_factors], complex128
-    signal: [num_elements, num_signal_factors, num_streams], complex128
+    The factors are those of all paths' echoes and of their derivatives (PathBasis): an echo is a
+    weighted sum of receive factors times signal factors.
+
+    receive: [num_rx_ant, num_receive_factors], complex128, array responses and their derivatives
+    signal: [num_elements, num_signal_factors, num_streams], complex128, signals over the paths and
+    their derivatives
     echo: [num_receive_factors, num_signal_factors], weights of the factors in the echo
     derivatives: [num_parameters, num_receive_factors, num_signal_factors], weights of the factors
     in the derivative of the echo with each parameter
@@ -158,17 +162,18 @@ def _block_information(
     covariance = channel @ channel.conj().mT + np.eye(len(receive))
     inverse = np.linalg.inv(covariance)
 
-    # R^-1 dR of each parameter; a derivative that is rounding counts as zero.
-    rows = []
+    # R^-1 dR of each parameter, zero where dR is only a rounding error.
+    relative_slopes = []
     for derivative in derivatives:
         product = receive @ derivative @ signal @ channel.conj().mT
         covariance_slope = product + product.conj().mT
         is_observable = np.linalg.norm(covariance_slope) > NUMERICAL_ZERO * np.linalg.norm(product)
-        rows.append(inverse @ covariance_slope * is_observable)
+        relative_slopes.append(inverse @ covariance_slope * is_observable)
 
-    # Trace of the products of all pairs, summed over the elements.
-    whitened = np.stack(rows)
-    return np.tensordot(whitened, whitened.mT, ((1, 2, 3), (1, 2, 3))).real
+    # Information tr(R^-1 dR_i R^-1 dR_j) of all pairs of parameters, summed over the elements.
+    # [num_parameters, num_elements, num_rx_ant, num_rx_ant]
+    relative = np.stack(relative_slopes)
+    return np.tensordot(relative, relative.mT, ((1, 2, 3), (1, 2, 3))).real
 
 
 def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarray:
@@ -181,20 +186,23 @@ def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarr
     reflections: [num_paths], complex128
     """
     num_paths = len(reflections)
+    first_reflection = len(fisher) - 2 * num_paths
 
-    # Derivatives of real and imaginary parts with the phase of each reflection, scaled to unit
-    # information.
-    information = np.diag(fisher)[-2 * num_paths :].reshape(2, -1).sum(0)
-    strengths = information * np.abs(reflections) ** 2
+    # Derivatives of the parameters with the phase of each reflection: its real part changes by
+    # minus its imaginary part, its imaginary part by its real part.
     phases = np.zeros((len(fisher), num_paths))
-    phases[-2 * num_paths :] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
-    phases /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
+    phases[first_reflection:] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
 
-    # Combinations of phases without information.
+    # Scale them to about unit information.
+    information = np.diag(fisher)[first_reflection:].reshape(2, num_paths).sum(axis=0)
+    phase_information = information * np.abs(reflections) ** 2
+    phases /= np.sqrt(np.where(phase_information > 0, phase_information, 1.0))
+
+    # Combinations of phases without information; a reflection of zero has no phase.
     eigenvalues, eigenvectors = np.linalg.eigh(phases.T @ fisher @ phases)
     unobservable = phases @ eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
     unobservable = unobservable[:, np.any(unobservable != 0, axis=0)]
 
-    # Add information about them.
+    # Add information about them: one along each combination v, by v v^T / |v|^4.
     unobservable /= np.sum(unobservable**2, axis=0)
     return fisher + unobservable @ unobservable.T

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.range_doppler import PathEstimate
 
 
@@ -88,41 +88,52 @@ def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:
     matrix: channel as received
     offset: of the link
     """
-    over_frequency = np.exp(2j * np.pi * matrix.frequency_hz * offset.delay_s)
-    over_time = np.exp(-2j * np.pi * offset.frequency_hz * matrix.time_s)
-    turned = matrix.values * np.multiply.outer(over_frequency, over_time)
-    return replace(matrix, values=turned)
+    correction = offset_correction(
+        matrix.frequency_hz, matrix.time_s, offset.delay_s, offset.frequency_hz
+    )
+    return replace(matrix, values=matrix.values * correction)
 
 
-def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix:
+def cross_correlated(echo: ChannelMatrix, line_of_sight: ChannelMatrix) -> ChannelMatrix:
     """Echo times the conjugate of the line of sight, element by element.
 
-    Timing and frequency offset and phase cancel, even where they change from symbol to symbol: what
-    is left is the echo's delay and Doppler shift relative to the line of sight. The price is noise
-    (`cross_correlation_snr`); offsets that are constant over the frame are estimated with less
-    loss from the whole matrix (`offset_of_path`).
+    Timing offset, frequency offset and phase cancel, even where they change from symbol to symbol:
+    what is left is the echo's delay and Doppler shift relative to the line of sight. The price is
+    noise (`cross_correlation_snr`); offsets that are constant over the frame are estimated with
+    less loss from the whole matrix (`offset_of_path`).
 
-    echo: channel in a beam toward the target
-    sight: channel of the same link in a beam toward the transmitter
+    echo: values [num_subcarriers, num_symbols], channel in a beam toward the target
+    line_of_sight: values of the same shape, channel of the same link in a beam toward the
+        transmitter
     Returns the product, scaled to the power of the echo.
     Raises ValueError if the grids differ.
     Source: DC section IV-A; Zhao et al., arXiv 2405.09179.
     """
-    if echo.values.shape != sight.values.shape:
+    if echo.values.shape != line_of_sight.values.shape:
         raise ValueError(
             f"the echo's grid {echo.values.shape} differs from the line of sight's "
-            f"{sight.values.shape}: both must be of the same link and band"
+            f"{line_of_sight.values.shape}: both must be of the same link and band"
         )
-    mask = echo.mask & sight.mask
-    power = np.mean(np.abs(sight.values[mask]) ** 2)
-    signal_power = max(power - sight.noise_power, np.finfo(float).tiny)
-    echo_power = max(np.mean(np.abs(echo.values[mask]) ** 2) - echo.noise_power, 0.0)
-    product = echo.values * sight.values.conj() / np.sqrt(signal_power)
-    noise_power = echo.noise_power * power / signal_power + sight.noise_power * echo_power / (
-        signal_power
-    )
+
+    # Mean powers with noise, and without it: the difference of two estimates may be negative.
+    mask = echo.mask & line_of_sight.mask
+    received_los_power = np.mean(np.abs(line_of_sight.values[mask]) ** 2)
+    received_echo_power = np.mean(np.abs(echo.values[mask]) ** 2)
+    los_power = max(received_los_power - line_of_sight.noise_power, np.finfo(float).tiny)
+    echo_power = max(received_echo_power - echo.noise_power, 0.0)
+
+    # Product, scaled to the power of the echo.
+    product = echo.values * line_of_sight.values.conj() / np.sqrt(los_power)
+
+    # Noise of the product: noise of the echo times line of sight with its noise, and noise of the
+    # line of sight times echo.
+    echo_noise = echo.noise_power * received_los_power / los_power
+    los_noise = line_of_sight.noise_power * echo_power / los_power
     return replace(
-        echo, values=np.where(mask, product, 0), mask=mask, noise_power=float(noise_power)
+        echo,
+        values=np.where(mask, product, 0),
+        mask=mask,
+        noise_power=float(echo_noise + los_noise),
     )
 
 

@@ -42,23 +42,39 @@ def link_offsets(scene: Scene, receiver: Site, time_s: float) -> ClockOffsets | 
     """
     if scene.layout is None or all(station.clock.is_ideal for station in scene.stations):
         return None
+
+    # State of the receiver's clock, and of those of all transmitters.
     rx = scene.station(receiver.name).clock
-    clocks = [scene.station(site.name).clock for site in scene.transmitters]
-    timing_s = [rx.timing_s(time_s) - tx.timing_s(time_s) for tx in clocks]
-    frequency_hz = [tx.frequency_hz(time_s) - rx.frequency_hz(time_s) for tx in clocks]
-    phase_rad = [tx.phase_rad(time_s) - rx.phase_rad(time_s) for tx in clocks]
-    return ClockOffsets(np.array(timing_s), np.array(frequency_hz), np.array(phase_rad))
+    transmitters = [scene.station(site.name).clock for site in scene.transmitters]
+    tx_timing_s = np.array([tx.timing_s(time_s) for tx in transmitters])
+    tx_frequency_hz = np.array([tx.frequency_hz(time_s) for tx in transmitters])
+    tx_phase_rad = np.array([tx.phase_rad(time_s) for tx in transmitters])
+
+    # A receiver that is ahead measures longer delays; a carrier that is too high at the receiver
+    # lowers Doppler shift and phase.
+    return ClockOffsets(
+        timing_s=rx.timing_s(time_s) - tx_timing_s,
+        frequency_hz=tx_frequency_hz - rx.frequency_hz(time_s),
+        phase_rad=tx_phase_rad - rx.phase_rad(time_s),
+    )
 
 
 def apparent_paths(paths: PathSet, offsets: ClockOffsets | None) -> PathSet:
-    """Paths as a receiver measures them: delays, Doppler shifts and phases with clock offsets."""
+    """Paths as a receiver measures them: delays, Doppler shifts and phases with clock offsets.
+
+    paths: true ones
+    offsets: of the links to the receiver; None: ideal clocks
+    """
     if offsets is None:
         return paths
+    timing_s = offsets.timing_s[paths.transmitter]
+    frequency_hz = offsets.frequency_hz[paths.transmitter]
+    phase_rad = offsets.phase_rad[paths.transmitter]
     return replace(
         paths,
-        delay_s=paths.delay_s + offsets.timing_s[paths.transmitter],
-        doppler_hz=paths.doppler_hz + offsets.frequency_hz[paths.transmitter],
-        amplitude=paths.amplitude * np.exp(1j * offsets.phase_rad[paths.transmitter]),
+        delay_s=paths.delay_s + timing_s,
+        doppler_hz=paths.doppler_hz + frequency_hz,
+        amplitude=paths.amplitude * np.exp(1j * phase_rad),
     )
 
 

@@ -82,18 +82,23 @@ def clock_phases(
     """Phasors of the residual clock offsets, new in each symbol.
 
     The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so that the real part
-    is drawn, N(0, sigma^2).
+    is drawn, N(0, sigma^2). The phase of a timing offset is that over one subcarrier spacing, the
+    same on all subcarriers, as in the equation.
 
+    propagation: with the standard deviations of the offsets
+    grid: of the frame
+    num_transmitters: number of links to the receiver
+    generator: of the offsets
     Returns [num_transmitters, num_symbols], complex64.
     Source: CF eq. (30).
     """
     shape = (num_transmitters, grid.num_symbols)
     timing_s = propagation.timing_offset_std_s * generator.standard_normal(shape)
     frequency_hz = propagation.frequency_offset_std_hz * generator.standard_normal(shape)
-    cycles = (
-        frequency_hz * grid.symbol_period_s / grid.symbol_stride
-        - timing_s * grid.subcarrier_spacing_hz
-    )
+
+    # Over one OFDM symbol, with its cyclic prefix: the grid may use every n-th symbol only.
+    symbol_s = grid.symbol_period_s / grid.symbol_stride
+    cycles = frequency_hz * symbol_s - timing_s * grid.subcarrier_spacing_hz
     return np.exp(2j * np.pi * cycles).astype(np.complex64)
 
 
@@ -245,7 +250,10 @@ def path_blocks(paths: PathSet, grid: OfdmGrid) -> list[PathSet]:
 def _moving_echo(
     scene: Scene, signal: Signal, receiver: Site, paths: PathSet, jitter: np.ndarray | None
 ) -> np.ndarray:
-    """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64."""
+    """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64.
+
+    jitter: [num_transmitters, num_symbols], complex64, residual clock offsets; None: none
+    """
     signals = path_signals(scene, signal, paths)
     if jitter is not None:
         signals *= jitter[paths.transmitter]

@@ -176,12 +176,15 @@ def _physical_paths(
     generator: np.random.Generator,
     block: int | None,
 ) -> PathSet:
-    """Paths of one link by way of cross sections, bodies and the static world."""
+    """Paths of one link by way of cross sections, bodies and the static world.
+
+    Arguments and source: see _point_paths and channel.target_paths.
+    """
     site = scene.transmitters[transmitter]
     paths = link_paths(scene, site, receiver, targets, clutter_m, generator, block)
     return PathSet(
         transmitter=np.full(len(paths.scatterer), transmitter),
-        **vars(paths),
+        **vars(paths),  # all columns of TargetPaths, under their names
         kind=_kinds(paths.scatterer, len(targets)),
     )
 

@@ -67,8 +67,11 @@ def mirrored_legs(
     distance_m = np.linalg.norm(points_m - image_m, axis=-1)
     crossing_m, share = surface.crossing(np.broadcast_to(image_m, points_m.shape), points_m)
 
-    # Both ends on one side of the plane, the reflection within the rectangle, and nothing between.
+    # Both ends on one side of the plane (then a line from the image crosses it), and the reflection
+    # within the rectangle.
     exists = (share > 0) & (share < 1) & surface.contains(crossing_m)
+
+    # Nothing between. A leg that does not exist gets some point, as its crossing may be NaN.
     reflection_m = np.where(exists[..., None], crossing_m, surface.corner_m)
     exists &= ~world.blocks(fixed_m, reflection_m) & ~world.blocks(reflection_m, points_m)
 

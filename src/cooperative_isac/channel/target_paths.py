@@ -135,6 +135,7 @@ def _scatterers(
 ) -> Scatterers:
     """Points of all targets, seen from two ends, then of the clutter.
 
+    clutter_m: [num_scatterers, 3], float64, m
     reflection: [num_targets + num_scatterers], complex128
     is_coherent: reflections stay the same from frame to frame, so that all phases turn with the
     lengths of the paths

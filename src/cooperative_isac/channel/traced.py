@@ -107,8 +107,10 @@ def path_set(
     """
     file = _file_of(scene)
 
-    # Phase at the carrier, and the pattern at the receiver.
-    carrier_phase = np.exp(-2j * np.pi * (file.carrier_hz * paths.delay_s % 1))
+    # Phase at the carrier (without whole cycles, of which there are thousands), and the pattern at
+    # the receiver.
+    cycles = file.carrier_hz * paths.delay_s % 1
+    carrier_phase = np.exp(-2j * np.pi * cycles)
     amplitude = paths.gain * carrier_phase * element_amplitude(receiver, paths.arrival)
 
     # Indices of the scene's transmitters, which may have another order than the file's; pattern and

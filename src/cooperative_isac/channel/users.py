@@ -59,26 +59,69 @@ def _from_site(
     distances_m = np.linalg.norm(away_m, axis=-1)
     directions = away_m / distances_m[:, None]
 
-    # Line-of-sight tap: delay, random phase and steering vector, of unit power at each antenna.
+    # Line of sight, and scattered taps.
     steering = steering_vectors(site.elements_m, directions, scene.grid.wavelength_m)
-    carrier_phase = np.exp(2j * np.pi * generator.random(len(distances_m)))
-    delay_phase = np.exp(-2j * np.pi * offsets_hz[:, None] * distances_m / SPEED_OF_LIGHT_MPS)
-    direct = (delay_phase * carrier_phase)[..., None] * steering * np.sqrt(site.num_ant)
+    direct = _direct(steering, distances_m, offsets_hz, generator)
+    shape = (len(distances_m), site.num_ant)
+    scattered = _scattered(shape, scene.users.delay_spread_s, offsets_hz, generator)
 
-    # Scattered taps: Rayleigh, of unit power together.
-    delays_s = np.arange(NUM_TAPS) * (PROFILE_SPREADS * scene.users.delay_spread_s / NUM_TAPS)
-    profile = np.exp(-np.arange(NUM_TAPS) * PROFILE_SPREADS / NUM_TAPS)
-    parts = generator.standard_normal((NUM_TAPS, len(distances_m), site.num_ant, 2))
-    taps = parts @ (np.sqrt(0.5), 1j * np.sqrt(0.5))
-    taps *= np.sqrt(profile / profile.sum())[:, None, None]
-    tap_phases = np.exp(-2j * np.pi * offsets_hz[:, None] * delays_s)
-    scattered = np.tensordot(tap_phases, taps, axes=1)
-
-    # Rician mixture, then the mean power.
+    # Rician mixture of unit power.
     factor = scene.users.rician_factor
-    mixed = np.sqrt(factor / (1 + factor)) * direct + np.sqrt(1 / (1 + factor)) * scattered
+    direct_amplitude = np.sqrt(factor / (1 + factor))
+    scattered_amplitude = np.sqrt(1 / (1 + factor))
+    mixed = direct_amplitude * direct + scattered_amplitude * scattered
+
+    # Mean power at the users.
     gain = _mean_amplitude(scene, distances_m) * element_amplitude(site, directions)
     return mixed * gain[:, None]
+
+
+def _direct(
+    steering: np.ndarray,
+    distances_m: np.ndarray,
+    offsets_hz: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Line-of-sight channels of unit power at each antenna, with random carrier phases.
+
+    steering: [num_users, num_ant], complex128, steering vectors of unit norm
+    distances_m: [num_users], float64, m
+    offsets_hz: [num_groups], float64, Hz
+    Returns [num_groups, num_users, num_ant], complex128.
+    """
+    carrier_phase = np.exp(2j * np.pi * generator.random(len(distances_m)))
+    delay_phase = np.exp(-2j * np.pi * offsets_hz[:, None] * distances_m / SPEED_OF_LIGHT_MPS)
+    phases = (delay_phase * carrier_phase)[..., None]
+    num_ant = steering.shape[-1]
+    return phases * steering * np.sqrt(num_ant)
+
+
+def _scattered(
+    shape: tuple[int, int],
+    delay_spread_s: float,
+    offsets_hz: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Rayleigh channels of unit power, with an exponential power delay profile.
+
+    shape: num_users, num_ant
+    delay_spread_s: root mean square delay spread, s
+    offsets_hz: [num_groups], float64, Hz
+    Returns [num_groups, num_users, num_ant], complex128.
+    """
+    # Delays of the taps, and their powers, which add up to 1.
+    delays_s = np.arange(NUM_TAPS) * (PROFILE_SPREADS * delay_spread_s / NUM_TAPS)
+    profile = np.exp(-np.arange(NUM_TAPS) * PROFILE_SPREADS / NUM_TAPS)
+    powers = profile / profile.sum()
+
+    # Circular Gaussian amplitudes.
+    parts = generator.standard_normal((NUM_TAPS, *shape, 2))
+    taps = parts @ (np.sqrt(0.5), 1j * np.sqrt(0.5))
+    taps *= np.sqrt(powers)[:, None, None]
+
+    # Sum of the taps at each frequency.
+    delay_phases = np.exp(-2j * np.pi * offsets_hz[:, None] * delays_s)
+    return np.tensordot(delay_phases, taps, axes=1)
 
 
 def _mean_amplitude(scene: Scene, distances_m: np.ndarray) -> np.ndarray:

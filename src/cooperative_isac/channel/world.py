@@ -127,6 +127,17 @@ def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> StaticPath
     return _between_arrays(transmitter, receiver, paths, legs.exists)
 
 
+def mirror_paths(scene: Scene, transmitter: Site, receiver: Site) -> StaticPaths:
+    """Line of sight of a link, first where it is not blocked, and its specular reflections.
+
+    Without a world there is the line of sight alone.
+    """
+    parts = [line_of_sight(scene, transmitter, receiver)]
+    surfaces = scene.world.surfaces if scene.world is not None else ()
+    parts += [specular_reflection(scene, transmitter, receiver, each) for each in surfaces]
+    return joined_rows(parts)
+
+
 def specular_reflection(
     scene: Scene, transmitter: Site, receiver: Site, surface: Surface
 ) -> StaticPaths:
@@ -156,6 +167,8 @@ def diffuse_scattering(
     Lambert's cosine: its radar cross section is 4 S^2 R cos(incidence) cos(scattering) area. Its
     phase is random and drawn once; on a link with a moving end it turns with the path's length.
 
+    surface: of the scene's world
+    generator: of the random phases
     Source: Degli-Esposti et al., IEEE Trans. Antennas Propag. 55(1), 2007, Lambertian pattern.
     """
     assert scene.world is not None  # surfaces are those of a world
@@ -207,6 +220,9 @@ def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
     resting = _resting(scene, receiver)
     if scene.world is None or not resting:
         return None
+
+    # Every frame with moving stations has a new Scene, but its world and its sites at rest are the
+    # same objects. They are compared as such: their arrays have no hash, and are large.
     return _cached_matrix(
         _NotCompared(scene),
         _SameObject(scene.world),

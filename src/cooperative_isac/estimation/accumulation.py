@@ -105,7 +105,8 @@ def delay_doppler_map(
     """
     num_subcarriers, num_symbols = values.shape
 
-    # Doppler cells from the most negative up, as one arc of the unit circle.
+    # Doppler cells from the most negative up, as one arc of the unit circle: the chirp-z transform
+    # is the sum over symbols m of values[m] exp(-step (lowest + l) m) for cell l.
     lowest = -(num_dopplers // 2)
     spectra = np.empty((num_subcarriers, num_dopplers), complex)
     for n in range(num_subcarriers):
@@ -116,6 +117,8 @@ def delay_doppler_map(
 
     # From subcarriers to delays.
     by_delay = np.fft.ifft(spectra, n=num_delays, axis=0, norm="forward")
+
+    # Doppler shift zero first, and unit gain for a path of unit amplitude.
     return np.roll(by_delay, lowest, axis=1) / (num_subcarriers * num_symbols)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve
 
+# Share of the echo's steering vector that must be outside the span of the interferers: below it
+# the rest is rounding in double precision.
+LEAST_OUTSIDE_SHARE = 1e-9
+
 
 def mvdr_weights(covariance: np.ndarray, steering: np.ndarray) -> np.ndarray:
     """Minimum variance distortionless response: least output power at unit gain for the echo.
@@ -41,7 +45,7 @@ def null_steering_weights(steering: np.ndarray, interference: np.ndarray) -> np.
     basis, _ = np.linalg.qr(interference)
     outside = steering - basis @ (basis.conj().T @ steering)
     gain = np.real(np.vdot(steering, outside))
-    if gain < 1e-9 * np.real(np.vdot(steering, steering)):
+    if gain < LEAST_OUTSIDE_SHARE * np.real(np.vdot(steering, steering)):
         raise ValueError("an interferer has the direction of the echo: no weights separate them")
     return outside / gain
 

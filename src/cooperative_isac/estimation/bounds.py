@@ -48,17 +48,21 @@ def stochastic_crlb(
     Returns [num_sources, num_sources], float64, covariance in squared cycles per unit.
     Source: Wang, Nehorai, IEEE Trans. SP 65(4), 2017, theorem 2.
     """
-    # Derivatives of vec(R) = (A* kr A) p + s vec(I) with respect to frequencies, powers and noise.
+    # Model: R = A diag(p) A^H + s I, so that vec(R) = (A* kr A) p + s vec(I), with the Khatri-Rao
+    # product kr, powers p and noise power s.
     array = steering(frequencies, positions)
+    covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
+
+    # Derivatives of vec(R) with respect to frequencies (product rule), powers and noise power.
     slopes = 2j * np.pi * positions[:, None] * array
-    by_array = np.asarray(khatri_rao(slopes.conj(), array))
-    by_conjugate = np.asarray(khatri_rao(array.conj(), slopes))
-    by_frequency = (by_array + by_conjugate) * powers
+    conjugate_term = np.asarray(khatri_rao(slopes.conj(), array))
+    array_term = np.asarray(khatri_rao(array.conj(), slopes))
+    by_frequency = (conjugate_term + array_term) * powers
     by_power = khatri_rao(array.conj(), array)
     by_noise = np.eye(len(positions)).reshape(-1, 1)
 
-    # Whitened by the covariance: the information is J^H (R^-T kron R^-1) J per snapshot.
-    covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
+    # Whitened by the covariance: the information is J^H (R^-T kron R^-1) J per snapshot, for the
+    # matrix J of all derivatives.
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     whiten = np.kron(whitener.conj(), whitener)
     jacobian = whiten @ by_frequency
@@ -88,8 +92,11 @@ def music_mse(
     Returns [num_sources], float64, squared cycles per unit.
     Source: Stoica, Nehorai, IEEE Trans. ASSP 37(5), 1989, eq. (3.12).
     """
+    # Curvature of the MUSIC function at each source.
     projected, slopes = _projected_slopes(frequencies, positions)
     curvature = np.real(np.einsum("sk,sk->k", slopes.conj(), projected))
+
+    # P^-1 + s P^-1 (A^H A)^-1 P^-1, with the diagonal matrix P of powers and the noise power s.
     array = steering(frequencies, positions)
     gram_inverse = np.linalg.inv(array.conj().T @ array)
     inverse_power = np.diag(1 / powers)

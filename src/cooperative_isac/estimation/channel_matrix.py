@@ -92,3 +92,19 @@ def path_response(
         shift = np.multiply.outer(matrix.frequency_hz, matrix.time_s)
         response *= np.exp(2j * np.pi * doppler_ratio * shift)
     return np.where(matrix.mask, response, 0)
+
+
+def offset_correction(
+    frequency_hz: np.ndarray, time_s: np.ndarray, delay_s: float, shift_hz: float
+) -> np.ndarray:
+    """Phasors that take a clock offset off a channel.
+
+    frequency_hz: [num_subcarriers], float64, Hz, relative to the carrier
+    time_s: [num_symbols], float64, s
+    delay_s: timing offset, by which paths look longer, s
+    shift_hz: carrier frequency offset, by which Doppler shifts look greater, Hz
+    Returns [num_subcarriers, num_symbols], complex128, of unit modulus.
+    """
+    over_frequency = np.exp(2j * np.pi * frequency_hz * delay_s)
+    over_time = np.exp(-2j * np.pi * shift_hz * time_s)
+    return np.multiply.outer(over_frequency, over_time)

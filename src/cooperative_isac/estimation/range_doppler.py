@@ -101,7 +101,7 @@ def estimate_path(
     """Maximum likelihood estimate of the strongest path from all bands together.
 
     Bands may differ in carrier, subcarrier spacing, symbol duration and holes; the phase of the
-    path in each is unknown. A band's part in the estimate is its Fisher information.
+    path in each is unknown. The bands are weighted by their Fisher information.
 
     matrices: one channel matrix a band
     delay_window_s: least and greatest delay, s
@@ -173,15 +173,16 @@ def _likelihood(
     for matrix in matrices:
         # Channel with the phases of the path taken off: constant where the path fits.
         response = path_response(matrix, *parameters)
-        residual_phases = (matrix.values * response.conj())[matrix.mask]
-        num_elements = len(residual_phases)
+        compensated = (matrix.values * response.conj())[matrix.mask]
+        num_elements = len(compensated)
 
         # Slopes about their mean, so that the amplitude does not depend on the parameters.
         slopes = _phase_slopes(matrix)
         centered = slopes - slopes.mean(axis=0)
 
-        correlation = residual_phases.sum()
-        slope = -1j * (residual_phases @ centered)
+        # Correlation with the path, and its derivative.
+        correlation = compensated.sum()
+        slope = -1j * (compensated @ centered)
         scale = 1 / (num_elements * matrix.noise_power)
         likelihood += scale * abs(correlation) ** 2
         gradient += scale * 2 * np.real(correlation.conj() * slope)

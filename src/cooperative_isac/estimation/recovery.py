@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.linalg import get_blas_funcs, solve_triangular
 from scipy.stats import gamma
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
@@ -56,8 +58,21 @@ class DelayDopplerGrid:
 
     @property
     def squared_gain(self) -> float:
-        """Largest eigenvalue of synthesis times its adjoint."""
+        """Largest eigenvalue of synthesis times its adjoint.
+
+        Rows of the Fourier transform are orthogonal: all eigenvalues are this one, or zero.
+        """
         return self.num_delays * self.num_dopplers / self.norm**2
+
+    @cached_property
+    def atom_correlations(self) -> np.ndarray:
+        """Correlations of the atom of cell (0, 0) with all atoms, twice in each dimension.
+
+        Those of another atom are a cyclic shift, which is a view of this array.
+        Returns [2 num_delays, 2 num_dopplers], complex128.
+        """
+        origin = np.where(self.mask, 1 / self.norm, 0)
+        return np.tile(self.correlate(origin), (2, 2))
 
     def synthesize(self, cells: np.ndarray) -> np.ndarray:
         """Superposition of the atoms of all cells.
@@ -113,72 +128,78 @@ def peak_threshold(num_cells: int, false_alarm_rate: float, noise_power: float) 
     return noise_power * statistic_threshold(num_cells, false_alarm_rate, 1)
 
 
-def omp(values: np.ndarray, grid: DelayDopplerGrid, threshold: float, max_paths: int) -> np.ndarray:
+def omp(
+    values: np.ndarray,
+    grid: DelayDopplerGrid,
+    threshold: float,
+    max_paths: int,
+    search: tuple[range, range] | None = None,
+) -> np.ndarray:
     """Orthogonal matching pursuit on the grid.
+
+    After one transform of the measurement all steps are in the domain of correlations: an atom's
+    correlations with all others are a shift of those of cell (0, 0), and the orthogonal basis of
+    the chosen atoms (Gram and Schmidt) is kept as its correlations.
 
     values: [num_subcarriers, num_symbols], complex
     grid: dictionary
     threshold: power of a correlation below which no atom is taken
     max_paths: atoms at most
+    search: consecutive cells of delay and of Doppler shift that are searched, modulo the grid, such
+        as (range(0, 100), range(-8, 9)); all if None
     Returns [num_delays, num_dopplers], complex128, coefficients, zero but for the chosen atoms.
     Source: Pati, Rezaiifar, Krishnaprasad, Proc. Asilomar, 1993.
     """
-    # Correlations of the measurement with all atoms, and of the atoms with each other: the latter
-    # depend on the difference of two cells alone.
-    measured = grid.correlate(values)
-    ambiguity = _AtomCorrelations(grid)
-    residual = measured
-    chosen: list[tuple[int, int]] = []
-    coefficients = np.zeros(0, complex)
+    delays, dopplers = search or (range(grid.num_delays), range(grid.num_dopplers))
+    rows = np.arange(delays.start, delays.stop) % grid.num_delays
+    columns = np.arange(dopplers.start, dopplers.stop) % grid.num_dopplers
+
+    # Correlations of the residual, and of the basis, with all searched atoms.
+    residual = grid.correlate(values)[rows[:, None], columns].reshape(-1)
+    basis = np.empty((max_paths, len(residual)), complex)
+    axpy, gemv = get_blas_funcs(("axpy", "gemv"), (residual,))
+    # Components of the chosen atoms and of the measurement along the basis.
+    factor = np.eye(max_paths, dtype=complex)
+    components = np.zeros(max_paths, complex)
+
+    chosen: list[int] = []
     while len(chosen) < max_paths:
         # The atom that explains most of the residual.
-        power = np.abs(residual) ** 2
-        row, column = np.unravel_index(np.argmax(power), power.shape)
-        cell = (int(row), int(column))
-        if power[cell] < threshold or cell in chosen:
+        power = residual.real**2 + residual.imag**2
+        atom = int(np.argmax(power))
+        if power[atom] < threshold or atom in chosen:
             break
-        chosen.append(cell)
 
-        # Least squares over all chosen atoms, by their normal equations.
-        gram = np.array([[ambiguity.between(a, b) for b in chosen] for a in chosen])
-        projections = np.array([measured[cell] for cell in chosen])
-        coefficients = np.linalg.solve(gram, projections)
+        # Its correlations with all searched atoms.
+        count = len(chosen)
+        row, column = divmod(atom, len(columns))
+        first_row = (rows[0] - rows[row]) % grid.num_delays
+        first_column = (columns[0] - columns[column]) % grid.num_dopplers
+        basis[count] = grid.atom_correlations[
+            first_row : first_row + len(rows), first_column : first_column + len(columns)
+        ].reshape(-1)
 
-        # Correlations of the residual, orthogonal to the chosen atoms.
-        residual = measured.copy()
-        for cell, coefficient in zip(chosen, coefficients, strict=True):
-            residual -= coefficient * ambiguity.around(cell)
+        # Its part that is orthogonal to the chosen atoms.
+        if count:
+            squared_norms = basis[range(count), chosen].real
+            factor[:count, count] = basis[:count, atom].conj() / squared_norms
+            basis[count] = gemv(
+                -1.0, basis[:count].T, factor[:count, count], 1.0, basis[count], overwrite_y=True
+            )
 
+        # The residual without that part.
+        components[count] = residual[atom] / basis[count, atom].real
+        residual = axpy(basis[count], residual, a=-components[count])
+        chosen.append(atom)
+
+    # Least squares over all chosen atoms.
     cells = np.zeros((grid.num_delays, grid.num_dopplers), complex)
-    for cell, coefficient in zip(chosen, coefficients, strict=True):
-        cells[cell] = coefficient
+    if chosen:
+        count = len(chosen)
+        coefficients = solve_triangular(factor[:count, :count], components[:count])
+        chosen_rows, chosen_columns = np.divmod(chosen, len(columns))
+        cells[rows[chosen_rows], columns[chosen_columns]] = coefficients
     return cells
-
-
-class _AtomCorrelations:
-    """Correlations of the atoms of a grid with each other."""
-
-    def __init__(self, grid: DelayDopplerGrid) -> None:
-        origin = grid.atoms(np.zeros(1, int), np.zeros(1, int))[:, 0]
-        values = np.zeros(grid.mask.shape, complex)
-        values[grid.mask] = origin
-        self._of_origin = grid.correlate(values)
-        # Twice in each dimension, so that every cyclic shift is a view.
-        self._tiled = np.tile(self._of_origin, (2, 2))
-
-    def between(self, atom: tuple[int, int], other: tuple[int, int]) -> complex:
-        """Correlation of the second atom with the first."""
-        num_delays, num_dopplers = self._of_origin.shape
-        row = (atom[0] - other[0]) % num_delays
-        column = (atom[1] - other[1]) % num_dopplers
-        return self._of_origin[row, column]
-
-    def around(self, atom: tuple[int, int]) -> np.ndarray:
-        """Correlations of an atom with all atoms, [num_delays, num_dopplers]."""
-        num_delays, num_dopplers = self._of_origin.shape
-        row = num_delays - atom[0]
-        column = num_dopplers - atom[1]
-        return self._tiled[row : row + num_delays, column : column + num_dopplers]
 
 
 def fista(

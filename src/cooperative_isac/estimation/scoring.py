@@ -11,6 +11,10 @@ SCORING_STEPS = 20
 # Length of a step in standard deviations below which scoring ends: it changes no digit that counts.
 NEGLIGIBLE_STEP = 1e-3
 
+# Root information of a parameter, over the greatest of all, below which it is rounding error.
+# Delays in s and speeds in m/s, the most unequal units here, differ by 1e8.
+NEGLIGIBLE_SCALE = 1e-12
+
 # Log-likelihood, its gradient [size] and the Fisher information [size, size] at parameters [size].
 Likelihood = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
@@ -49,6 +53,6 @@ def fisher_scoring(likelihood: Likelihood, start: np.ndarray) -> tuple[np.ndarra
 def _newton_step(information: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Least-norm solution of information @ step = gradient, parameters scaled to equal units."""
     scale = np.sqrt(np.diag(information))
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > NEGLIGIBLE_SCALE * scale.max(), scale, np.inf)
     correlation = information / np.multiply.outer(scale, scale)
     return np.linalg.pinv(correlation, hermitian=True) @ (gradient / scale) / scale

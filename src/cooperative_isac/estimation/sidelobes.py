@@ -49,7 +49,8 @@ def sidelobes(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> S
     """
     power = ambiguity(mask, oversampling)
 
-    # The first zero of the main lobe is at one over the span in use.
+    # Mask of the main lobe, as a product over both axes: its first zero along an axis is at one
+    # over the span in use, and distances from the peak are cyclic.
     main = np.ones((), bool)
     for axis, size in enumerate(power.shape):
         used = np.flatnonzero(mask.any(axis=1 - axis))

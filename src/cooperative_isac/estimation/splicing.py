@@ -1,4 +1,4 @@
-"""Splicing: channel matrices of antennas set side by side as one of more bandwidth or time."""
+"""Splicing: channel matrices of several antennas as one of greater bandwidth or duration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ def splice(parts: Sequence[ChannelMatrix], phases: np.ndarray) -> ChannelMatrix:
     Antennas on other subcarriers enlarge the bandwidth, on other symbols they extend the time. The
     echo's initial phase in each antenna has to be known from elsewhere: from elements that all
     antennas share (`accumulation.relative_phases`), from a path of known delay (`phases_of_path`),
-    or from the angle of arrival. Phases that are estimated from the path itself, part by part, give
-    no more than the parts give without splicing: each absorbs the information
-    of its part about the span.
+    or from the angle of arrival. A phase that is estimated from the path itself in each part gains
+    nothing over the parts without splicing: it uses up the information that the larger span adds.
 
     parts: channel matrices of the same carrier, disjoint in frequency or in time
     phases: [num_parts], float64, rad, initial phase of the echo in each part
@@ -67,7 +66,7 @@ def phases_of_path(
 
 
 def splicing_gain_db(num_parts: int) -> float:
-    """Gain of the bound of delay or speed by splicing, in the variance, over one part, dB.
+    """Reduction, by splicing, of the bound of the variance of delay or speed against one part, dB.
 
     The span grows by num_parts and so does the energy. Accumulation of the same antennas on the
     same resource elements gains 10 log10(num_parts); splicing gains three times as many decibels.

@@ -178,9 +178,12 @@ def esprit(covariance: np.ndarray, num_sources: int, displacement: int | None = 
 
 def _rotation(signal: np.ndarray, displacement: int) -> np.ndarray:
     """Total least squares solution of first @ rotation = second, two displaced subarrays."""
+    # Bases of the signal subspace on both subarrays.
     num_sources = signal.shape[1]
     first = signal[:-displacement]
     second = signal[displacement:]
+
+    # Singular vectors of the least singular values: [first, second] @ null is as small as can be.
     _, _, right = np.linalg.svd(np.hstack([first, second]), full_matrices=True)
     null = right.conj().T[:, num_sources:]
     return -null[:num_sources] @ np.linalg.inv(null[num_sources:])

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +22,12 @@ from cooperative_isac.evaluation.figures import (
 )
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.summary_file import finite_or_none
+from cooperative_isac.evaluation.tables import (
+    QualityRow,
+    figures_dict,
+    figures_table,
+    show_quality,
+)
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
 from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.output.files import OutputError, check_file, write_file
@@ -146,9 +151,7 @@ def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, 
     Figures without samples, and infinite bounds, are None.
     """
     schemes = {
-        name: {
-            _power_text(result): finite_or_none(asdict(result.schemes[name])) for result in results
-        }
+        name: {_power_text(result): figures_dict(result.schemes[name]) for result in results}
         for name in results[0].schemes
     }
     bounds = {_power_text(result): finite_or_none(asdict(result.bound)) for result in results}
@@ -166,11 +169,18 @@ def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, 
 def show(
     scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int, console: Console
 ) -> None:
-    """Print the tables of accuracy and of cost."""
+    """Print the tables of accuracy, of sensing quality and of cost."""
     console.print(
         f"\n[bold]{scene.name}[/]: {num_frames} simulated frames, seed {seed}", highlight=False
     )
-    console.print(accuracy_table(results), cost_table(results))
+    console.print(accuracy_table(results))
+    rows = [
+        QualityRow(_power_text(result), name, figures.quality)
+        for result in results
+        for name, figures in result.schemes.items()
+    ]
+    show_quality(rows, "detections", console)
+    console.print(cost_table(results))
 
 
 def accuracy_table(results: Sequence[PowerResult]) -> Table:
@@ -231,16 +241,6 @@ def cost_table(results: Sequence[PowerResult]) -> Table:
                 f"{figures.decode_ms:.1f}",
                 f"{result.sum_rate:.1f}",
             )
-    return table
-
-
-def figures_table(title: str, headers: Sequence[str]) -> Table:
-    """An empty table of figures by power and scheme."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("dBm", justify="right", no_wrap=True)
-    table.add_column("scheme", no_wrap=True)
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
     return table
 
 

@@ -32,6 +32,8 @@ def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
 
     Returns a power ratio.
     """
+    # Each resource element has the power over the number of subcarriers. A transmit steering vector
+    # of unit norm has the mean gain 1 / num_ant over all directions.
     energy = scene.waveform.power_w * scene.grid.num_symbols / transmitter.num_ant
     return energy / receiver_noise_w(scene, receiver)
 
@@ -118,17 +120,20 @@ def path_snr(
     points_m: np.ndarray,
     target_class: TargetClass | None,
 ) -> np.ndarray:
-    """Expected SNR after integration of the direct path by a target at each point.
+    """Expected SNR of the direct path by way of a target at each point, integrated over a frame.
 
-    points_m: [num_points, 3], float64, m
-
+    scene: with one band
+    transmitter, receiver: stations at both ends of the path
+    points_m: [num_points, 3], float64, m, map
+    target_class: whose mean radar cross section is assumed; None: the propagation model has none
     Returns [num_points], float64, a power ratio; 0 if the static world blocks the path.
     """
-    # Power over the noise in free space.
+    # Power over the noise in free space, of targets at rest.
     path = bistatic_geometry(
         transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m
     )
-    power = expected_power(scene, transmitter, receiver, path, class_rcs_m2(scene, target_class))
+    rcs_m2 = class_rcs_m2(scene, target_class)
+    power = expected_power(scene, transmitter, receiver, path, rcs_m2)
     snr = power * integration_gain(scene, transmitter, receiver)
 
     # Blockage of either part of the path.

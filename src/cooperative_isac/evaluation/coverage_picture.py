@@ -48,6 +48,11 @@ CLASS_NAMES = {
 # Longest time over which a route is drawn, s, and the number of points of its line.
 ROUTE_S = 120.0
 ROUTE_POINTS = 600
+# Longer side of the map, and what color bar and labels need beside it, and title and legend above
+# and below it, inches.
+MAP_INCHES = 6.4
+BESIDE_INCHES = 2.2
+ABOVE_BELOW_INCHES = 2.1
 # Margin around all that is drawn, as a share of the longer side.
 MAP_MARGIN_SHARE = 0.07
 
@@ -137,8 +142,8 @@ def _limits(scene: Scene) -> tuple[float, float, float, float]:
 
 def _figure_size(width_m: float, height_m: float) -> tuple[float, float]:
     """Width and height in inches of a figure with a map, its color bar and its legend."""
-    scale = 6.4 / max(width_m, height_m)
-    return scale * width_m + 2.2, scale * height_m + 2.1
+    inches_per_m = MAP_INCHES / max(width_m, height_m)
+    return inches_per_m * width_m + BESIDE_INCHES, inches_per_m * height_m + ABOVE_BELOW_INCHES
 
 
 def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray) -> None:

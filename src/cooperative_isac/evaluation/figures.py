@@ -9,6 +9,7 @@ import numpy as np
 
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeSample
 from cooperative_isac.metrics.consistency import median_error, rmse
+from cooperative_isac.metrics.requirements import SensingQuality, sensing_quality
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class SchemeFigures:
     fronthaul_downlink_bits: side information for one station, mean per frame
     encode_ms: processor time, mean per station and frame
     decode_ms: processor time, mean per frame
+    quality: of the detections; errors of the detected targets
     """
 
     rmse_location_m: float
@@ -34,6 +36,7 @@ class SchemeFigures:
     fronthaul_downlink_bits: float
     encode_ms: float
     decode_ms: float
+    quality: SensingQuality
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,26 @@ def scheme_figures(samples: Sequence[SchemeSample], num_targets: int) -> SchemeF
     """
     location_errors_m = np.concatenate([sample.location_errors_m for sample in samples])
     velocity_errors_mps = np.concatenate([sample.velocity_errors_mps for sample in samples])
+    num_found = len(location_errors_m)
+    num_false = sum(sample.num_false for sample in samples)
     return SchemeFigures(
         rmse_location_m=rmse(location_errors_m),
         median_location_m=median_error(location_errors_m),
         rmse_velocity_mps=rmse(velocity_errors_mps),
         median_velocity_mps=median_error(velocity_errors_mps),
-        detection_rate=len(location_errors_m) / num_targets,
+        detection_rate=num_found / num_targets,
         false_alarms_per_frame=_mean(sample.num_false for sample in samples),
         fronthaul_bits=_mean(bits for sample in samples for bits in sample.packet_bits),
         fronthaul_downlink_bits=_mean(sample.downlink_bits for sample in samples),
         encode_ms=1e3 * _mean(sample.encode_s for sample in samples),
         decode_ms=1e3 * _mean(sample.decode_s for sample in samples),
+        quality=sensing_quality(
+            location_errors_m,
+            velocity_errors_mps,
+            num_found=num_found,
+            num_targets=num_targets,
+            num_estimates=num_found + num_false,
+        ),
     )
 
 

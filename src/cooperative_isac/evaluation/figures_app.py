@@ -33,6 +33,9 @@ DC_FIGURES = (
     "observation_time",
     "interference",
     "code_division",
+    "reflections",
+    "macro_micro",
+    "bs_ue_zones",
 )
 DcFig = Annotated[str, Option(help=f"Figure: {', '.join(DC_FIGURES)}, or all.")]
 Runs = Annotated[int, Option(help="Number of Monte Carlo runs per point.", min=1)]

@@ -80,8 +80,11 @@ class LabelPlacer:
 
         anchor, offset, half: [2], float64, pixels
         """
+        # Corners of the label.
         low = anchor + offset - half
         high = anchor + offset + half
+
+        # Points of lines, labels and the border that it would cover.
         covered = np.all((self._obstacles > low) & (self._obstacles < high), axis=1).sum()
         taken = sum(np.all(low < box[2:]) and np.all(box[:2] < high) for box in self._taken)
         outside = np.any(low < self._window.min) or np.any(high > self._window.max)

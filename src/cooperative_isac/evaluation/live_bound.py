@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -26,13 +25,13 @@ def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) ->
     Source: CF eqs. (24) to (28)
     """
     posed = scene.posed(frame.poses)
-    signals = {}
+    known = {}
     paths = {}
     for band, signal in frame.signals.items():
         view = posed.on(band)
-        signals[band] = KnownSymbols(view).of_frame(signal)
+        known[band] = KnownSymbols(view).of_frame(signal)
         paths[band] = true_paths(view, frame.number, targets, frame.time_s)
-    return network_crlb(scene, replace(frame, signals=signals), targets, paths)
+    return network_crlb(scene, frame, targets, paths, known)
 
 
 def true_paths(

@@ -63,6 +63,7 @@ class LossFigures:
 
 def record(scene: Scene, scheme_name: str, num_frames: int) -> Recording:
     """Encode consecutive frames at every station, in the order of the nodes."""
+    # The scene as the scheme has it, and the encoders of its stations.
     scheme = make_scheme(scheme_name, scene)
     scene = scheme.scene
     encoders = make_encoders(scheme)
@@ -71,9 +72,12 @@ def record(scene: Scene, scheme_name: str, num_frames: int) -> Recording:
     truths = []
     packets_of_frames = []
     for number in range(num_frames):
+        # Targets and signals of the frame.
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = make_frame(scene, number, time_s)
+
+        # Packet of each station, and the work that its encoder does between two frames.
         packets = {}
         for station, encoder in encoders.items():
             packets[station] = encoder.encode(receive(scene, frame, station, targets), frame)
@@ -127,6 +131,7 @@ def replay(recording: Recording, arrived: np.ndarray) -> LossFigures:
             gospa_m.append(figures.gospa.distance_m)
             nees_values.extend(_track_nees(scene, targets, tracks))
 
+    # Figures of the run; a target that was never counted has no continuity.
     summary = score.summary()
     continuities = [target.continuity for target in summary.targets.values()]
     return LossFigures(
@@ -203,6 +208,8 @@ def burst_loss(
     arrived = np.empty((num_frames, num_receivers), bool)
     for row in arrived:
         row[:] = ~lost
+
+        # A burst goes on unless it ends, and another may begin.
         draws = generator.random(num_receivers)
         lost = np.where(lost, draws >= end_probability, draws < begin_probability)
     return arrived

@@ -81,11 +81,14 @@ def keep_names(axes: Axes, views: Sequence[Scene]) -> None:
 
     views: the scene, seen on each band that the map shows
     """
+    # Far ends of the names, which are opposite the arrows.
     arrow_m = _arrow_m(views[0])
     sites = [station.sites[0] for station in map_stations(views)]
     ends_m = np.array(
         [site.position_m[:2] - NAME_END_SHARE * arrow_m * site.boresight[:2] for site in sites]
     )
+
+    # Limits that contain these and the present ones.
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()
     low_m = np.minimum(ends_m.min(axis=0), [left, bottom])

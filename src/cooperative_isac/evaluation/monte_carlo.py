@@ -177,11 +177,13 @@ def score(
     positions_m, velocities_mps = states(targets, dimension)
     found_positions_m, found_velocities_mps = states(detections, dimension)
 
+    # Pair targets (rows) with detections (columns).
     distances_m = pairwise_distances(positions_m, found_positions_m)
     pairs = match_within(distances_m, DETECTION_CUTOFF_M)
     rows = [row for row, _ in pairs]
     columns = [column for _, column in pairs]
 
+    # Errors of the pairs; the other detections are false alarms.
     location_errors_m = found_positions_m[columns] - positions_m[rows]
     velocity_errors_mps = found_velocities_mps[columns] - velocities_mps[rows]
     return location_errors_m, velocity_errors_mps, len(detections) - len(pairs)

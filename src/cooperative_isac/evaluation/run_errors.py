@@ -37,6 +37,7 @@ def frame_seconds(record: RunRecord, frames: np.ndarray) -> np.ndarray:
 
     Returns [num_rows], float64, s.
     """
+    # Row of each frame in the table of frames, sorted by their numbers.
     order = np.argsort(record.frame_number, kind="stable")
     rows = np.searchsorted(record.frame_number[order], frames)
     stamps_ns = record.frame_stamp_ns[order][rows]

@@ -164,6 +164,7 @@ class RunLedger:
 
         # Bits were counted in the frames that were seen only.
         seen_s = max(frames - self._unseen, 0) * self._period_s
+        refresh_s = seen_s / decoded if decoded else None
         uplink = {site: _rate(bits, seen_s) for site, bits in sorted(self._bits.items())}
         return {
             "frames": frames,
@@ -172,6 +173,7 @@ class RunLedger:
             "frames_skipped": self._skipped,
             "frames_unseen": self._unseen,
             "duration_s": frames * self._period_s,
+            "refresh_s": refresh_s,
             "fronthaul_bits_per_s": uplink,
             "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
             "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in LATENCY_STAGES},

@@ -317,7 +317,8 @@ def _rows(frames: np.ndarray, number: int) -> range:
 
     frames: [num_rows], int64, frame number of each row, not falling
     """
-    return range(*np.searchsorted(frames, [number, number + 1]))
+    first, end = np.searchsorted(frames, [number, number + 1])
+    return range(first, end)
 
 
 class RunRecorder:
@@ -367,6 +368,7 @@ class RunRecorder:
 
     def record(self, last: int = FRAMES_KEPT) -> RunRecord:
         """Return the record of the last frames, of at most that number."""
+        # Columns of all tables, in the order of the fields of RunRecord.
         first = max(len(self._frames) - last, 0)
         frames = tuple(islice(self._frames, first, None))
         arrays: list[np.ndarray] = []

@@ -12,6 +12,12 @@ from cooperative_isac.evaluation import summary_file
 from cooperative_isac.evaluation.checkpoint import recover_report
 from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
+from cooperative_isac.evaluation.tables import (
+    category_text,
+    not_compared_text,
+    percent_text,
+)
+from cooperative_isac.metrics.requirements import reported_quality
 from cooperative_isac.output.files import check_file
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
@@ -122,6 +128,7 @@ def print_summary(summary: dict, console: Console) -> None:
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))
+    rows += _quality_rows(summary)
     for name, reason in summary.get("targets_not_compared", {}).items():
         rows.append(("not compared", f"{name}: {reason}"))
 
@@ -129,6 +136,29 @@ def print_summary(summary: dict, console: Console) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _quality_rows(summary: dict) -> list[tuple[str, str]]:
+    """Rows of the sensing quality; none for files of versions without it."""
+    if summary.get("quality") is None:
+        return []
+    quality = reported_quality(summary["quality"])
+    errors = (
+        f"horizontal {_number(quality.horizontal_95_m, 3)} m, "
+        f"{_number(quality.horizontal_95_mps, 3)} m/s"
+    )
+    if quality.vertical_95_m is not None:
+        errors += (
+            f"; vertical {_number(quality.vertical_95_m, 3)} m, "
+            f"{_number(quality.vertical_95_mps, 3)} m/s"
+        )
+    shares = f"{percent_text(quality.missed_share)}, {percent_text(quality.false_share)}"
+    return [
+        ("errors (95th percentile)", errors),
+        ("missed, false", shares),
+        ("TS 22.137", category_text(quality)),
+        ("limits not compared", not_compared_text(quality)),
+    ]
 
 
 def _frames(summary: dict) -> str:

@@ -48,6 +48,13 @@ CLASS_LABELS = {
 }
 # Largest number of tracks with a color, and of targets with a panel. Further tracks are gray.
 MAX_CURVES = 6
+# Height of the panel of heights over that of an error panel, and widths of the map and of the
+# panels over time, in a unit of their own.
+HEIGHTS_RATIO = 2.6
+WIDTH_RATIOS = (3.0, 2.2)
+# Sizes of a picture with and without panels over time, inches.
+WIDE_SIZE = (13.0, 7.8)
+MAP_SIZE = (8.0, 7.8)
 # Half widths of ellipses and bands, in standard deviations: 99.7 % of a normal distribution.
 SIGMAS = 3.0
 # The last part of the run along which time is marked, s, and the largest number of intervals
@@ -128,14 +135,16 @@ def scene_picture(scene: Scene, record: RunRecord) -> Picture:
 
 def _panels(scene: Scene, num_errors: int) -> tuple[Picture, Axes, Axes | None, list[Axes]]:
     """Figure, map, panel of the heights (in 3-D scenes), and an error panel for each target."""
-    ratios = ([2.6] if scene.dimension == 3 else []) + [1.0] * num_errors
-    figure = Picture(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
+    # Panels over time, by their heights; without any the map is alone.
+    ratios = ([HEIGHTS_RATIO] if scene.dimension == 3 else []) + [1.0] * num_errors
+    size = WIDE_SIZE if ratios else MAP_SIZE
+    figure = Picture(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     if not ratios:
         return figure, figure.subplots(), None, []
 
     # The map on the left, panels over time on the right.
-    grid = figure.add_gridspec(len(ratios), 2, width_ratios=(3, 2.2), height_ratios=ratios)
+    grid = figure.add_gridspec(len(ratios), 2, width_ratios=WIDTH_RATIOS, height_ratios=ratios)
     plan = figure.add_subplot(grid[:, 0])
     rows: list[Axes] = []
     for row in range(len(ratios)):
@@ -289,9 +298,12 @@ def _truths(record: RunRecord) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def mark_times(span_s: float) -> np.ndarray:
     """Times of the marks along a run of length span_s, s: round numbers in its last MARKED_S."""
+    # The smallest round step with at most MAX_MARKS intervals, else the largest one.
     first_s = max(0.0, span_s - MARKED_S)
     least_s = (span_s - first_s) / MAX_MARKS
     step_s = next((step for step in MARK_STEPS_S if step >= least_s), MARK_STEPS_S[-1])
+
+    # Its multiples.
     numbers = np.arange(np.ceil(first_s / step_s), np.floor(span_s / step_s) + 1)
     return step_s * numbers
 
@@ -378,6 +390,7 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
     """Draw the error of each target's track, and the error that the track reports, in a panel."""
     limits_m = []
     for axes, (name, target) in zip(panels, errors.items()):
+        # Reported error as a band, and the times without a track over the whole height.
         tracked = np.isfinite(target.error_m)
         bound_m = SIGMAS * target.reported_m
         axes.fill_between(target.seconds, 0, bound_m, color=REPORTED, linewidth=0)
@@ -391,6 +404,8 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
             linewidth=0,
             transform=axes.get_xaxis_transform(),
         )
+
+        # Error, with its root mean square beside the panel.
         axes.plot(target.seconds, target.error_m, color=TRUTH_LINE, linewidth=1)
         rms = f"{np.sqrt(np.mean(target.error_m[tracked] ** 2)):.2f} m" if tracked.any() else "-"
         axes.annotate(
@@ -400,6 +415,8 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
             va="center",
             fontsize=9,
         )
+
+        # Both must fit the panel; a few large reported errors need not.
         if tracked.any():
             limits_m.append(ERROR_MARGIN * np.max(target.error_m[tracked]))
             limits_m.append(REPORTED_MARGIN * np.median(bound_m[tracked]))

@@ -12,6 +12,7 @@ from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends, states
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
+from cooperative_isac.metrics.requirements import SensingQuality
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore, RunSummary
 from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
@@ -68,6 +69,7 @@ class SequenceFigures:
     identity_switches: sum over the targets
     false_tracks: number of confirmed tracks without a target
     uplink_bits: mean per station and frame
+    quality: of the tracks
     """
 
     found_near: float
@@ -83,6 +85,7 @@ class SequenceFigures:
     identity_switches: int
     false_tracks: int
     uplink_bits: float
+    quality: SensingQuality
 
 
 @dataclass
@@ -270,6 +273,7 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         identity_switches=sum(target.identity_switches for target in run.targets.values()),
         false_tracks=run.false_tracks,
         uplink_bits=float(np.mean([bits for frame in frames for bits in frame.packet_bits])),
+        quality=run.quality,
     )
 
 

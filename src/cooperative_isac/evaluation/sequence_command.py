@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +11,6 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.command import (
     fail,
-    figures_table,
     frame_progress,
     refuse_results_file,
     scene_power_dbm,
@@ -20,7 +18,14 @@ from cooperative_isac.evaluation.command import (
 )
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
-from cooperative_isac.evaluation.summary_file import finite_or_none
+from cooperative_isac.evaluation.tables import (
+    QualityRow,
+    figures_dict,
+    figures_table,
+    number_text,
+    percent_text,
+    show_quality,
+)
 from cooperative_isac.output.console import make_console
 from cooperative_isac.pipeline import frame_count
 from cooperative_isac.scene.file.config import with_power
@@ -102,10 +107,7 @@ def measure(
 def results_dict(scene: Scene, results: Sequence[SequenceResult], num_frames: int) -> dict:
     """Content of the results file: schemes.<name>.<power>. Figures without samples are None."""
     schemes = {
-        name: {
-            f"{result.power_dbm:g}": finite_or_none(asdict(result.schemes[name]))
-            for result in results
-        }
+        name: {f"{result.power_dbm:g}": figures_dict(result.schemes[name]) for result in results}
         for name in results[0].schemes
     }
     path_file = scene.propagation.paths
@@ -125,7 +127,7 @@ def results_dict(scene: Scene, results: Sequence[SequenceResult], num_frames: in
 def show(
     scene: Scene, results: Sequence[SequenceResult], num_frames: int, console: Console
 ) -> None:
-    """Print the tables of detections and of tracks."""
+    """Print the tables of detections, of tracks and of sensing quality."""
     console.print(
         f"\n[bold]{scene.name}[/]: {num_frames} consecutive simulated frames, seed {scene.seed}",
         highlight=False,
@@ -140,6 +142,8 @@ def show(
     if scene.propagation.paths is not None:
         console.print(visible_table(results))
     console.print(track_table(results))
+    rows = [QualityRow(power, name, figures.quality) for power, name, figures in _rows(results)]
+    show_quality(rows, "tracks", console)
 
 
 def found_table(results: Sequence[SequenceResult]) -> Table:
@@ -161,12 +165,12 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
         table.add_row(
             power,
             name,
-            _percent(figures.found_near),
-            _percent(figures.found),
-            _percent(figures.found_held),
+            percent_text(figures.found_near),
+            percent_text(figures.found),
+            percent_text(figures.found_held),
             f"{figures.false_per_frame:.3f}",
-            _number(figures.median_location_m),
-            _number(figures.median_velocity_mps),
+            number_text(figures.median_location_m),
+            number_text(figures.median_velocity_mps),
             f"{figures.uplink_bits:,.0f}",
         )
     return table
@@ -183,9 +187,9 @@ def visible_table(results: Sequence[SequenceResult]) -> Table:
         table.add_row(
             power,
             name,
-            _percent(figures.visible),
-            _percent(figures.found_near_visible),
-            _percent(figures.found_visible),
+            percent_text(figures.visible),
+            percent_text(figures.found_near_visible),
+            percent_text(figures.found_visible),
         )
     return table
 
@@ -197,7 +201,7 @@ def track_table(results: Sequence[SequenceResult]) -> Table:
     headers = (*targets, "identity\nswitches", "false\ntracks")
     table = figures_table("tracks: continuity of each target", headers)
     for power, name, figures in rows:
-        continuities = [_number(figures.continuity.get(target)) for target in targets]
+        continuities = [number_text(figures.continuity.get(target)) for target in targets]
         switches = str(figures.identity_switches)
         table.add_row(power, name, *continuities, switches, str(figures.false_tracks))
     return table
@@ -210,11 +214,3 @@ def _rows(results: Sequence[SequenceResult]) -> list[tuple[str, str, SequenceFig
         for result in results
         for name, figures in result.schemes.items()
     ]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{share:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

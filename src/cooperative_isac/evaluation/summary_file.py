@@ -52,6 +52,26 @@ class Percentiles(_Part):
     p99: Figure
 
 
+class Quality(_Part):
+    """Sensing quality of the tracks by 3GPP TS 22.137, and the category that it reaches.
+
+    Errors are 95th percentiles over the tracks of targets, shares are of targets and of tracks.
+    """
+
+    num_samples: Count
+    horizontal_95_m: Figure
+    vertical_95_m: Figure
+    horizontal_95_mps: Figure
+    vertical_95_mps: Figure
+    missed_share: Figure
+    false_share: Figure
+    latency_99_ms: Figure
+    refresh_s: Figure
+    sensing_category: Count | None
+    exceeded: list[Name]
+    not_compared: list[Name]
+
+
 class Summary(_Part):
     """The part of summary.json that `isac report` prints."""
 
@@ -69,6 +89,8 @@ class Summary(_Part):
     fronthaul_bits_per_s: dict[Text, Figure]
     fronthaul_downlink_bits_per_s: Figure
     latency_ms: dict[Text, Percentiles]
+    # Files of versions before this key lack it.
+    quality: Quality | None = None
 
 
 def write_summary(path: Path, summary: dict) -> None:
@@ -99,7 +121,11 @@ def read_summary(path: Path) -> dict:
     # Keys and their values.
     if not isinstance(data, dict):
         raise ValueError(f"{path}: is no mapping of keys; {NOT_A_SUMMARY}")
-    missing = [name for name in Summary.model_fields if name not in data]
+    missing = [
+        name
+        for name, field in Summary.model_fields.items()
+        if field.is_required() and name not in data
+    ]
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)}; {NOT_A_SUMMARY}")
     try:

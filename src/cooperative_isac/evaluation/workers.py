@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -81,8 +82,26 @@ def num_processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def end_with_parent() -> None:
+    """End this worker process when the process that started it is gone.
+
+    To be called in a new worker. One whose parent was killed would otherwise finish the jobs that
+    it has, and then wait for further ones without end.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _initialize(scene: Scene, scheme_names: tuple[str, ...]) -> None:
     """Keep the task of a new worker process."""
+    end_with_parent()
     global _task
     _task = scene, scheme_names
 

@@ -16,7 +16,7 @@ class BitWriter:
         """Append an unsigned field; ValueError where the value does not fit."""
         if not 0 <= value < 1 << width:
             raise ValueError(f"{value} does not fit {width} bits")
-        self._value = self._value << width | int(value)
+        self._value = (self._value << width) | int(value)
         self._length += width
 
     def to_bytes(self) -> bytes:
@@ -37,7 +37,8 @@ class BitReader:
         if width > self._left:
             raise EOFError(f"{width} bits requested, {self._left} left")
         self._left -= width
-        return self._value >> self._left & (1 << width) - 1
+        mask = (1 << width) - 1
+        return (self._value >> self._left) & mask
 
     @property
     def left(self) -> int:
@@ -50,6 +51,7 @@ def pack_labels(labels: np.ndarray, width: int) -> bytes:
 
     labels: [...], uint8 or uint16
     """
+    # Bits of each label from the most significant one, without leading ones beyond the width.
     big_endian = labels.astype(labels.dtype.newbyteorder(">")).reshape(-1, 1).view(np.uint8)
     bits = np.unpackbits(big_endian, axis=1)[:, -width:]
     return np.packbits(bits).tobytes()
@@ -61,6 +63,7 @@ def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
     Returns [count], uint8 for widths up to 8 bits, else uint16.
     Raises ValueError where there are too few bits.
     """
+    # Bits of all labels, one after another; some padding may follow.
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(bits) < count * width:
         raise ValueError(
@@ -68,7 +71,12 @@ def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
         )
 
     # Pad each label with leading zeros to whole bytes.
-    padded = np.zeros((count, 8 if width <= 8 else 16), np.uint8)
+    is_one_byte = width <= 8
+    padded = np.zeros((count, 8 if is_one_byte else 16), np.uint8)
     padded[:, -width:] = bits[: count * width].reshape(count, width)
+
+    # Whole bytes as numbers.
     packed = np.packbits(padded, axis=1)
-    return packed[:, 0] if width <= 8 else packed.view(">u2")[:, 0].astype(np.uint16)
+    if is_one_byte:
+        return packed[:, 0]
+    return packed.view(">u2")[:, 0].astype(np.uint16)

@@ -34,6 +34,8 @@ MARGIN = 0.25
 # Steps of a tenth of a resolution cell for 21 m/s at 30 GHz; a weak path's Doppler shift has a
 # standard deviation of a sixth of it.
 DOPPLER = 9
+# Bits that a packet may have beyond its fields: 7 of padding to whole bytes, 8 of a wide header.
+MOST_EXTRA_BITS = 15
 # Power of a path, dB over noise: from the least power of a candidate to one that is reported.
 POWER_DB = Quantizer(5.0, 36.5, 6)
 
@@ -62,6 +64,8 @@ def _fields(scene: Scene) -> _Fields:
     # Largest bistatic Doppler shift that is searched, and half a resolution cell.
     limit_hz = 2 * scene.sensing.max_speed_mps / scene.grid.wavelength_m
     limit_hz += scene.grid.doppler_resolution_hz / 2
+
+    # The box with its margin.
     box = scene.box.padded(MARGIN)
     return _Fields(
         transmitter=(len(scene.transmitters) - 1).bit_length(),
@@ -76,9 +80,9 @@ def _fields(scene: Scene) -> _Fields:
 def count_fitting(scene: Scene, packet: bytes, most_bits: int) -> int:
     """Number of candidates that fit beside a report packet into a number of bits."""
     fixed = OVERHEAD_BITS + REPORTS_LENGTH + 8 * len(packet) + NUM_CANDIDATES
-    # Bits are padded to whole bytes, and a wide header has another one.
-    left = most_bits - fixed - 15
-    return max(min(left // _fields(scene).width, MOST_CANDIDATES), 0)
+    left = most_bits - fixed - MOST_EXTRA_BITS
+    num_fitting = left // _fields(scene).width
+    return max(min(num_fitting, MOST_CANDIDATES), 0)
 
 
 def pack_candidates(
@@ -86,9 +90,14 @@ def pack_candidates(
 ) -> bytes:
     """A packet with a report packet and candidates.
 
+    scene: with one band
+    receiver: name of the receiving station
+    number: of the frame
     reports: the packet of fronthaul.report_packet
+    candidates: of the station
     Raises ValueError for more than MOST_CANDIDATES.
     """
+    # Number of candidates, then the values of each.
     fields = _fields(scene)
     writer = BitWriter()
     writer.write(len(candidates), NUM_CANDIDATES)
@@ -100,6 +109,8 @@ def pack_candidates(
         writer.write(doppler_hz, fields.doppler_hz.width)
         power_db = POWER_DB.encode(10 * np.log10(candidates.power[index]))
         writer.write(power_db, POWER_DB.width)
+
+    # The report packet goes before them, with its length.
     length = len(reports).to_bytes(REPORTS_LENGTH // 8, "big")
     payload = length + reports + writer.to_bytes()
     return seal(scene, CANDIDATES_FORMAT, receiver, number, payload)
@@ -112,16 +123,18 @@ def unpack_candidates(
 
     Raises PacketError with the reason why the packet is refused.
     """
+    # Report packet, from its length.
     payload = unseal(scene, CANDIDATES_FORMAT, receiver, number, packet)
     first = REPORTS_LENGTH // 8
     end = first + int.from_bytes(payload[:first], "big")
     if len(payload) < end + NUM_CANDIDATES // 8:
         raise PacketError(receiver, f"it ends early: {len(payload)} bytes of payload")
 
+    # Number of candidates, which must take all bytes that are left.
     fields = _fields(scene)
     reader = BitReader(payload[end:])
     count = reader.read(NUM_CANDIDATES)
-    expected = -(-(NUM_CANDIDATES + count * fields.width) // 8)
+    expected = -(-(NUM_CANDIDATES + count * fields.width) // 8)  # whole bytes, rounded up
     if len(payload) - end != expected:
         raise PacketError(
             receiver, f"{count} candidates take {expected} bytes, it has {len(payload) - end}"
@@ -129,7 +142,7 @@ def unpack_candidates(
     if not count:
         return payload[first:end], NO_CANDIDATES
 
-    # Candidates
+    # Candidates; in a plane all have its height.
     transmitter = np.zeros(count, int)
     point_m = np.zeros((count, 3))
     point_m[:, 2] = scene.plane_height_m

@@ -15,8 +15,9 @@ from cooperative_isac.waveform.signal import Signal, antenna_slices, with_refere
 DOWNLINK_HEADER = np.dtype(
     [("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")]
 )
-# Largest level of a precoder in 16 bits.
+# Largest level of a precoder in 16 bits, and bytes of its real and imaginary part together.
 MAX_LEVEL = 32767
+PRECODER_BYTES = 4
 # Largest amplitude of a precoder over that of the scene's transmit power: a real transmitter may be
 # 20 dB stronger.
 MAX_EXCESS_AMPLITUDE = 10.0
@@ -52,6 +53,7 @@ def unpack_frame(scene: Scene, data: bytes, bands: Sequence[str]) -> dict[str, S
     signals = {}
     start = 0
     for band in bands:
+        # The last signal takes what is left, so that a wrong size is found in it.
         view = scene.on(band)
         is_last = band == bands[-1]
         end = len(data) if is_last else start + downlink_size(view)
@@ -63,7 +65,8 @@ def unpack_frame(scene: Scene, data: bytes, bands: Sequence[str]) -> dict[str, S
 def downlink_size(scene: Scene) -> int:
     """Bytes of a packed signal of the scene's band (pack_downlink)."""
     num_bits = _num_labels(scene) * _label_width(scene.waveform.modulation_order)
-    return _body_start(scene) + -(-num_bits // 8)
+    num_label_bytes = -(-num_bits // 8)  # rounded up
+    return _body_start(scene) + num_label_bytes
 
 
 def unpack_downlink(scene: Scene, data: bytes) -> Signal:
@@ -97,7 +100,7 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
     if len(data) != size:
         raise ValueError(f"downlink payload has {len(data)} bytes, the scene's frames have {size}")
 
-    # Precoders
+    # Precoders, from pairs of levels.
     body = _body_start(scene)
     values = np.frombuffer(data[DOWNLINK_HEADER.itemsize : body], "<i2")
     precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64)
@@ -108,7 +111,14 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
     indices = unpack_labels(data[body:], _label_width(order), _num_labels(scene))
     indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
     antennas = antenna_slices(scene)
-    frame = Signal(int(header["number"]), grid, order, indices, precoders, antennas)
+    frame = Signal(
+        number=int(header["number"]),
+        grid=grid,
+        precoders=precoders,
+        antennas=antennas,
+        modulation_order=order,
+        indices=indices,
+    )
     return with_reference(scene, frame)
 
 
@@ -120,7 +130,7 @@ def _precoder_shape(scene: Scene) -> tuple[int, int, int]:
 
 def _body_start(scene: Scene) -> int:
     """Number of bytes before the labels of the symbols."""
-    return DOWNLINK_HEADER.itemsize + 4 * math.prod(_precoder_shape(scene))
+    return DOWNLINK_HEADER.itemsize + PRECODER_BYTES * math.prod(_precoder_shape(scene))
 
 
 def _num_labels(scene: Scene) -> int:

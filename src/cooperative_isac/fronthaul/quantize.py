@@ -75,16 +75,16 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     root = _root(correlation, ridge)
     assert root is not None  # all eigenvalues are above RIDGE
 
-    # Partial correlations: entries of each row over what is left of its unit length.
+    # Partial correlations: entries of each row over what earlier ones leave of its unit length.
     for row in range(1, size):
-        left = 1.0
+        remainder = 1.0
         for entry in root[row][:row]:
-            partial = entry / math.sqrt(max(left, LEAST_REMAINDER))
+            partial = entry / math.sqrt(max(remainder, LEAST_REMAINDER))
             partial = min(max(partial, -LARGEST_PARTIAL), LARGEST_PARTIAL)
             fields.append(
                 (PARTIAL_CORRELATION.encode(math.atanh(partial)), PARTIAL_CORRELATION.width)
             )
-            left -= entry**2
+            remainder -= entry**2
     return fields
 
 
@@ -95,18 +95,21 @@ def _root(correlation: list[list[float]], ridge: float) -> list[list[float]] | N
     """
     root: list[list[float]] = []
     for entries in correlation:
-        own: list[float] = []
-        left = 1.0 + ridge
+        # Entries left of the diagonal, from the rows above (Cholesky-Banachiewicz).
+        row: list[float] = []
         for column, entry in enumerate(entries):
-            other = root[column]
+            above = root[column]
             for place in range(column):
-                entry -= own[place] * other[place]
-            entry /= other[column]
-            own.append(entry)
-            left -= entry**2
-        if not left > 0:
+                entry -= row[place] * above[place]
+            row.append(entry / above[column])
+
+        # Square of the diagonal entry: what the others leave of 1.
+        square = 1.0 + ridge
+        for entry in row:
+            square -= entry**2
+        if not square > 0:
             return None
-        root.append([*own, math.sqrt(left)])
+        root.append([*row, math.sqrt(square)])
     return root
 
 
@@ -122,15 +125,16 @@ def information_matrix(indices: list[int], size: int) -> np.ndarray:
     indices: of the fields, in the order of information_fields
     Returns [size, size], float64, 1/m^2.
     """
+    # Partial correlations in the order of the code, row by row.
     partials = iter(math.tanh(PARTIAL_CORRELATION.decode(index)) for index in indices[size:])
     scaled = np.zeros((size, size))
     for row in range(size):
         # Row of the Cholesky factor of the correlation, of unit length, times its scale.
         scale = math.sqrt(10 ** (SCALE_DB.decode(indices[row]) / 10))
-        left = 1.0
+        remainder = 1.0
         for column in range(row):
-            entry = next(partials) * math.sqrt(left)
+            entry = next(partials) * math.sqrt(remainder)
             scaled[row, column] = scale * entry
-            left -= entry**2
-        scaled[row, row] = scale * math.sqrt(left)
+            remainder -= entry**2
+        scaled[row, row] = scale * math.sqrt(remainder)
     return scaled @ scaled.T

@@ -11,6 +11,8 @@ from cooperative_isac.scene.model import Scene
 
 # Format number of packets.
 RAW_ECHO = 36
+# Bytes of a sample, complex64.
+SAMPLE_BYTES = 8
 
 
 def pack_echo(scene: Scene, receiver: str, number: int, echo: np.ndarray) -> bytes:
@@ -33,7 +35,7 @@ def unpack_echo(
     # Size
     payload = unseal(scene, RAW_ECHO, receiver, number, packet)
     shape = (scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols)
-    num_bytes = 8 * int(np.prod(shape))
+    num_bytes = SAMPLE_BYTES * int(np.prod(shape))
     if len(payload) != num_bytes:
         raise PacketError(
             receiver, f"its echo has {len(payload)} bytes, those of the scene have {num_bytes}"
@@ -43,9 +45,12 @@ def unpack_echo(
     echo = np.frombuffer(payload, "<c8").reshape(shape)
     if not np.isfinite(echo.view("<f4")).all():
         raise PacketError(receiver, "its echo has samples that are not finite")
+
+    # A magnitude beyond float32 is infinite, and refused as too strong.
     with np.errstate(over="ignore"):
         largest = float(np.abs(echo).max())
-    if largest > np.sqrt(10 ** (LARGEST_ECHO_DB / 10) * scene.propagation.noise_power_w):
+    limit_w = 10 ** (LARGEST_ECHO_DB / 10) * scene.propagation.noise_power_w
+    if largest > np.sqrt(limit_w):
         raise PacketError(
             receiver, f"its echo has samples more than {LARGEST_ECHO_DB:g} dB above the noise"
         )

@@ -60,6 +60,9 @@ NUM_BANDS = 8
 BAND = 8
 NUM_REPORTS = 16
 NUM_OUTSIDE = 16
+# Bits of a location axis and of a Doppler shift in that format: steps a sixteenth of those of the
+# short format, which has 16 bits.
+FINE_WIDTH = 20
 # Largest speed of a station, m/s, which adds to that of the target in a Doppler shift: an express
 # train, or a jet drone.
 FASTEST_STATION_MPS = 100.0
@@ -148,15 +151,18 @@ def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """Packet of the reports of one receiver that are inside the box and its margin.
 
-    The short format carries up to MAX_REPORTS reports on one band of a small scene; all else is
-    packed in the format with bands.
+    The short format carries up to MAX_REPORTS reports on the single band of a scene that is not
+    wide (is_wide); all else is packed in the format with bands.
 
+    scene: of one or several bands
     receiver: name of the receiving station
     number: of the frame
+    reports: of the station; those that are outside are left out
     """
     fields = _bit_fields(scene)
     kept = [report for report in reports if fields.holds(report.point_m)]
-    if is_wide(scene) or len(scene.bands) > 1 or len(kept) > MAX_REPORTS:
+    fits_short_format = len(scene.bands) == 1 and len(kept) <= MAX_REPORTS and not is_wide(scene)
+    if not fits_short_format:
         return _pack_bands(scene, receiver, number, reports)
 
     # Header, then the reports.
@@ -178,19 +184,18 @@ def unpack_reports(
 
 def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
     """The content of a packet; PacketError with the reason why it is refused."""
-    # Format
+    # Checksum, then the format.
     body = checked(receiver, packet)
     if packet_format(receiver, packet) == BANDS_FORMAT:
         return _unpack_bands(scene, receiver, number, packet)
 
     # Header, then the reports.
     fields = _bit_fields(scene)
+    expected = {"version": HEADER_VERSION, **identity(scene, receiver, number)}
     reader = BitReader(body)
     try:
         header = {name: reader.read(width) for name, width in HEADER_FIELDS.items()}
-        check_header(
-            receiver, header, {"version": HEADER_VERSION, **identity(scene, receiver, number)}
-        )
+        check_header(receiver, header, expected)
         reports = tuple(_read_report(reader, fields, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error
@@ -200,6 +205,7 @@ def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> Repo
 
 def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """A packet with a section for each band that has reports."""
+    # Bands that have reports, in the order of the scene.
     bands = [band.name for band in scene.bands]
     with_reports = {report.band for report in reports}
     present = [band for band in bands if band in with_reports]
@@ -255,15 +261,21 @@ def _check_end(reader: BitReader, receiver: str) -> None:
 
 def _bit_fields(scene: Scene) -> _Fields:
     """Fields of format 1."""
-    return _Fields(scene, location_quantizers(scene), doppler_quantizer(scene), False)
+    return _Fields(scene, location_quantizers(scene), doppler_quantizer(scene), is_listed=False)
 
 
 def _listed_fields(view: Scene) -> _Fields:
     """Fields of the format with bands."""
-    return _Fields(view, location_quantizers(view, 20), doppler_quantizer(view, 20), True)
+    return _Fields(
+        view,
+        location_quantizers(view, FINE_WIDTH),
+        doppler_quantizer(view, FINE_WIDTH),
+        is_listed=True,
+    )
 
 
 def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> None:
+    """Append one report, in the layout of its format (top of this file)."""
     # Location
     for quantizer, value in zip(fields.location, report.point_m):
         writer.write(quantizer.encode(value), quantizer.width)
@@ -287,13 +299,14 @@ def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> Non
 
 
 def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoReport:
-    # Location
+    """The next report; the inverse of _write_report."""
+    # Location; in a plane its height is known.
     view = fields.view
     point = np.array([0.0, 0.0, view.plane_height_m])
     for axis, quantizer in enumerate(fields.location):
         point[axis] = quantizer.decode(reader.read(quantizer.width))
 
-    # Paths
+    # Paths, each with its transmitter, or those whose bit is set.
     if fields.is_listed:
         count = reader.read(fields.count_width)
         paths = tuple(
@@ -317,6 +330,7 @@ def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int])
 
 
 def _read_path(reader: BitReader, fields: _Fields, transmitter: int) -> PathReport:
+    """The next path of a report, from its Doppler shift on."""
     doppler_hz = fields.doppler_hz.decode(reader.read(fields.doppler_hz.width))
     power = 10 ** (POWER_DB.decode(reader.read(POWER_DB.width)) / 10)
     size = fields.view.dimension

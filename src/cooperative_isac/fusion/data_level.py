@@ -38,9 +38,10 @@ def locate_by_estimates(
 ) -> StateEstimate:
     """Location and velocity by weighted least squares over delays, speeds and directions.
 
-    estimates: of the same target, one a link
-    start_m: [D], float64, m, near the location
-    start_mps: [D], float64, m/s, near the velocity
+    estimates: estimates of the same target, one per link
+    start_m: [D], float64, m, location at which the iteration starts
+    start_mps: [D], float64, m/s, velocity at which the iteration starts
+    Returns the estimate at the minimum, with the covariance of the linearized problem.
     Source: DC section IV-A, fusion of data.
     """
     size = len(start_m)

@@ -18,6 +18,25 @@ PARTIAL = 0
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Evidence for a weak detection, against the likeliest other cause of its paths.
+
+    Other causes are noise, and targets at other places whose paths meet here.
+
+    log_likelihood_ratio: of a target with the prior of the scene to the other cause
+    log_false_density: logarithm of the density of false detections of as much evidence about this
+    state, of all in a frame, in 1/m^D (s/m)^D
+    """
+
+    log_likelihood_ratio: float
+    log_false_density: float
+
+
+# Of detections by stations themselves, in arrays and messages.
+NO_EVIDENCE = Evidence(0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Detection:
     """One located target.
 
@@ -28,7 +47,8 @@ class Detection:
     sites: names of the receivers that detected it
     num_paths: number of paths from a transmitter to a receiver; PARTIAL where they are too few or
         doubtful
-    links: of these paths; empty where the scheme does not separate them
+    links: links of these paths; empty where the scheme does not report paths link by link
+    evidence: of a weak detection; None where stations detected the target by themselves
     """
 
     position_m: np.ndarray
@@ -38,6 +58,7 @@ class Detection:
     sites: tuple[str, ...]
     num_paths: int
     links: tuple[Link, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def is_partial(self) -> bool:

@@ -68,7 +68,7 @@ def fuse(
     receivers: names of those whose reports arrived, even without a target; None: all
     bands: names of those that the frame contains; None: all
     without_reports: names of the receivers whose packets arrived, but contain no reports
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     received = Received(receivers, bands, without_reports)
     if not scene.has_bodies:
@@ -101,8 +101,8 @@ def is_part_of_target(
 ) -> bool:
     """True where a doubtful cluster may be a target without the reports of some receivers.
 
-    Its shifts may be those of clutter or of another target, and its paths few, but it has a
-    location.
+    Its Doppler shifts may be as of clutter or of another target, and its paths few, but they
+    determine a location.
 
     scene: of one or several bands
     cluster: its reports
@@ -124,7 +124,7 @@ def is_target(
     accepted: Sequence[Accepted],
     received: Received | None = None,
 ) -> bool:
-    """True where a cluster is a target beside those accepted already.
+    """True where a cluster is a further target, beside those that are accepted already.
 
     Rejected are ghosts, static clutter, impossible speeds, parts of bodies detected already, and
     invalid estimates.
@@ -156,7 +156,7 @@ def clusters(
 
     scene: of one or several bands
     reports: of all receivers
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     if not reports:
         return
@@ -184,6 +184,8 @@ def clusters(
         for index in range(groups.count):
             rows = groups.of(index)
             members, fitted = fit_body(scene, [reports[row] for row in rows], links)
+
+            # Its members are taken; they are compared as objects, because they contain arrays.
             kept = {id(member.report) for member in members}
             free[[row for row in rows if id(reports[row]) in kept]] = False
             rank = int(grower.rank[rows[0]])
@@ -213,7 +215,7 @@ def fit_body(
 
     scene: of one or several bands
     reports: that may be of one body
-    links: of the scene, where they are known already
+    links: links of the scene; None: computed here
     """
     # A hypothesis for each of the scene's bodies.
     links = links_of(scene) if links is None else links
@@ -223,6 +225,7 @@ def fit_body(
 
 def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
     """Minus twice the log-likelihood of a body, with costs of outliers and of a wrong height."""
+    # A path that is used saves the cost of its rejection.
     num_paths = sum(len(member.used.paths) for member in members)
     cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * num_paths
 
@@ -230,9 +233,14 @@ def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
     if scene.dimension == 3:
         is_flying = fitted.position_m[2] > scene.tracking.uav_height_m
         expected = TargetClass.UAV if is_flying else TargetClass.VEHICLE
-        unknown_m = scene.body(TargetClass.UNKNOWN).radius_m or None
-        allowed_m = (scene.body(expected).radius_m, unknown_m)
-        cost += 0.0 if fitted.body.radius_m in allowed_m else HEIGHT_COST
+        allowed_m = [scene.body(expected).radius_m]
+
+        # A body of unknown class may be at any height, where the scene gives it a size.
+        unknown_m = scene.body(TargetClass.UNKNOWN).radius_m
+        if unknown_m > 0:
+            allowed_m.append(unknown_m)
+        if fitted.body.radius_m not in allowed_m:
+            cost += HEIGHT_COST
     return cost
 
 

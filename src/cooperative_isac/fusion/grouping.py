@@ -25,8 +25,15 @@ from cooperative_isac.fusion.reports import Reports
 GATE_PROBABILITY = 0.9999
 
 # Distance of reports up to which they are in one neighborhood, over the gate of a single report: a
-# group whose center stays within the gate of a member has no report of another one in its own.
+# group whose center stays within the gate of a member has no report of another one in its own. Such
+# a report is at most 1 + sqrt(2) gates from the member; the rest is a margin.
 NEIGHBORHOOD_REACH = 4.0
+
+# Least eigenvalue of an information matrix over its largest one: below it the inverse is rounding
+# error, and its trace can be negative.
+LEAST_CONDITION = 1e-12
+# Least eigenvalue, 1/m^2: that of a standard deviation of 1000 km, which no scene has.
+LEAST_INFORMATION = 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Grower:
         self.rank[order] = np.arange(len(reports))
 
         # Gates, of a radius that the trace bounds: it is no less than the largest eigenvalue.
-        noise = np.linalg.inv(information)
+        noise = _covariances(information)
         self.covariance = noise + spread_m**2 * np.eye(size)
         self.reach_m = np.sqrt(self.gate * np.trace(self.covariance, axis1=1, axis2=2))
 
@@ -295,7 +302,8 @@ def neighborhoods(points: np.ndarray, reach_m: np.ndarray) -> np.ndarray:
     reach_m: [num_reports], float64, m, radius of the gate of each report
     Returns [num_reports], int, number of each report's neighborhood, from 0.
     """
-    # Pairs within the reach of most reports, and those of reports with a larger one.
+    # Pairs within the reach of most reports, and those of reports with a larger one. The common
+    # reach joins some reports that are not close, which costs time alone.
     tree = KDTree(points)
     common_m = 2 * float(np.median(reach_m))
     pairs = [tree.query_pairs(NEIGHBORHOOD_REACH * common_m, output_type="ndarray")]
@@ -330,3 +338,23 @@ def _in_order(growing: _Growing, rank: np.ndarray) -> Groups:
     group = number[neighborhood]
     order = np.lexsort((round_added, group))
     return Groups(rows[order], group[order])
+
+
+def _covariances(information: np.ndarray) -> np.ndarray:
+    """Inverses of information matrices; where one is singular to rounding, with the least
+    information that is distinguished from none.
+
+    information: [n, D, D], float64, 1/m^2
+    Returns [n, D, D], float64, m^2.
+    """
+    values, vectors = np.linalg.eigh(information)
+    least = np.maximum(LEAST_CONDITION * values[:, -1], LEAST_INFORMATION)
+    is_singular = values[:, 0] < least
+
+    # A report that measures nothing along an axis has a long error ellipsoid along it.
+    floored = np.maximum(values[is_singular], least[is_singular, None])
+    axes = vectors[is_singular]
+    covariances = np.empty_like(information)
+    covariances[is_singular] = (axes / floored[:, None]) @ axes.swapaxes(1, 2)
+    covariances[~is_singular] = np.linalg.inv(information[~is_singular])
+    return covariances

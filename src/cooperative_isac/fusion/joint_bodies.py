@@ -52,7 +52,7 @@ class SensedEcho:
 
     joint: likelihood of paths in the echo
     fit: all paths found in this echo alone, or None
-    main: the same without satellites (LocalMl.main_targets)
+    main: the same without satellites, the further points of a body (LocalMl.main_targets)
     """
 
     joint: JointFit
@@ -68,7 +68,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
     """
     reports = []
     for receiver, echo in echoes.items():
-        reports += _sound_reports(receiver, echo.main, scene.band)
+        reports += _valid_reports(receiver, echo.main, scene.band)
     search = _FurtherPaths(scene, echoes)
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Estimate]] = []
@@ -79,6 +79,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
         if is_target(scene, cluster, fitted, detection, accepted):
             accepted.append(Accepted(cluster, detection, fitted.body))
         elif _num_paths(cluster) <= scene.dimension:
+            # So few paths that further ones may confirm the target.
             doubtful.append((cluster, fitted))
 
     # Doubtful targets that further paths confirm.
@@ -115,7 +116,7 @@ def _is_explained(
     return any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
 
-def sound(report: EchoReport) -> EchoReport:
+def with_valid_information(report: EchoReport) -> EchoReport:
     """The report with its information matrices made symmetric and positive definite."""
     paths = tuple(
         replace(path, information=positive_definite(path.information)) for path in report.paths
@@ -123,10 +124,10 @@ def sound(report: EchoReport) -> EchoReport:
     return replace(report, paths=paths)
 
 
-def _sound_reports(receiver: str, fit: Fit | None, band: str) -> list[EchoReport]:
+def _valid_reports(receiver: str, fit: Fit | None, band: str) -> list[EchoReport]:
     """Reports of a fit; targets without a finite location or information are left out."""
     return [
-        sound(report)
+        with_valid_information(report)
         for report in report_fit(receiver, fit, band)
         if np.isfinite(report.point_m).all() and np.isfinite(report.information).all()
     ]
@@ -141,9 +142,9 @@ class _FurtherPaths:
         self._residuals: dict[str, np.ndarray] = {}
 
     def find(self, cluster: Sequence[EchoReport], fitted: Estimate) -> list[EchoReport]:
-        """Reports of the paths that a cluster lacks and that are detected where it predicts them.
+        """Reports of the missing paths of a target that are detected where its state predicts them.
 
-        cluster: reports of one target
+        cluster: reports of the target
         fitted: its state
         """
         present = {
@@ -200,7 +201,7 @@ class _FurtherPaths:
         if not fit.power[0] > threshold:
             return []
         self._residuals[receiver] = subtract_paths(residual, fit)
-        return _sound_reports(receiver, fit, self.scene.band)
+        return _valid_reports(receiver, fit, self.scene.band)
 
     def _residual(self, receiver: str) -> np.ndarray:
         """Correlation of a receiver's echo without the paths found so far."""
@@ -233,7 +234,14 @@ class _FurtherPaths:
         fitted: Estimate,
         resolution_hz: float,
     ) -> np.ndarray:
-        """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
+        """Trial Doppler shifts of a path, within the uncertainty of the estimated velocity.
+
+        point_m: [3], float64, m, reflecting point
+        fitted: estimate of the target's state
+        resolution_hz: Doppler resolution of a frame, Hz
+        Returns [num_shifts], float64, Hz, ascending.
+        """
+        # Predicted path at the estimated velocity.
         size = self.scene.dimension
         wavelength_m = self.scene.grid.wavelength_m
         _, velocity_mps = in_space(self.scene, fitted)
@@ -245,9 +253,10 @@ class _FurtherPaths:
             wavelength_m,
         )
 
-        # Standard deviation of the shift, from that of the velocity.
-        slope = -path.range_gradient[:size] / wavelength_m
-        variance_hz2 = slope @ fitted.covariance[size:, size:] @ slope
+        # Standard deviation of the shift, from that of the velocity (Hz per m/s).
+        velocity_gradient = -path.range_gradient[:size] / wavelength_m
+        velocity_covariance = fitted.covariance[size:, size:]
+        variance_hz2 = velocity_gradient @ velocity_covariance @ velocity_gradient
         std_hz = np.sqrt(max(variance_hz2, 0.0))
         half_width_hz = DOPPLER_SIGMAS * std_hz + resolution_hz / 2
 

@@ -20,18 +20,22 @@ def detect_jointly(
 ) -> tuple[Detection, ...]:
     """Detections of the targets with enough evidence in all echoes together, strongest first.
 
-    Static objects are fitted together with the targets and then left out.
-
     joint: likelihood of the echoes
     reports: of the single receivers, from which the fit starts
     threshold: evidence of a target, log-likelihood ratio
     path_threshold: power over noise from which a path counts as detected
     """
-    scene = joint.scene
-    match = _significant(joint, _candidates(scene, reports), threshold)
-    if match is None:
-        return ()
+    match = significant(joint, _candidates(joint.scene, reports), threshold)
+    return () if match is None else detections_of(joint.scene, match, path_threshold)
 
+
+def detections_of(scene: Scene, match: JointMatch, path_threshold: float) -> tuple[Detection, ...]:
+    """Detections of fitted targets, strongest first, without the static objects among them.
+
+    scene: seen on one band
+    match: of all targets
+    path_threshold: power over noise from which a path counts as detected
+    """
     detections = []
     for target in np.argsort(-match.power).tolist():
         # Paths that are detected, and the estimate from all of them.
@@ -48,10 +52,14 @@ def detect_jointly(
     return tuple(detections)
 
 
-def _significant(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
-    """The joint fit of the targets whose evidence exceeds the threshold.
+def significant(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
+    """The joint fit of the targets whose evidence exceeds a threshold; None: there are none.
 
     Duplicates and targets without evidence are dropped one by one, and the rest is fitted anew.
+
+    joint: likelihood of the echoes
+    targets: start of the fit
+    threshold: evidence of a target, log-likelihood ratio
     """
     while len(targets):
         # Fit, and a target to drop: a duplicate, or the one with the least evidence.

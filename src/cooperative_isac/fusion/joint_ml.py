@@ -114,16 +114,18 @@ class JointMatch:
 class JointMl:
     """Joint likelihood of the receivers whose echoes arrived.
 
-    scene: seen on one band
+    scene: seen on one band, whose links have paths
     echoes: by receiver, the correlation of its echo and the replicas of paths in it
     """
 
     def __init__(self, scene: Scene, echoes: Mapping[str, JointFit]):
         self.scene = scene
+        self._linked = {name: np.array(scene.linked_transmitters(name), int) for name in echoes}
         self._sites = {name: scene.receiver(name) for name in echoes}
         self._joints = {
             name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
             for name, joint in echoes.items()
+            if len(self._linked[name])
         }
         self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], scene.dimension))
 
@@ -160,9 +162,10 @@ class JointMl:
     def fisher_scoring(self, match: JointMatch) -> JointMatch:
         """Ascend the likelihood until no target expects to gain more than NEGLIGIBLE_GAIN.
 
-        Where the likelihood of all targets fell, those that explain less take shorter steps; a step
-        by which no target gained is undone.
+        Where the total likelihood fell, the targets that explain less take shorter steps; a step by
+        which no target gained is undone.
         """
+        # Share of the Newton step that each target takes.
         scale = np.ones(len(match.targets))
         for _ in range(JOINT_SCORING_STEPS):
             # Newton step of every target with the Fisher information.
@@ -171,8 +174,10 @@ class JointMl:
             if np.all(expected_gain < NEGLIGIBLE_GAIN):
                 break
 
-            # Shorter steps of targets that explain less, longer ones of the others.
+            # Match at the new states.
             tried = self.match(match.targets.moved(scale[:, None] * steps))
+
+            # Shorter steps of targets that explain less, longer ones of the others.
             rise = tried.explained - match.explained
             worse = (rise < -NEGLIGIBLE_GAIN) & (rise.sum() < 0)
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
@@ -181,14 +186,15 @@ class JointMl:
         return match
 
     def _paths(self, receiver: Site, targets: Targets) -> tuple[PathState, np.ndarray]:
-        """Paths from every transmitter over every target to a receiver.
+        """Paths of all links to a receiver over every target.
 
         Returns the paths, target by target, and the derivatives of their Doppler shifts with
         location and velocity, [num_paths, 2 D].
         """
         size = self.scene.dimension
         wavelength_m = self.scene.grid.wavelength_m
-        transmitters_m = np.array([site.position_m for site in self.scene.transmitters])
+        linked = self._linked[receiver.name]
+        transmitters_m = np.array([self.scene.transmitters[index].position_m for index in linked])
         velocities_mps = targets.velocities_mps[:, None]
         paths = bistatic_geometry(
             transmitters_m,
@@ -203,8 +209,8 @@ class JointMl:
         with_velocity = -paths.range_gradient[..., :size] / wavelength_m
         slopes = np.concatenate([with_location, with_velocity], axis=-1)
 
-        owner, transmitter = np.divmod(np.arange(paths.doppler_hz.size), len(transmitters_m))
-        state = PathState(targets.points_m, owner, transmitter, paths.doppler_hz.ravel())
+        owner, place = np.divmod(np.arange(paths.doppler_hz.size), len(linked))
+        state = PathState(targets.points_m, owner, linked[place], paths.doppler_hz.ravel())
         return state, slopes.reshape(-1, 2 * size)
 
     def _evidence(self, receiver: Site, fit: Fit) -> np.ndarray:

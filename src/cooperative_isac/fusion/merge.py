@@ -85,20 +85,26 @@ def _associated(
 
 
 def _fused(axes: np.ndarray, first: Detection, second: Detection) -> Detection:
-    """Two detections of one target, weighted by their information along some axes of the state."""
-    # Information filter with the first as the prior.
+    """Two detections of one target, weighted by their information along some axes of the state.
+
+    axes: [num_axes], int, of position and velocity (6)
+    first: whose state and covariance are kept along all other axes
+    """
+    # The information of both adds up.
     grid = np.ix_(axes, axes)
     first_information = np.linalg.inv(first.covariance[grid])
     second_information = np.linalg.inv(second.covariance[grid])
     covariance = np.linalg.inv(first_information + second_information)
-    states = _states((first, second))
-    weighted = first_information @ states[0, axes] + second_information @ states[1, axes]
+    first_state, second_state = _states((first, second))
+    weighted = first_information @ first_state[axes] + second_information @ second_state[axes]
 
-    # Other axes are those of the first.
-    state = states[0].copy()
+    # State and covariance (exactly symmetric) along these axes.
+    state = first_state.copy()
     state[axes] = covariance @ weighted
     full_covariance = first.covariance.copy()
     full_covariance[grid] = (covariance + covariance.T) / 2
+
+    # Paths of both.
     power = 10 ** (first.snr_db / 10) + 10 ** (second.snr_db / 10)
     return replace(
         first,

@@ -7,6 +7,7 @@ errors would contradict each other. Range and direction cosines have Gaussian er
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from cooperative_isac.fusion.reports import Links
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Gauss-Newton steps: locations start some standard deviations off.
 STEPS = 5
@@ -27,8 +29,9 @@ LEAST_INFORMATION = 1e-6
 
 @dataclass(frozen=True)
 class PathMeasurements:
-    """Single paths.
+    """Single paths in one frame of a scene.
 
+    scene: with one band
     links: that `link` counts
     link: [n], int
     point_m: [n, 3], float64, m, in map
@@ -36,16 +39,65 @@ class PathMeasurements:
     power: [n], float64, matched-filter power in noise variances
     """
 
+    scene: Scene
     links: Links
     link: np.ndarray
     point_m: np.ndarray
     doppler_hz: np.ndarray
     power: np.ndarray
 
+    @cached_property
+    def arrays(self) -> ReceiveArrays:
+        """Receiving arrays of all links."""
+        return receive_arrays(self.scene, self.links)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Range, direction cosines and Doppler shift of each path, [n, D + 1], float64."""
+        every = np.arange(len(self.link))
+        at_rest = np.zeros_like(self.point_m)
+        geometry = self.geometry(every, self.point_m, at_rest)
+        cosines = np.einsum("nki,ni->nk", self.arrays.axes[self.link], geometry.aoa)
+        return np.column_stack([geometry.range_m, cosines, self.doppler_hz])
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Fisher information of the values, amplitudes unknown, [n, D + 1], float64."""
+        grid = self.scene.grid
+        power = self.power[:, None]
+
+        # Per unit of twice the SNR: mean square bandwidth and mean square extent of the array.
+        bandwidth_hz2 = np.var(grid.subcarrier_offsets_hz)
+        extent_m2 = self.arrays.spreads_m2[self.link]
+        by_range = (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * bandwidth_hz2
+        by_cosine = (2 * np.pi / grid.wavelength_m) ** 2 * extent_m2
+
+        ranges = 2 * power * by_range
+        cosines = 2 * power * by_cosine
+        shifts = doppler_information(grid, self.power)
+        return np.maximum(np.column_stack([ranges, cosines, shifts]), LEAST_INFORMATION)
+
+    @cached_property
+    def blurred_weights(self) -> np.ndarray:
+        """Fisher information of the values of quantized locations, [n, D + 1], float64."""
+        receivers_m = self.links.receivers_m[self.link]
+        distance_m = np.linalg.norm(self.point_m - receivers_m, axis=1)
+
+        # Standard deviations: the error of a location lengthens a path at both of its ends.
+        blur = np.zeros_like(self.weights)
+        blur[:, 0] = 2 * BLUR_M
+        blur[:, 1:-1] = BLUR_M / np.maximum(distance_m, NEAREST_M)[:, None]
+        return self.weights / (1 + self.weights * blur**2)
+
     def geometry(
         self, rows: np.ndarray, points_m: np.ndarray, velocities_mps: np.ndarray
     ) -> BistaticGeometry:
-        """Geometry of some paths by way of points, [m, 3]."""
+        """Geometry of targets at points on the links of some paths.
+
+        rows: [m], int, paths
+        points_m: [m, 3], float64, m, map
+        velocities_mps: [m, 3], float64, m/s, map
+        """
         link = self.link[rows]
         return bistatic_geometry(
             self.links.transmitters_m[link],
@@ -55,54 +107,61 @@ class PathMeasurements:
             self.links.wavelength_m[link],
         )
 
-    def values(self, scene: Scene) -> np.ndarray:
-        """Range, direction cosines and Doppler shift of each path, [n, D + 1], float64."""
-        every = np.arange(len(self.link))
-        at_rest = np.zeros_like(self.point_m)
-        geometry = self.geometry(every, self.point_m, at_rest)
-        axes = _axes(scene, self.links)[0][self.link]
-        cosines = np.einsum("nki,ni->nk", axes, geometry.aoa)
-        return np.column_stack([geometry.range_m, cosines, self.doppler_hz])
-
-    def weights(self, scene: Scene) -> np.ndarray:
-        """Fisher information of those, amplitudes unknown, [n, D + 1], float64."""
-        grid = scene.grid
-        spreads_m2 = _axes(scene, self.links)[1][self.link]
-        by_range = (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * np.var(grid.subcarrier_offsets_hz)
-        by_cosine = (2 * np.pi / grid.wavelength_m) ** 2 * spreads_m2
-        power = self.power[:, None]
-        shifts = doppler_information(grid, self.power)
-        ranges = np.full(power.shape, by_range)
-        whole = np.column_stack([2 * power * ranges, 2 * power * by_cosine, shifts])
-        return np.maximum(whole, LEAST_INFORMATION)
-
-    def beam_widths(self, scene: Scene) -> np.ndarray:
+    def beam_widths(self) -> np.ndarray:
         """Width of the receiver's beam in each direction cosine, [n, D - 1], float64."""
-        apertures_m = np.sqrt(12 * _axes(scene, self.links)[1][self.link])
-        return scene.grid.wavelength_m / np.maximum(apertures_m, scene.grid.wavelength_m / 2)
+        # Variance of elements that are uniform over an aperture L: L^2 / 12.
+        apertures_m = np.sqrt(12 * self.arrays.spreads_m2[self.link])
+        wavelength_m = self.scene.grid.wavelength_m
+        return wavelength_m / np.maximum(apertures_m, wavelength_m / 2)
 
-    def blurred_weights(self, scene: Scene) -> np.ndarray:
-        """The same of paths with quantized locations."""
-        weights = self.weights(scene)
-        receivers_m = self.links.receivers_m[self.link]
-        distance = np.linalg.norm(self.point_m - receivers_m, axis=1)
-        blur = np.zeros_like(weights)
-        blur[:, 0] = 2 * BLUR_M
-        blur[:, 1:-1] = BLUR_M / np.maximum(distance, 1.0)[:, None]
-        return weights / (1 + weights * blur**2)
-
-    def log_blur(self, scene: Scene) -> np.ndarray:
+    def log_blur(self) -> np.ndarray:
         """Logarithm of the density of a path at its mean, over that without blur, [n]."""
-        return np.log(self.blurred_weights(scene) / self.weights(scene)).sum(axis=1) / 2
+        return np.log(self.blurred_weights / self.weights).sum(axis=1) / 2
 
-    def location_information(self, scene: Scene) -> np.ndarray:
+    def location_information(self) -> np.ndarray:
         """Information of each path's location, [n, D, D], 1/m^2."""
         every = np.arange(len(self.link))
         at_rest = np.zeros_like(self.point_m)
-        slopes = _slopes(scene, self, every, self.point_m, at_rest)[1]
-        located = slopes[:, :-1, : scene.dimension]
-        weights = self.blurred_weights(scene)[:, :-1]
-        return np.einsum("nk,nki,nkj->nij", weights, located, located)
+        _, slopes = _linearized(self, every, self.point_m, at_rest)
+
+        # Range and cosines only: the Doppler shift depends on the velocity, too.
+        by_location = slopes[:, :-1, : self.scene.dimension]
+        weights = self.blurred_weights[:, :-1]
+        return np.einsum("nk,nki,nkj->nij", weights, by_location, by_location)
+
+
+@dataclass(frozen=True)
+class ReceiveArrays:
+    """Receiving arrays of all links, along their principal axes, the longest first.
+
+    axes: [num_links, D - 1, 3], float64, unit vectors, map
+    spreads_m2: [num_links, D - 1], float64, m^2, mean squared offset of the elements along each
+    """
+
+    axes: np.ndarray
+    spreads_m2: np.ndarray
+
+
+def receive_arrays(scene: Scene, links: Links) -> ReceiveArrays:
+    """Principal axes of the receiving arrays of all links.
+
+    scene: with one band
+    links: of the scene
+    """
+    num_axes = scene.dimension - 1
+    axes = np.empty((len(links.names), num_axes, 3))
+    spreads_m2 = np.empty((len(links.names), num_axes))
+    for number, name in enumerate(links.names):
+        # Second moments of the elements about their middle.
+        elements_m = scene.receiver(name.rx).elements_m
+        offsets_m = elements_m - elements_m.mean(axis=0)
+        moments_m2 = offsets_m.T @ offsets_m / len(offsets_m)
+
+        # Eigenvalues ascend: the last ones are of the longest axes.
+        eigenvalues, eigenvectors = np.linalg.eigh(moments_m2)
+        axes[number] = eigenvectors.T[::-1][:num_axes]
+        spreads_m2[number] = eigenvalues[::-1][:num_axes]
+    return ReceiveArrays(axes, spreads_m2)
 
 
 @dataclass(frozen=True)
@@ -119,6 +178,12 @@ class Solutions:
     normal: np.ndarray
     misfit: np.ndarray
 
+    def state(self, index: int, dimension: int) -> np.ndarray:
+        """Location and velocity of one target along the axes of a scene, [2 D], float64."""
+        return np.concatenate(
+            [self.position_m[index, :dimension], self.velocity_mps[index, :dimension]]
+        )
+
 
 def velocity_deviation_mps(scene: Scene) -> float:
     """Standard deviation of targets' velocities along each axis: the scene's maximum speed is that
@@ -127,93 +192,151 @@ def velocity_deviation_mps(scene: Scene) -> float:
     return scene.sensing.max_speed_mps / float(np.sqrt(scene.dimension))
 
 
-def solve(scene: Scene, paths: PathMeasurements, rows: np.ndarray, group: np.ndarray) -> Solutions:
+def solve(paths: PathMeasurements, rows: np.ndarray, group: np.ndarray) -> Solutions:
     """Locations and velocities by Gauss-Newton, each over the paths of one group.
 
-    rows: [m], int, paths
-    group: [m], int, group of each, rising from 0 without a gap
+    paths: of one frame
+    rows: [m], int, paths that are used
+    group: [m], int, group of each, ascending from 0 without a gap
     """
-    size = scene.dimension
-    count = int(group[-1]) + 1
-    starts = np.searchsorted(group, np.arange(count))
-    measured = paths.values(scene)[rows]
-    weights = paths.blurred_weights(scene)[rows]
-    prior = np.diag(np.repeat([0.0, velocity_deviation_mps(scene) ** -2.0], size))
-
-    # Start: mean of the locations, weighted by their information.
-    information = paths.location_information(scene)[rows]
-    weighted = np.einsum("nij,nj->ni", information, paths.point_m[rows][:, :size])
-    normal = np.add.reduceat(information, starts)
-    state = np.zeros((count, 2 * size))
-    state[:, :size] = _solved(normal, np.add.reduceat(weighted, starts))
-
-    def equations(state: np.ndarray) -> tuple[np.ndarray, np.ndarray, Solutions]:
-        """Normal equations about states, and these as solutions."""
-        position_m = np.tile([0.0, 0.0, scene.plane_height_m], (count, 1))
-        position_m[:, :size] = state[:, :size]
-        velocity_mps = np.zeros((count, 3))
-        velocity_mps[:, :size] = state[:, size:]
-        predicted, slopes = _slopes(scene, paths, rows, position_m[group], velocity_mps[group])
-        errors = measured - predicted
-
-        scaled = weights[..., None] * slopes
-        normal = prior + np.add.reduceat(scaled.swapaxes(1, 2) @ slopes, starts)
-        right = np.add.reduceat(np.einsum("nki,nk->ni", scaled, errors), starts) - state @ prior
-        misfit = np.add.reduceat(np.sum(weights * errors**2, axis=1), starts)
-        misfit = misfit + np.einsum("ci,ij,cj->c", state, prior, state)
-        return normal, right, Solutions(position_m, velocity_mps, normal, misfit)
-
-    # Steps no longer than the curvature of ranges allows.
+    size = paths.scene.dimension
+    problem = _LeastSquares(paths, rows, group)
+    state = problem.start()
     for _ in range(STEPS):
-        normal, right, _ = equations(state)
-        steps = _solved(normal, right)
-        length = np.linalg.norm(steps[:, :size], axis=1, keepdims=True)
-        state = state + steps * np.minimum(1.0, MOST_STEP_M / np.maximum(length, MOST_STEP_M))
-    return equations(state)[2]
+        equations = problem.linearized(state)
+        steps = _solved(equations.normal, equations.right)
+
+        # Steps no longer than the curvature of ranges allows.
+        length_m = np.linalg.norm(steps[:, :size], axis=1, keepdims=True)
+        shortening = np.minimum(1.0, MOST_STEP_M / np.maximum(length_m, MOST_STEP_M))
+        state = state + steps * shortening
+
+    equations = problem.linearized(state)
+    position_m, velocity_mps = problem.in_space(state)
+    return Solutions(position_m, velocity_mps, equations.normal, equations.misfit)
 
 
-def _slopes(
-    scene: Scene,
-    paths: PathMeasurements,
-    rows: np.ndarray,
-    points_m: np.ndarray,
-    velocities_mps: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values of paths by way of targets [m, D + 1], and their slopes [m, D + 1, 2 D] with the
-    state.
+@dataclass(frozen=True)
+class _NormalEquations:
+    """Linear equations N x = r of the Gauss-Newton steps x of c states.
+
+    normal: N, [c, 2 D, 2 D], float64, information with the prior
+    right: r, [c, 2 D], float64, gradient of the log-likelihood
+    misfit: [c], float64, sum of normalized squared errors with the prior
     """
-    size = scene.dimension
+
+    normal: np.ndarray
+    right: np.ndarray
+    misfit: np.ndarray
+
+
+class _LeastSquares:
+    """Weighted least squares of groups of paths, with a prior of the velocities.
+
+    States are [num_groups, 2 D], location (m) and velocity (m/s).
+
+    paths: of one frame
+    rows: [m], int, paths that are used
+    group: [m], int, group of each, ascending from 0 without a gap
+    """
+
+    def __init__(self, paths: PathMeasurements, rows: np.ndarray, group: np.ndarray):
+        self.paths = paths
+        self.rows = rows
+        self.group = group
+        self.num_groups = int(group[-1]) + 1
+        self.first_rows = np.searchsorted(group, np.arange(self.num_groups))
+        self.measured = paths.values[rows]
+        self.weights = paths.blurred_weights[rows]
+
+        # Prior information: none of the location, that of the scene's targets of the velocity.
+        scene = paths.scene
+        velocity_information = velocity_deviation_mps(scene) ** -2.0
+        self.prior = np.diag(np.repeat([0.0, velocity_information], scene.dimension))
+
+    def start(self) -> np.ndarray:
+        """Mean of the locations of each group, weighted by their information, at rest."""
+        size = self.paths.scene.dimension
+        points_m = self.paths.point_m[self.rows][:, :size]
+        information = self.paths.location_information()[self.rows]
+        weighted_points = np.einsum("nij,nj->ni", information, points_m)
+
+        states = np.zeros((self.num_groups, 2 * size))
+        states[:, :size] = _solved(self._group_sums(information), self._group_sums(weighted_points))
+        return states
+
+    def linearized(self, states: np.ndarray) -> _NormalEquations:
+        """Normal equations of the steps from states."""
+        # Errors of the measurements.
+        position_m, velocity_mps = self.in_space(states)
+        predicted, slopes = _linearized(
+            self.paths, self.rows, position_m[self.group], velocity_mps[self.group]
+        )
+        errors = self.measured - predicted
+
+        # Information and gradient, summed over the paths of each group, with the prior.
+        weighted_slopes = self.weights[..., None] * slopes
+        information = weighted_slopes.swapaxes(1, 2) @ slopes
+        gradient = np.einsum("nki,nk->ni", weighted_slopes, errors)
+        normal = self.prior + self._group_sums(information)
+        right = self._group_sums(gradient) - states @ self.prior
+
+        # Misfit, with that of the prior.
+        squared_errors = np.sum(self.weights * errors**2, axis=1)
+        prior_misfit = np.einsum("ci,ij,cj->c", states, self.prior, states)
+        misfit = self._group_sums(squared_errors) + prior_misfit
+        return _NormalEquations(normal, right, misfit)
+
+    def in_space(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions, m, and velocities, m/s, of states, each [num_groups, 3]."""
+        scene = self.paths.scene
+        size = scene.dimension
+        position_m = np.tile([0.0, 0.0, scene.plane_height_m], (len(states), 1))
+        position_m[:, :size] = states[:, :size]
+        velocity_mps = np.zeros((len(states), 3))
+        velocity_mps[:, :size] = states[:, size:]
+        return position_m, velocity_mps
+
+    def _group_sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the paths of each group, [num_groups, ...], of values [m, ...]."""
+        return np.add.reduceat(values, self.first_rows)
+
+
+def _linearized(
+    paths: PathMeasurements, rows: np.ndarray, points_m: np.ndarray, velocities_mps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Range, direction cosines and Doppler shift of targets on the links of some paths.
+
+    rows: [m], int, paths
+    points_m: [m, 3], float64, m, map, locations of the targets
+    velocities_mps: [m, 3], float64, m/s, map
+    Returns the values [m, D + 1], and their derivatives [m, D + 1, 2 D] with location and velocity.
+    """
+    size = paths.scene.dimension
     link = paths.link[rows]
-    axes = _axes(scene, paths.links)[0][link]
     wavelength_m = paths.links.wavelength_m[link]
     geometry = paths.geometry(rows, points_m, velocities_mps)
+
+    # Values.
+    axes = paths.arrays.axes[link]
     cosines = np.einsum("nki,ni->nk", axes, geometry.aoa)
     values = np.column_stack([geometry.range_m, cosines, geometry.doppler_hz])
 
+    # Range with the location.
     slopes = np.zeros((len(rows), size + 1, 2 * size))
     slopes[:, 0, :size] = geometry.range_gradient[:, :size]
+
+    # Cosines with the location: components of the axes across the line of sight, over its length.
     across = axes - cosines[..., None] * geometry.aoa[:, None]
-    slopes[:, 1:-1, :size] = (across / geometry.rx_distance_m[:, None, None])[..., :size]
-    with_location = geometry.doppler_location_gradient(velocities_mps, wavelength_m)
-    slopes[:, -1, :size] = with_location[:, :size]
-    slopes[:, -1, size:] = -geometry.range_gradient[:, :size] / wavelength_m[:, None]
+    cosine_gradients = across / geometry.rx_distance_m[:, None, None]
+    slopes[:, 1:-1, :size] = cosine_gradients[..., :size]
+
+    # Doppler shift with location and velocity.
+    location_gradient = geometry.doppler_location_gradient(velocities_mps, wavelength_m)
+    velocity_gradient = -geometry.range_gradient / wavelength_m[:, None]
+    slopes[:, -1, :size] = location_gradient[:, :size]
+    slopes[:, -1, size:] = velocity_gradient[:, :size]
     return values, slopes
-
-
-def _axes(scene: Scene, links: Links) -> tuple[np.ndarray, np.ndarray]:
-    """Axes of the receiving arrays of all links, [num_links, D - 1, 3], and the mean squared
-    offsets of their elements along those, [num_links, D - 1], m^2.
-    """
-    size = scene.dimension
-    axes = np.empty((len(links.names), size - 1, 3))
-    spreads_m2 = np.empty((len(links.names), size - 1))
-    for number, name in enumerate(links.names):
-        site = scene.receiver(name.rx)
-        offsets = site.elements_m - site.elements_m.mean(axis=0)
-        values, vectors = np.linalg.eigh(offsets.T @ offsets / len(offsets))
-        axes[number] = vectors.T[::-1][: size - 1]
-        spreads_m2[number] = values[::-1][: size - 1]
-    return axes, spreads_m2
 
 
 def _solved(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ from cooperative_isac.fusion.grouping import Groups, Grower
 from cooperative_isac.fusion.rejection import (
     EDGE_M,
     SPEED_SIGMAS,
-    STATIC_PROBABILITY,
     Accepted,
     Received,
-    distances_to_ball,
+    are_static,
     is_echo_of_other,
     is_located,
     is_possible,
@@ -177,20 +176,28 @@ def _have_outliers(groups: Groups, found: Estimates) -> np.ndarray:
 
 def _reduced(scene: Scene, reports: Reports, groups: Groups) -> Groups:
     """Each group without its worst outlier: the report whose rejection reduces the misfit most."""
-    # Estimates of every group without each of its members in turn.
-    places = np.arange(len(groups.rows))
+    # One trial for each report in a group: the other members of its group.
+    num_trials = len(groups.rows)
     members = [np.flatnonzero(groups.group == group) for group in range(groups.count)]
-    kept = [members[group][members[group] != place] for place, group in enumerate(groups.group)]
-    trial = np.repeat(places, [len(own) for own in kept])
+    kept = []
+    for rejected, group in enumerate(groups.group):
+        is_kept = members[group] != rejected
+        kept.append(members[group][is_kept])
+
+    # Estimates of all trials.
+    trial = np.repeat(np.arange(num_trials), [len(own) for own in kept])
     rows = groups.rows[np.concatenate(kept)]
-    tried = estimate_all(scene, reports.take(rows), trial, len(places))
+    tried = estimate_all(scene, reports.take(rows), trial, num_trials)
     scores = tried.misfit - MISFIT_PER_DEGREE * tried.degrees
 
-    # The best of each group.
-    order = np.lexsort((places, scores, groups.group))
-    _, first = np.unique(groups.group[order], return_index=True)
-    remaining = np.delete(places, order[first])
-    return Groups(groups.rows[remaining], groups.group[remaining])
+    # Trial with the least score in each group, the first one of equal scores.
+    by_group_and_score = np.lexsort((np.arange(num_trials), scores, groups.group))
+    _, first_of_group = np.unique(groups.group[by_group_and_score], return_index=True)
+    outliers = by_group_and_score[first_of_group]
+
+    rows = np.delete(groups.rows, outliers)
+    group = np.delete(groups.group, outliers)
+    return Groups(rows, group)
 
 
 @dataclass(frozen=True)
@@ -394,11 +401,9 @@ class _Clusters:
 
         # Clusters of several receivers by their velocity.
         size = self.scene.dimension
-        gate = chdtri(size, 1 - STATIC_PROBABILITY)
-        velocities = self.found.velocity_mps[indices]
+        velocities_mps = self.found.velocity_mps[indices]
         covariances = self.found.covariance[indices][:, size:, size:]
-
-        static = distances_to_ball(velocities, covariances, limit_mps) < gate
+        static = are_static(self.scene, velocities_mps, covariances)
 
         # Those of one receiver by their Doppler shifts.
         for place in np.flatnonzero(self.num_sites[indices] == 1):

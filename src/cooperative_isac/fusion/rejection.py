@@ -257,8 +257,22 @@ def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
 
     size = scene.dimension
     velocity_covariance = fitted.covariance[size:, size:]
-    distance = distance_to_ball(fitted.velocity_mps, velocity_covariance, limit_mps)
-    return bool(distance < chdtri(size, 1 - STATIC_PROBABILITY))
+    return bool(are_static(scene, fitted.velocity_mps[None], velocity_covariance[None])[0])
+
+
+def are_static(scene: Scene, velocities_mps: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Mask of the velocities that are compatible with clutter slower than the minimum speed.
+
+    scene: of one or several bands
+    velocities_mps: [num_velocities, D], float64, m/s
+    covariances: [num_velocities, D, D], float64, (m/s)^2
+    Returns [num_velocities], bool; nothing is static in a scene without a minimum speed.
+    """
+    limit_mps = scene.sensing.min_speed_mps
+    if limit_mps == 0:
+        return np.zeros(len(velocities_mps), bool)
+    gate = chdtri(scene.dimension, 1 - STATIC_PROBABILITY)
+    return distances_to_ball(velocities_mps, covariances, limit_mps) < gate
 
 
 def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:

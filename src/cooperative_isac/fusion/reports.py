@@ -70,6 +70,7 @@ def links_of(scene: Scene) -> Links:
             views += [number] * count
             wavelengths += [view.grid.wavelength_m] * count
 
+    # Velocities only where a site moves; each of the repeated sites is asked once.
     distinct_sites = {id(site): site for site in transmitters + receivers}
     is_moving = any(site.is_moving for site in distinct_sites.values())
     return Links(

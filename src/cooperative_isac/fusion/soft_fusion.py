@@ -5,6 +5,11 @@ log-likelihood ratio is that of one target, whose state is integrated out, to in
 peaks. Noise peaks are a Poisson process, and the densities of all hypotheses with a target add up
 to 1 at most: noise alone makes exp(-x) hypotheses or fewer in a frame, on average, whose
 log-likelihood ratio exceeds x. So a false-alarm rate sets the threshold.
+
+A path of a target is no noise peak, and meets peaks of noise and paths of other targets. So a
+detection needs that ratio to the likeliest other cause of its paths: some of them are of one
+target, each of the others is of noise or of a target of its own. Given the paths of targets, the
+same bound holds for the noise that meets them.
 """
 
 from __future__ import annotations
@@ -16,22 +21,22 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.channel.gain import expected_power
-from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.detection import Detection, Evidence, detection_problem
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     Solutions,
     solve,
     velocity_deviation_mps,
 )
-from cooperative_isac.fusion.rejection import STATIC_PROBABILITY
+from cooperative_isac.fusion.rejection import are_static
 from cooperative_isac.fusion.reports import links_of
 from cooperative_isac.scene.geometry import STATE_AXES, bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.report import EchoReport
 
-# Mean number of false detections that noise makes in a frame, at most. The bound is loose: in
-# `campus` noise makes 0.02.
+# Mean number of false detections that noise makes in a frame, at most, alone and with each target.
+# The bound is loose: in `campus` noise alone makes 0.02. The tracker tests them over frames.
 FALSE_ALARMS = 1.0
 # Of a hypothesis of two paths of one target to agree in location.
 GATE_PROBABILITY = 0.9995
@@ -72,6 +77,24 @@ class Pool:
     least: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Hypotheses:
+    """Sets of paths, each of one target; first those of single paths, in their order.
+
+    found: states
+    members: [num_hypotheses, num_paths], bool
+    ratios: [num_hypotheses], float64, log-likelihood ratio to noise
+    is_located: [num_hypotheses], bool, True where the location is accurate and inside the box
+    is_possible: [num_hypotheses], bool, True where the set may be a detection
+    """
+
+    found: Solutions
+    members: np.ndarray
+    ratios: np.ndarray
+    is_located: np.ndarray
+    is_possible: np.ndarray
+
+
 class SoftFusion:
     """Adds up the weak candidates of a scene's stations.
 
@@ -97,68 +120,61 @@ class SoftFusion:
         candidates: by name of the station
         detections: of the reports alone
         """
-        return tuple(found for found, _ in self.scored(reports, candidates, detections))
-
-    def scored(
-        self,
-        reports: Sequence[EchoReport],
-        candidates: Mapping[str, Candidates],
-        detections: Sequence[Detection] = (),
-    ) -> list[tuple[Detection, float]]:
-        """The same with the log-likelihood ratio of each detection."""
         pool = self.pool(reports, candidates)
         groups = self._hypotheses(pool)
         if not groups:
-            return []
-
-        # Log-likelihood ratios of all hypotheses.
-        rows = np.concatenate(groups)
-        group = np.repeat(np.arange(len(groups)), [len(own) for own in groups])
-        found = solve(self.scene, pool.paths, rows, group)
-        ratios = self._ratios(pool, rows, group, found)
+            return ()
+        hypotheses = self._scored(pool, groups)
 
         # Take the likeliest, each path once.
         same_echo = self._same_echo(pool.paths)
         used = np.zeros(len(pool.evidence), bool)
-        taken: list[tuple[Detection, float]] = []
+        taken: list[Detection] = []
+        ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
         for index in np.argsort(-ratios, kind="stable").tolist():
             if not ratios[index] > self.threshold:
                 break
             own = groups[index]
             if used[own].any():
                 continue
-            detection = self._detection(pool.paths, own, found, index)
+            evidence = self._evidence(hypotheses, index)
+            detection = self._detection(pool.paths, hypotheses, index, evidence)
             if detection is None:
                 continue
 
             # Its paths, and their echoes in the replicas of other transmitters, are explained.
             used |= same_echo[own].any(axis=0)
-            is_moving = not self._is_static(detection)
-            if is_moving and not any(_is_same(detection, other) for other in detections):
-                taken.append((detection, float(ratios[index])))
-        return taken
+            is_known = any(_is_same(detection, other) for other in detections)
+            is_likely = evidence.log_likelihood_ratio > self.threshold
+            if is_likely and not is_known and not self._is_static(detection):
+                taken.append(detection)
+        return tuple(taken)
 
     def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
         """All paths of a frame."""
         scene = self.scene
+
+        # Candidates; the weakest one shows the threshold of its station.
         least = np.full(len(self._names), np.inf)
         rows = []
         for name, own in candidates.items():
-            station = self._names.index(name)
-            first = self.links.first[scene.band, name]
             if len(own):
-                least[station] = own.power.min()
-            link = first + own.transmitter
+                least[self._names.index(name)] = own.power.min()
+            link = self.links.first[scene.band, name] + own.transmitter
             rows.append(np.column_stack([link, own.point_m, own.doppler_hz, own.power]))
+
+        # Paths of reports.
         for report in reports:
             first = self.links.first[report.band, report.receiver]
             for path in report.paths:
                 values = [first + path.transmitter, *report.point_m, path.doppler_hz, path.power]
                 rows.append(np.array([values]))
+
+        # Columns: link, location, Doppler shift, power.
         table = np.concatenate(rows) if rows else np.zeros((0, 6))
         link = table[:, 0].astype(int)
         power = table[:, 5]
-        paths = PathMeasurements(self.links, link, table[:, 1:4], table[:, 4], power)
+        paths = PathMeasurements(scene, self.links, link, table[:, 1:4], table[:, 4], power)
         expected = self.expected_snr(link, paths.point_m)
         return Pool(paths, path_evidence(power, expected), least)
 
@@ -190,7 +206,9 @@ class SoftFusion:
         return snr
 
     def _hypotheses(self, pool: Pool) -> list[np.ndarray]:
-        """Sets of two or more paths on different links that agree pairwise."""
+        """Single paths, and sets of paths on different links that agree pairwise; none if no two
+        agree.
+        """
         scene = self.scene
         size = scene.dimension
         paths = pool.paths
@@ -201,7 +219,7 @@ class SoftFusion:
 
         # Pairs of links that agree in location, roughly.
         points = paths.point_m[:, :size]
-        covariance = np.linalg.inv(paths.location_information(scene))
+        covariance = np.linalg.inv(paths.location_information())
         first, second = np.triu_indices(count, 1)
         other = link[first] != link[second]
         first = first[other]
@@ -217,7 +235,7 @@ class SoftFusion:
 
         # The same with the location fitted.
         pairs = np.column_stack([first, second]).ravel()
-        fitted = solve(scene, paths, pairs, np.repeat(np.arange(len(first)), 2))
+        fitted = solve(paths, pairs, np.repeat(np.arange(len(first)), 2))
         near = fitted.misfit <= chdtri(size + 2, 1 - GATE_PROBABILITY)
         agree = np.zeros((count, count), bool)
         agree[first[near], second[near]] = True
@@ -225,7 +243,7 @@ class SoftFusion:
         # Growth by one path at a time: later ones that agree with all members.
         sets = [np.array([row]) for row in range(count)]
         common = [agree[row] for row in range(count)]
-        complete: list[np.ndarray] = []
+        complete = list(sets)
         while sets:
             grown = []
             shared = []
@@ -243,49 +261,139 @@ class SoftFusion:
             complete += sets
         return complete
 
-    def _ratios(
-        self, pool: Pool, rows: np.ndarray, group: np.ndarray, found: Solutions
-    ) -> np.ndarray:
-        """Log-likelihood ratio of each hypothesis to noise, [num_groups], float64."""
+    def _scored(self, pool: Pool, groups: list[np.ndarray]) -> _Hypotheses:
+        """States and log-likelihood ratios of sets of paths.
+
+        pool: paths of the frame
+        groups: rows of each set, first those of single paths
+        """
         scene = self.scene
         size = scene.dimension
-        count = len(found.position_m)
+        hypotheses = np.arange(len(groups))
 
-        # Evidence of the paths, and of links that should have one.
-        ratios = np.bincount(group, pool.evidence[rows] + pool.paths.log_blur(scene)[rows])
-        has = np.zeros((count, len(self.links.names)), bool)
-        has[group, pool.paths.link[rows]] = True
-        fewer = np.zeros((count, len(self.links.names) + 1))
-        fewer[:, 0] = 1.0
-        for number, name in enumerate(self.links.names):
-            least = pool.least[self._names.index(name.rx)]
-            if np.isfinite(least):
-                expected = self.expected_snr(np.full(count, number), found.position_m)
-                missed = np.log(-np.expm1(-least / (1 + expected)))
-                ratios += np.where(has[:, number], 0.0, missed)
-                share = FOUND_SHARE * np.exp(-least / (1 + expected))[:, None]
-                fewer[:, 1:] = fewer[:, 1:] * (1 - share) + fewer[:, :-1] * share
-                fewer[:, :1] *= 1 - share
+        # States of least squared errors.
+        rows = np.concatenate(groups)
+        group = np.repeat(hypotheses, [len(own) for own in groups])
+        found = solve(pool.paths, rows, group)
 
-        # Integral over the state, about its maximum (Laplace).
+        # Evidence of the paths, whose locations are blurred.
+        evidence = pool.evidence[rows] + pool.paths.log_blur()[rows]
+        ratios = np.bincount(group, evidence)
+
+        # Evidence of the links without a path: the target's power is below the threshold there.
+        has_path = np.zeros((len(hypotheses), len(self.links.names)), bool)
+        has_path[group, pool.paths.link[rows]] = True
+        exceeds, log_missed = self._threshold_probabilities(pool, found)
+        ratios += np.where(has_path, 0.0, log_missed).sum(axis=1)
+
+        # Likelihood integrated over the state, by a Gaussian about its maximum (Laplace).
+        _, log_determinant = np.linalg.slogdet(found.normal)
         ratios -= found.misfit / 2
-        _, log_det = np.linalg.slogdet(found.normal)
-        ratios -= log_det / 2 - size * np.log(2 * np.pi)
+        ratios -= log_determinant / 2 - size * np.log(2 * np.pi)
 
-        # Prior of the state: uniform in the box, and a velocity of the scene's targets.
-        deviation = velocity_deviation_mps(scene)
+        # Prior density: locations uniform in the box, Gaussian velocities.
         volume = np.prod((scene.box.high_m - scene.box.low_m)[:size])
-        ratios -= np.log(volume) + size * np.log(2 * np.pi * deviation**2) / 2
-        low = scene.box.low_m[:size]
-        high = scene.box.high_m[:size]
-        places = found.position_m[:, :size]
-        inside = np.all((places >= low) & (places <= high), axis=1)
+        velocity_variance = velocity_deviation_mps(scene) ** 2
+        ratios -= np.log(volume) + size * np.log(2 * np.pi * velocity_variance) / 2
+
+        # Ghosts of stronger targets have a path on fewer links than a target would.
+        num_links = sum_distribution(FOUND_SHARE * exceeds)
+        as_few = np.cumsum(num_links, axis=1)[hypotheses, has_path.sum(axis=1)]
+        is_located = self._is_located(found)
+
+        # A single path is no detection.
+        members = np.zeros((len(hypotheses), len(pool.evidence)), bool)
+        members[group, rows] = True
+        is_possible = is_located & (as_few >= FEW_LINKS_PROBABILITY) & (members.sum(axis=1) > 1)
+        ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
+        return _Hypotheses(found, members, ratios, is_located, is_possible)
+
+    def _evidence(self, hypotheses: _Hypotheses, index: int) -> Evidence:
+        """Evidence of one hypothesis against the likeliest other cause of its paths.
+
+        A target at the same place, with some of the paths, is no other cause.
+        """
+        members = hypotheses.members
+        positions_m = hypotheses.found.position_m
+        own = members[index]
+
+        # Single paths of other targets, where these are likelier than noise; the first hypotheses
+        # are those of single paths.
+        alone = np.maximum(hypotheses.ratios[: members.shape[1]], 0.0) * own
+        cause = own & (alone > 0)
+
+        # Other causes: single paths alone, or with some of the paths of one target.
+        parts = np.flatnonzero(~(members & ~own).any(axis=1))
+        away_m = np.linalg.norm(positions_m[parts] - positions_m[index], axis=1)
+        parts = parts[~hypotheses.is_located[parts] | (away_m >= SAME_M)]
+        others = (hypotheses.ratios[parts] + (~members[parts] * alone).sum(axis=1)).tolist()
+        causes = [part.tobytes() for part in members[parts] | cause]
+        others.append(float(alone.sum()))
+        causes.append(cause.tobytes())
+
+        # Density of false detections about the state: that of a target with the same paths, or the
+        # highest one where that hypothesis was not examined.
+        within = np.flatnonzero(~(members & ~own).any(axis=1))
+        index_of: dict[bytes, int | None] = {np.zeros_like(own).tobytes(): None}
+        index_of |= {members[part].tobytes(): part for part in within.tolist()}
+        densities = [
+            ratio + self._log_density(hypotheses, index, index_of.get(cause, index))
+            for ratio, cause in zip(others, causes)
+        ]
+        ratio = hypotheses.ratios[index]
+        return Evidence(float(ratio - max(others)), float(max(densities) - ratio))
+
+    def _log_density(self, hypotheses: _Hypotheses, index: int, cause: int | None) -> float:
+        """Logarithm of the density of a hypothesis' state about that of a target with some of its
+        paths.
+
+        cause: hypothesis of these paths; None: of no path, the prior
+        """
+        size = self.scene.dimension
+        state = hypotheses.found.state(index, size)
+        if cause is None:
+            deviation = velocity_deviation_mps(self.scene)
+            volume = np.prod((self.scene.box.high_m - self.scene.box.low_m)[:size])
+            squared = np.sum(state[size:] ** 2) / deviation**2
+            log_det = -2 * np.log(volume) - 2 * size * np.log(deviation)
+            return float(log_det - squared - size * np.log(2 * np.pi)) / 2
+        away = state - hypotheses.found.state(cause, size)
+        normal = hypotheses.found.normal[cause]
+        _, log_det = np.linalg.slogdet(normal)
+        return float(log_det - away @ normal @ away) / 2 - size * np.log(2 * np.pi)
+
+    def _threshold_probabilities(
+        self, pool: Pool, found: Solutions
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probability that the path of a target exceeds the threshold of each link's station.
+
+        pool: paths of the frame, with the thresholds
+        found: states of the targets
+        Returns the probability that it does, and the logarithm of the probability that it does not,
+        each [num_targets, num_links], float64; 0 on links of stations without a threshold.
+        """
+        # Power of a path of mean SNR m is Exp(1 + m): it exceeds z with probability exp(-z/(1+m)).
+        exponents = np.full((len(found.position_m), len(self.links.names)), np.inf)
+        for number, name in enumerate(self.links.names):
+            threshold = pool.least[self._names.index(name.rx)]
+            if np.isfinite(threshold):
+                link = np.full(len(found.position_m), number)
+                snr = self.expected_snr(link, found.position_m)
+                exponents[:, number] = threshold / (1 + snr)
+        return np.exp(-exponents), np.log(-np.expm1(-exponents))
+
+    def _is_located(self, found: Solutions) -> np.ndarray:
+        """Mask of the states with an accurate location inside the box, [num_states], bool."""
+        size = self.scene.dimension
+        low_m = self.scene.box.low_m[:size]
+        high_m = self.scene.box.high_m[:size]
+        points_m = found.position_m[:, :size]
+        is_inside = np.all((points_m >= low_m) & (points_m <= high_m), axis=1)
+
+        # Standard deviation along the worst axis.
         covariance = np.linalg.inv(found.normal)[:, :size, :size]
         deviation_m = np.sqrt(np.linalg.eigvalsh(covariance)[:, -1])
-        is_located = inside & (deviation_m <= LOCATED_M)
-        as_few = np.cumsum(fewer, axis=1)[np.arange(count), has.sum(axis=1)]
-        is_located &= as_few >= FEW_LINKS_PROBABILITY
-        return np.where(is_located & np.isfinite(ratios), ratios, -np.inf)
+        return is_inside & (deviation_m <= LOCATED_M)
 
     def _same_echo(self, paths: PathMeasurements) -> np.ndarray:
         """Which paths of a station are one echo, [n, n], bool.
@@ -294,27 +402,36 @@ class SoftFusion:
         points of the same delay and angle of arrival.
         """
         grid = self.scene.grid
-        values = paths.values(self.scene)
+        values = paths.values
         ranges = values[:, 0]
         shifts = values[:, -1]
         station = self.links.receiver[paths.link]
         same = np.abs(ranges[:, None] - ranges) < SAME_CELLS * grid.range_resolution_m
         same &= np.abs(shifts[:, None] - shifts) < SAME_CELLS * grid.doppler_resolution_hz
-        for axis, width in enumerate(paths.beam_widths(self.scene).T, start=1):
+        for axis, width in enumerate(paths.beam_widths().T, start=1):
             apart = np.abs(values[:, None, axis] - values[:, axis])
             same &= apart < SAME_CELLS * width
         same &= station[:, None] == station
         return same | np.eye(len(ranges), dtype=bool)
 
     def _detection(
-        self, paths: PathMeasurements, own: np.ndarray, found: Solutions, index: int
+        self, paths: PathMeasurements, hypotheses: _Hypotheses, index: int, evidence: Evidence
     ) -> Detection | None:
-        """The detection of a hypothesis; None where it is impossible."""
+        """The detection of a hypothesis; None where it is impossible.
+
+        paths: of the frame
+        index: of the hypothesis
+        evidence: for it
+        """
+        found = hypotheses.found
+        own = np.flatnonzero(hypotheses.members[index])
+
+        # Covariance in three dimensions; in a plane with the accuracy of its height.
         scene = self.scene
-        size = scene.dimension
+        axes = STATE_AXES[scene.dimension]
         covariance = np.diag([scene.height_std_m**2] * 6)
-        axes = STATE_AXES[size]
         covariance[np.ix_(axes, axes)] = np.linalg.inv(found.normal[index])
+
         links = sorted(set(paths.link[own].tolist()))
         names = tuple(self.links.names[number] for number in links)
         detection = Detection(
@@ -325,6 +442,7 @@ class SoftFusion:
             tuple(sorted({name.rx for name in names})),
             len(own),
             names,
+            evidence,
         )
         if detection_problem(detection) is not None:
             return None
@@ -335,16 +453,11 @@ class SoftFusion:
         return detection if speed <= scene.sensing.max_speed_mps + deviation else None
 
     def _is_static(self, detection: Detection) -> bool:
-        """Whether a detection has a velocity near that of clutter."""
-        limit = self.scene.sensing.min_speed_mps
-        speed = np.linalg.norm(detection.velocity_mps)
-        if limit == 0:
-            return False
+        """True where a detection is compatible with clutter slower than the minimum speed."""
         size = self.scene.dimension
-        over = detection.velocity_mps[:size] * max(1 - limit / max(speed, limit), 0.0)
-        spread = detection.covariance[3:, 3:][:size, :size]
-        away = over @ np.linalg.solve(spread, over)
-        return bool(away < chdtri(size, 1 - STATIC_PROBABILITY))
+        velocity_mps = detection.velocity_mps[:size]
+        covariance = detection.covariance[3 : 3 + size, 3 : 3 + size]
+        return bool(are_static(self.scene, velocity_mps[None], covariance[None])[0])
 
 
 def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
@@ -356,6 +469,23 @@ def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
     normalization of their errors, so that J cancels.
     """
     return power * expected_snr / (1 + expected_snr) - np.log1p(expected_snr)
+
+
+def sum_distribution(probabilities: np.ndarray) -> np.ndarray:
+    """Distribution of the number of independent events that occur (Poisson binomial).
+
+    probabilities: [n, num_events], float64
+    Returns [n, num_events + 1], float64, probability of 0, 1, ... events.
+    """
+    count, num_events = probabilities.shape
+    distribution = np.zeros((count, num_events + 1))
+    distribution[:, 0] = 1.0
+    for event in range(num_events):
+        probability = probabilities[:, event, None]
+        one_more = distribution[:, :-1] * probability
+        distribution *= 1 - probability
+        distribution[:, 1:] += one_more
+    return distribution
 
 
 def _is_same(detection: Detection, other: Detection) -> bool:

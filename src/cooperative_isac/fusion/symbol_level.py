@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Lattice points that are compared at once, which bounds the memory.
@@ -25,6 +26,10 @@ DOPPLER_OVERSAMPLING = 2
 
 # Delays of that search per resolution cell: the loss at the nearest of them is at most 0.2 dB.
 DELAY_OVERSAMPLING = 4
+
+
+# Component of a parameter in a direction without information, above the rounding of eigenvectors.
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,30 @@ class LinkChannel:
         """Antennas times resource elements in use."""
         return len(self.elements_m) * int(np.count_nonzero(self.mask))
 
+    @cached_property
+    def values_in_use(self) -> np.ndarray:
+        """Values of the resource elements in use, [num_antennas, num_elements_in_use], complex."""
+        return self.values[:, self.mask]
+
+    @cached_property
+    def path_slopes(self) -> np.ndarray:
+        """Derivatives of a path's phase by its delay and speed, about their mean.
+
+        Returns [num_elements_in_use, 2], float64, rad/s and rad/(m/s).
+        """
+        rows, columns = np.nonzero(self.mask)
+        frequency_hz = self.frequency_hz[rows]
+        time_s = self.time_s[columns]
+        by_delay = -2 * np.pi * frequency_hz
+        by_speed = 2 * np.pi * (self.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
+        slopes = np.stack([by_delay, by_speed], axis=-1)
+        return slopes - slopes.mean(axis=0)
+
+    @cached_property
+    def path_moments(self) -> np.ndarray:
+        """Sums of products of `path_slopes` over the elements in use, [2, 2], float64."""
+        return self.path_slopes.T @ self.path_slopes
+
     def toward(self, position_m: np.ndarray) -> ChannelMatrix:
         """Channel after phase compensation and accumulation of the antennas toward a point.
 
@@ -100,7 +129,7 @@ def path_of(
 ) -> tuple[float, float]:
     """Delay, s, and speed at which the path shortens, m/s, of a target's path on a link.
 
-    link: whose stations stand still
+    link: link between stations at rest
     position_m: [D], float64, m
     velocity_mps: [D], float64, m/s
     """
@@ -158,10 +187,10 @@ def location_statistic(
         table_s = _delay_table(link, delays_s)
         over_frequency = np.exp(2j * np.pi * np.multiply.outer(table_s, link.frequency_hz))
         over_time = _doppler_phases(link, max_speed_mps)
-        correlations = over_frequency @ link.values @ over_time
+        correlations = over_frequency @ (link.values @ over_time)
 
         # At each point the nearest delay, and the antennas in phase.
-        nearest = np.abs(np.subtract.outer(delays_s, table_s)).argmin(axis=1)
+        nearest = _nearest(delays_s, table_s)
         scale = 1 / (link.num_elements * link.noise_power)
         for start in range(0, len(points_m), CHUNK):
             chunk = slice(start, start + CHUNK)
@@ -184,11 +213,13 @@ def velocity_statistic(
     """
     total = np.zeros(len(velocities_mps))
     for link in links:
+        # Channel toward the location, at the delay of its path: samples over symbols.
         beam = link.toward(position_m)
         delay_s = _path_lengths(link, position_m[None])[0] / LIGHT_SPEED_MPS
         over_frequency = np.exp(2j * np.pi * delay_s * link.frequency_hz)
         over_time = over_frequency @ beam.values
 
+        # Matched power at the speed with which each velocity shortens the path.
         speeds_mps = -velocities_mps @ _unit_sum(link, position_m)
         turns = np.multiply.outer(speeds_mps, link.time_s) / link.wavelength_m
         matched = np.abs(np.exp(-2j * np.pi * turns) @ over_time) ** 2
@@ -262,17 +293,36 @@ def covariance_of(information: np.ndarray) -> np.ndarray:
     information: [size, size], float64, positive semidefinite
     Returns [size, size], float64.
     """
-    # Scaled to units of each parameter, so that m and m/s can be compared.
-    scale = np.sqrt(np.diag(information))
-    if np.any(scale == 0):
-        return np.diag(np.where(scale == 0, np.inf, 0.0))
-    correlation = information / np.multiply.outer(scale, scale)
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] <= len(values) * np.finfo(float).eps:
-        unmeasured = np.abs(vectors[:, values <= len(values) * np.finfo(float).eps]).max(axis=1)
-        variances = np.where(unmeasured > 1e-6, np.inf, 1 / scale**2)
-        return np.diag(variances)
-    return np.linalg.inv(correlation) / np.multiply.outer(scale, scale)
+    # A parameter without any information is apart from all others.
+    scales = np.sqrt(np.diag(information))
+    covariance = np.diag(np.where(scales == 0, np.inf, 0.0))
+    observed = np.flatnonzero(scales)
+    if len(observed) < len(scales):
+        block = np.ix_(observed, observed)
+        if len(observed):
+            covariance[block] = covariance_of(information[block])
+        return covariance
+
+    # Each parameter in units of its own accuracy, so that m and m/s can be compared.
+    units = np.multiply.outer(scales, scales)
+    correlation = information / units
+
+    # Directions without information: eigenvalues that are zero to rounding.
+    eigenvalues, eigenvectors = np.linalg.eigh(correlation)
+    is_unmeasured = eigenvalues <= len(eigenvalues) * np.finfo(float).eps
+    if not is_unmeasured.any():
+        return np.linalg.inv(correlation) / units
+
+    # Parameters with a share in one of them have infinite variance; the others are measured as
+    # well as without it.
+    shares = np.abs(eigenvectors[:, is_unmeasured]).max(axis=1)
+    is_open = shares > LEAST_SHARE
+    axes = eigenvectors[:, ~is_unmeasured]
+    covariance = (axes / eigenvalues[~is_unmeasured]) @ axes.T / units
+    covariance[is_open] = 0
+    covariance[:, is_open] = 0
+    covariance[is_open, is_open] = np.inf
+    return covariance
 
 
 def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> LinkChannel:
@@ -282,9 +332,8 @@ def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> Li
     delay_s: time by which the receiver's clock makes paths look longer, s
     frequency_hz: carrier frequency offset by which Doppler shifts look greater, Hz
     """
-    over_frequency = np.exp(2j * np.pi * link.frequency_hz * delay_s)
-    over_time = np.exp(-2j * np.pi * frequency_hz * link.time_s)
-    return replace(link, values=link.values * np.multiply.outer(over_frequency, over_time))
+    correction = offset_correction(link.frequency_hz, link.time_s, delay_s, frequency_hz)
+    return replace(link, values=link.values * correction)
 
 
 @dataclass(frozen=True)
@@ -292,47 +341,37 @@ class _Slopes:
     """Derivatives of a path's phase by the state, about their mean over all elements.
 
     by_antenna: [num_antennas, 2 D], rad per unit of the state
-    by_element: [num_elements_in_use, 2 D], of the resource elements in use
+    of_path: [2, 2 D], of the path's delay and speed by the state
     information: [2 D, 2 D], twice the sum of squares over antennas and resource elements
     """
 
     by_antenna: np.ndarray
-    by_element: np.ndarray
+    of_path: np.ndarray
     information: np.ndarray
 
 
 def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray) -> _Slopes:
     """Derivatives of the phase of a target's path by location and velocity."""
-    size = len(position_m)
-    offset = position_m - link.receiver_m
-    range_m = np.linalg.norm(offset)
-    unit = offset / range_m
-    across = (np.eye(size) - np.multiply.outer(unit, unit)) / range_m
-
     # Angle of arrival: phases 2 pi e . u / lambda of the antennas.
+    size = len(position_m)
+    arrival_turning = _turning(position_m, link.receiver_m)
     by_antenna = np.zeros((len(link.elements_m), 2 * size))
-    by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ across
+    by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ arrival_turning
     by_antenna -= by_antenna.mean(axis=0)
 
     # Delay and Doppler shift: how both change with the state.
     unit_sum = _unit_sum(link, position_m)
     delay_slope = np.concatenate([unit_sum / LIGHT_SPEED_MPS, np.zeros(size)])
-    turning = _turning(position_m, link.transmitter_m) + _turning(position_m, link.receiver_m)
+    turning = _turning(position_m, link.transmitter_m) + arrival_turning
     speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
+    of_path = np.stack([delay_slope, speed_slope])
 
-    rows, columns = np.nonzero(link.mask)
-    frequency_hz = link.frequency_hz[rows]
-    time_s = link.time_s[columns]
-    by_delay = -2 * np.pi * frequency_hz
-    by_speed = 2 * np.pi * (link.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
-    by_element = np.multiply.outer(by_delay, delay_slope)
-    by_element += np.multiply.outer(by_speed, speed_slope)
-    by_element -= by_element.mean(axis=0)
-
+    # Information of both. Slopes are about their means, so that they share no information with each
+    # other or with the phase of the amplitude, which is unknown.
     num_antennas = len(link.elements_m)
-    information = 2 * len(rows) * by_antenna.T @ by_antenna
-    information += 2 * num_antennas * by_element.T @ by_element
-    return _Slopes(by_antenna, by_element, information)
+    information = 2 * len(link.path_slopes) * by_antenna.T @ by_antenna
+    information += 2 * num_antennas * of_path.T @ link.path_moments @ of_path
+    return _Slopes(by_antenna, of_path, information)
 
 
 def _likelihood(
@@ -346,17 +385,21 @@ def _likelihood(
     gradient = np.zeros(len(state))
     information = np.zeros((len(state), len(state)))
     for link in links:
-        # Channel with the phases of the path taken off, summed over antennas and over elements.
-        steering = steering_vectors(link, position_m[None])[0]
-        grid = _grid_response(link, position_m, velocity_mps)
-        compensated = link.values * grid.conj()
-        over_antennas = np.tensordot(steering.conj(), compensated, axes=1)[link.mask]
-        per_antenna = steering.conj() * compensated.sum(axis=(1, 2))
+        # Channel with the phases of the path taken off: summed over antennas,
+        # [num_elements_in_use], and summed over resource elements, [num_antennas].
+        steering = steering_vectors(link, position_m[None])[0].conj()
+        grid = _grid_response(link, position_m, velocity_mps)[link.mask].conj()
+        values = link.values_in_use
+        over_antennas = (steering @ values) * grid
+        per_antenna = steering * (values @ grid)
 
+        # Its sum over both, and the derivative of the sum with the state.
         slopes = _slopes(link, position_m, velocity_mps)
         correlation = per_antenna.sum()
-        slope = -1j * (per_antenna @ slopes.by_antenna + over_antennas @ slopes.by_element)
+        per_path = over_antennas @ link.path_slopes @ slopes.of_path
+        slope = -1j * (per_antenna @ slopes.by_antenna + per_path)
 
+        # Likelihood, gradient, and the information at the fitted amplitude.
         scale = 1 / (link.num_elements * link.noise_power)
         likelihood += scale * abs(correlation) ** 2
         gradient += scale * 2 * np.real(correlation.conj() * slope)
@@ -406,6 +449,14 @@ def _delay_table(link: LinkChannel, delays_s: np.ndarray) -> np.ndarray:
     span_s = np.ptp(delays_s)
     num_delays = int(np.ceil(span_s / cell_s * DELAY_OVERSAMPLING)) + 1
     return np.linspace(delays_s.min(), delays_s.max(), num_delays)
+
+
+def _nearest(values: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Index of the nearest entry of an evenly spaced table, [num_values], int."""
+    if len(table) == 1:
+        return np.zeros(len(values), int)
+    step = (table[-1] - table[0]) / (len(table) - 1)
+    return np.rint((values - table[0]) / step).astype(int)
 
 
 def _doppler_phases(link: LinkChannel, max_speed_mps: float) -> np.ndarray:

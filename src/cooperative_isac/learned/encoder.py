@@ -35,7 +35,8 @@ def channel_widths(hidden: int, layers: int) -> tuple[int, ...]:
 
     CF gives the last of them, hidden, alone; these give its 1.2 million parameters.
     """
-    return tuple(max(hidden >> 2 * (layers - 1 - layer), 1) for layer in range(layers))
+    layers_after = reversed(range(layers))
+    return tuple(max(hidden // 4**count, 1) for count in layers_after)
 
 
 def downsampling(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
@@ -96,8 +97,12 @@ class Encoder(nn.Module):
         observations: [batch, channels, num_rx_ant, num_subcarriers, num_symbols], float32
         Returns [batch, L, D], float32.
         """
+        # Features [batch, hidden, space, frequency, time], each axis halved by every layer.
         hidden = self.residuals(self.halving(observations))
-        return self.projector(hidden.flatten(2).mT)
+
+        # One latent for each position, [batch, L, hidden], then its projection.
+        by_position = hidden.flatten(2).mT
+        return self.projector(by_position)
 
 
 class ElementMean(nn.Module):
@@ -129,12 +134,17 @@ class ElementMean(nn.Module):
 
     def _update_statistics(self, means: Tensor, mask: Tensor) -> None:
         """Average mean and variance over batches, of the samples that each receiver has."""
+        # Share of this batch: an equal one for all batches so far, later that of an exponential
+        # moving average.
         self.batches += 1
         share = (1 / self.batches).clamp(min=MIN_BATCH_SHARE)
+
+        # Mean, then variance about the new mean, of the samples in which the receiver has latents.
         num_samples = mask.sum(0).clamp(min=1)
-        self.mean += share * ((means - self.mean) * mask).sum(0) / num_samples
-        squares = ((means - self.mean).square() - self.variance) * mask
-        self.variance += share * squares.sum(0) / num_samples
+        mean_change = (means - self.mean) * mask
+        self.mean += share * mean_change.sum(0) / num_samples
+        variance_change = ((means - self.mean).square() - self.variance) * mask
+        self.variance += share * variance_change.sum(0) / num_samples
 
 
 def latent_count(shape: tuple[int, ...], layers: int) -> int:

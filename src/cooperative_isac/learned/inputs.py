@@ -63,21 +63,24 @@ def demodulated_observation(scene: Scene, echo: np.ndarray, frame: Signal) -> np
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     Returns observation_shape, float32.
     """
-    # Demodulate each stream.
+    # Demodulate each stream: [num_streams, num_rx_ant, num_subcarriers, num_symbols].
     symbols = frame.streams.conj().transpose(1, 0, 2)[:, None]
     demodulated = _network_echo(scene, echo) * symbols
 
-    # Transform over symbols: whole frame, and difference of its halves.
+    # Transform over symbols: whole frame, and difference of its halves,
+    # [2, num_streams, num_rx_ant, num_subcarriers, num_shifts].
     beam_transforms, delay_transforms, doppler_transforms = _transforms(scene, len(echo))
     over_shifts = np.stack([demodulated @ transform.T for transform in doppler_transforms])
 
     channels: list[np.ndarray] = []
     for transmitter in range(len(frame.antennas)):
-        # Combine streams into beams of departure.
+        # Combine streams into beams of departure. Axes: n subcarrier, b beam of departure,
+        # k stream, h whole or halves, r receive antenna, t Doppler shift.
         weights = _departure_weights(frame, transmitter)
         whole, shift_halves = np.einsum("nbk,hkrnt->hbrnt", weights, over_shifts, optimize=True)
 
         # Transform over subcarriers and antennas; in one axis at a time the halves' difference.
+        # Index 0 of the transforms is the whole transform, index 1 the halves' difference.
         over_delays = delay_transforms[0] @ whole
         spectrum = _over_beams(beam_transforms[0], over_delays)
         beam_halves = _over_beams(beam_transforms[1], over_delays)
@@ -94,12 +97,20 @@ def _departure_weights(frame: Signal, transmitter: int) -> np.ndarray:
 
     Returns [num_subcarriers, num_beams, num_streams], complex.
     """
+    # Beams of departure: as many as antennas, the rows of the unscaled Fourier matrix.
     part = frame.antennas[transmitter]
-    steering = np.fft.ifft(np.eye(part.stop - part.start), norm="forward")
-    gains = frame.stream_gains(transmitter, steering).conj()
-    power = np.mean(np.sum(np.abs(gains) ** 2, axis=2), axis=0)
-    gains /= np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))[:, None]
-    return np.repeat(gains, frame.group_size, axis=0)
+    num_ant = part.stop - part.start
+    steering = np.fft.ifft(np.eye(num_ant), norm="forward")
+
+    # Matched weights [num_groups, num_beams, num_streams] of each group's precoder.
+    weights = frame.stream_gains(transmitter, steering).conj()
+
+    # Unit norm of each beam's weights, on the mean over groups; a beam without power stays zero.
+    power = np.mean(np.sum(np.abs(weights) ** 2, axis=2), axis=0)
+    weights /= np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))[:, None]
+
+    # All subcarriers of a group have its weights.
+    return np.repeat(weights, frame.group_size, axis=0)
 
 
 def _strongest_departure(spectrum: np.ndarray, halves: tuple[np.ndarray, ...]) -> list[np.ndarray]:
@@ -215,10 +226,14 @@ def transmit_tensor(frame: Signal) -> np.ndarray:
 
     Returns [2, num_tx_ant, num_subcarriers, num_symbols], float32.
     """
+    # Signal of each antenna, [num_subcarriers, num_ant, num_symbols] for each transmitter: with the
+    # identity as steering vectors a "direction" is one antenna.
     signals = []
     for index, part in enumerate(frame.antennas):
         identity = np.eye(part.stop - part.start, dtype=np.complex64)
         signals.append(frame.toward(index, identity))
+
+    # Antennas of all transmitters first, at a mean power of one.
     signal = np.concatenate(signals, axis=1).transpose(1, 0, 2)
     power = np.mean(signal.real**2 + signal.imag**2)
     return real_channels(signal[None] / np.sqrt(np.maximum(power, np.finfo(np.float32).tiny)))

@@ -43,16 +43,22 @@ class LatentCodec:
     model_before: int | None = None
 
     def pack(self, latents: Tensor, receiver: str, number: int) -> bytes:
-        """The packet of one receiver's latents in frame `number`.
+        """The packet of one receiver's latents in a frame.
 
-        latents: [L, D], float32
+        latents: [L, D], float32, L latents of D numbers
+        receiver: name of the receiver
+        number: number of the frame
+        Returns the packet, sealed with the envelope's header and checksum.
         """
+        # Indices of the nearest codewords; without a codebook, the latents themselves.
         codebook = self.network.codebook(receiver)
         if codebook is None:
             format_number = LATENTS
             body = latents.numpy().astype("<f4").tobytes()
         else:
             format_number, body = self._packed(codebook, codebook.nearest(latents).numpy())
+
+        # Fingerprint of the weights before them.
         payload = self.model.to_bytes(MODEL_BYTES, "big") + body
         return seal(self.network.scene, format_number, receiver, number, payload)
 

@@ -64,6 +64,8 @@ class Codebook(nn.Module):
         self.register_buffer("codewords", torch.randn(shape) * shape[-1] ** -0.5)
         self.register_buffer("counts", torch.zeros(shape[:2]))
         self.register_buffer("sums", torch.zeros(shape))
+
+        # Random codewords that the first batch does not use are replaced at once.
         self.register_buffer("idle_steps", torch.full(shape[:2], config.restart_after))
 
     def nearest(self, latents: Tensor) -> Tensor:
@@ -72,7 +74,8 @@ class Codebook(nn.Module):
         latents: [..., latent_dim], float32
         Returns [..., num_parts], int64.
         """
-        # |z - e|^2 without |z|^2, which is the same for all codewords.
+        # |z - e|^2 without |z|^2, which is the same for all codewords: |e|^2 - 2 z^T e,
+        # [num_parts, number of latents, size].
         parts = self._parts(latents.detach())
         squares = self.codewords.square().sum(-1)[:, None]
         distances = torch.baddbmm(squares, parts, self.codewords.mT, alpha=-2)
@@ -113,17 +116,18 @@ class Codebook(nn.Module):
         parts = self._parts(latents)
         used = usage(indices, self.config.size).to(parts.dtype)
         rows = _table_rows(indices, self.config.size)
-        zeros = torch.zeros_like(self.sums).flatten(0, 1)
-        assigned = zeros.index_add_(0, rows, parts.flatten(0, 1)).view_as(self.sums)
+        sums = torch.zeros_like(self.sums).flatten(0, 1)
+        sums.index_add_(0, rows, parts.flatten(0, 1))
 
         # Their moving averages, and the mean latent of each codeword.
         self.counts.lerp_(used, 1 - self.config.decay)
-        self.sums.lerp_(assigned, 1 - self.config.decay)
+        self.sums.lerp_(sums.view_as(self.sums), 1 - self.config.decay)
         is_alive = self.counts > MIN_COUNT
         self.codewords[is_alive] = self.sums[is_alive] / self.counts[is_alive, None]
 
         # Restart codewords that have not been used for too long.
-        self.idle_steps.add_(1).masked_fill_(used > 0, 0)
+        self.idle_steps.add_(1)
+        self.idle_steps.masked_fill_(used > 0, 0)
         if self.config.restart_after:
             self._restart(parts, self.idle_steps >= self.config.restart_after, generator)
 
@@ -133,11 +137,14 @@ class Codebook(nn.Module):
         parts: [num_parts, number of latents, part_dim], float32
         is_dead: [num_parts, size], bool
         """
+        # A random latent for each; drawn on the generator's device, which may be another one.
         part, codeword = is_dead.nonzero(as_tuple=True)
         chosen = torch.randint(
             parts.shape[1], (len(part),), generator=generator, device=generator.device
         )
         self.codewords[part, codeword] = parts[part, chosen.to(parts.device)]
+
+        # They begin without uses.
         for state in (self.counts, self.sums, self.idle_steps):
             state[part, codeword] = 0
 

@@ -85,17 +85,17 @@ def set_loss(
     label: [batch, Q, size], float32
     error: squared | absolute
     """
-    # Errors of every output (axis 1) against every target (axis 2).
+    # Errors of every output (axis 1) against every target (axis 2); none against an absent target.
     presence_label = present.to(log_odds.dtype)
     differences = state[:, :, None] - label[:, None]
     errors = differences.abs() if error == "absolute" else differences.square()
     errors = errors * presence_label[:, None, :, None]
 
     # Cross-entropy of presence, for the same pairs.
-    pairs = errors[..., 0]
+    pairs = errors.shape[:-1]
     presence = PRESENCE_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
-        log_odds[:, :, None].expand_as(pairs),
-        presence_label[:, None].expand_as(pairs),
+        log_odds[:, :, None].expand(pairs),
+        presence_label[:, None].expand(pairs),
         reduction="none",
     )
 

@@ -142,7 +142,7 @@ def load_weights(path: Path, scene: Scene) -> Network:
     except WeightsError as error:
         raise DamagedWeightsError(f"weights {path}: {error}; {TRAIN_ANEW}") from None
 
-    # Tensors
+    # Tensors; the state of which only training needs is in no file.
     _check_shapes(path, network, tensors)
     network.load_state_dict(tensors, strict=False)
     _set_tables(path, network, tables)
@@ -202,7 +202,7 @@ def initialize_from(network: Network, path: Path) -> None:
         )
     network.load_state_dict(stored, strict=False)
 
-    # Codewords
+    # Codewords, with their frequencies as numbers of uses.
     for receiver in network.codebooks:
         codebook = network.codebook(receiver)
         assert codebook is not None

@@ -46,5 +46,7 @@ def match_within_each(distances: np.ndarray, cutoffs: np.ndarray) -> list[tuple[
     """
     if distances.size == 0:
         return []
+
+    # Pairs beyond the cutoff of their row have no distance; the largest cutoff admits all others.
     near = np.where(distances < cutoffs[:, None], distances, np.inf)
     return match_within(near, float(cutoffs.max()))

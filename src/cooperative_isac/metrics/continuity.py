@@ -92,6 +92,7 @@ class TrackTally:
 
     def add(self, track_id: int, is_matched: bool) -> None:
         """Count one frame in which a track is established, with or without a target."""
+        # Put it behind all others: the first one is then the one established longest ago.
         life = self._open.pop(track_id, _TrackLife())
         self._open[track_id] = _TrackLife(life.frames + 1, life.matched_frames + is_matched)
 

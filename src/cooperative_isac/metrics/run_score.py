@@ -15,13 +15,15 @@ from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.consistency import error_to_bound, nees, nees_interval
 from cooperative_isac.metrics.continuity import TrackTally, match_tracks
 from cooperative_isac.metrics.ospa import Gospa, gospa
+from cooperative_isac.metrics.quality_log import QualityLog
+from cooperative_isac.metrics.requirements import SensingQuality
 from cooperative_isac.metrics.target_log import TargetLog, TargetScore
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 
-# Distance from a target within which a detection is taken to be of it, m: three times the usual
-# continuity threshold, so that poor detections count, and detections of nothing do not.
+# Distance from a target within which a detection, or a track, is taken to be of it, m: three times
+# the usual continuity threshold, so that poor detections count, and detections of nothing do not.
 DETECTION_CUTOFF_M = 3.0
 # Cutoff of GOSPA, m: from this error on, a track counts as a missed target and a false track.
 GOSPA_CUTOFF_M = 5.0
@@ -65,6 +67,7 @@ class RunSummary:
     targets: by name
     confirmed_tracks: all tracks that were ever established; false_tracks: the false ones of them
     gospa_m, nees, error_to_bound: means of the live figures; None where there were none
+    quality: of the established tracks
     """
 
     frames: int
@@ -74,6 +77,7 @@ class RunSummary:
     gospa_m: float | None
     nees: float | None
     error_to_bound: float | None
+    quality: SensingQuality
 
 
 class RunScore:
@@ -104,6 +108,7 @@ class RunScore:
         self._targets: dict[str, TargetLog] = {}
         self._matches: dict[str, int] = {}
         self._tally = TrackTally()
+        self._quality = QualityLog(dimension)
 
         # Means over the frames so far.
         self._frames = 0
@@ -128,7 +133,9 @@ class RunScore:
         established = [track for track in tracks if track.status in ESTABLISHED]
         truths_m = self._positions(truths)
         estimates_m = self._positions(established)
-        self._score_tracks(time_s, truths, established, pairwise_distances(truths_m, estimates_m))
+        distances_m = pairwise_distances(truths_m, estimates_m)
+        self._score_tracks(time_s, truths, established, distances_m)
+        self._add_quality(truths, established, distances_m)
 
         # Detections: consistency of their errors.
         figures = LiveFigures(
@@ -183,14 +190,46 @@ class RunScore:
         for track_id in track_ids:
             self._tally.add(track_id, track_id in matched)
 
+    def _add_quality(
+        self,
+        truths: Sequence[TargetState],
+        established: Sequence[Track],
+        distances_m: np.ndarray,
+    ) -> None:
+        """Add the errors of the tracks that follow a target, and the counts of the frame.
+
+        distances_m: [num_truths, num_established], float64, m
+        """
+        # Pairs of the targets that a tracker may be expected to have confirmed.
+        is_counted = [not self._targets[truth.name].is_confirming for truth in truths]
+        all_pairs = match_within(distances_m, DETECTION_CUTOFF_M)
+        pairs = [(row, column) for row, column in all_pairs if is_counted[row]]
+
+        # Errors.
+        errors = [
+            (_state(established[column]) - _state(truths[row]))[self._axes] for row, column in pairs
+        ]
+
+        # A track of a target that is not counted yet is not counted, so that it is not false.
+        num_early = len(all_pairs) - len(pairs)
+        self._quality.add(
+            np.array(errors).reshape(-1, len(self._axes)),
+            num_targets=sum(is_counted),
+            num_estimates=len(established) - num_early,
+        )
+
     def _detection_figures(
         self,
         truths: Sequence[TargetState],
         detections: Sequence[Detection],
         bounds_m: Mapping[str, float] | None,
     ) -> _DetectionFigures:
-        """NEES and error to bound of the detections of true targets, without partial ones."""
-        # Pair detections with targets.
+        """NEES and ratio of error to bound of the detections of true targets.
+
+        bounds_m: root CRLB of location by target name, m; None: the detections' own covariances
+        Returns values for LiveFigures.
+        """
+        # Pair targets with detections, of which partial ones are not scored.
         detections = complete(detections)
         distances_m = pairwise_distances(self._positions(truths), self._positions(detections))
         pairs = match_within(distances_m, DETECTION_CUTOFF_M)
@@ -200,16 +239,13 @@ class RunScore:
         matched_detections = [detections[column] for _, column in pairs]
 
         # Errors and covariances of the estimated axes.
-        errors = np.array(
-            [
-                _state(detection) - _state(truth)
-                for truth, detection in zip(matched_truths, matched_detections)
-            ]
-        )[:, self._axes]
+        estimates = np.array([_state(detection) for detection in matched_detections])
+        true_states = np.array([_state(truth) for truth in matched_truths])
+        errors = (estimates - true_states)[:, self._axes]
         covariances = np.array([detection.covariance for detection in matched_detections])
         covariances = covariances[:, *np.ix_(self._axes, self._axes)]
 
-        # Bounds of the location: given, or as the detections state them.
+        # Bounds of the location, the first axes of a state: given, or the detections' own.
         location = slice(self._dimension)
         if bounds_m is None:
             variances = covariances[:, location, location]
@@ -217,6 +253,7 @@ class RunScore:
         else:
             bounds = np.array([bounds_m[truth.name] for truth in matched_truths])
 
+        # Means over the detections.
         low, high = nees_interval(len(pairs), len(self._axes))
         return {
             "num_detected": len(pairs),
@@ -241,6 +278,7 @@ class RunScore:
             gospa_m=self._gospa_m.value,
             nees=self._nees.value,
             error_to_bound=self._error_to_bound.value,
+            quality=self._quality.quality(),
         )
 
 
@@ -261,6 +299,6 @@ class _Mean:
         return self._sum / self._count if self._count else None
 
 
-def _state(item: TargetState | Detection) -> np.ndarray:
+def _state(item: TargetState | Detection | Track) -> np.ndarray:
     """Position and velocity, [6], float64, m and m/s."""
     return np.concatenate((item.position_m, item.velocity_mps))

@@ -61,15 +61,21 @@ class TargetLog:
             self._appearance_frames = 0
             self._track_id = None
 
+    @property
+    def is_confirming(self) -> bool:
+        """True until the frames of the current appearance exceed those of confirmation."""
+        return self._appearance_frames <= self._settings.confirm_window
+
     def add(self, track_id: int | None, error_m: float) -> None:
         """Count a frame with the target's track and its error, m; None and inf without a track."""
+        # Identity switches also count while a tracker may be confirming.
         self._appearance_frames += 1
         if track_id is not None:
             self._switches += self._track_id not in (None, track_id)
             self._track_id = track_id
 
-        # A tracker may still be confirming.
-        if self._appearance_frames <= self._settings.confirm_window:
+        # Continuity and error do not.
+        if self.is_confirming:
             return
 
         self._counted += 1

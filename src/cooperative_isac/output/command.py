@@ -16,6 +16,7 @@ def run_command(command: Callable[[Sequence[str]], object], arguments: Sequence[
     A closed pipe ends it silently; any other fault of the operating system that was not caught is
     reported in one line.
     """
+    # Characters that the terminal's encoding lacks are written as escapes.
     keep_unencodable()
 
     # Without a folder for its cache matplotlib works, but warns of it at each start.

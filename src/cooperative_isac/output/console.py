@@ -76,7 +76,7 @@ def fitting(table: Table, console: Console) -> Table:
 
 
 def keep_unencodable() -> None:
-    """Let the standard streams write characters that their encoding lacks as escapes."""
+    """Make the standard streams write characters that their encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

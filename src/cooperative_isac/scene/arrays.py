@@ -11,8 +11,17 @@ def ula(num_elements: int, spacing_m: float) -> np.ndarray:
     Returns [num_elements, 3], float64, m.
     Source: CF eqs. (1)-(2).
     """
-    positions = np.zeros((num_elements, 3))
-    positions[:, 1] = np.arange(num_elements) * spacing_m
+    return line(np.arange(num_elements) * spacing_m)
+
+
+def line(places_m: np.ndarray) -> np.ndarray:
+    """Elements of a linear array along its own y axis.
+
+    places_m: [num_elements], float64, m
+    Returns [num_elements, 3], float64, m.
+    """
+    positions = np.zeros((len(places_m), 3))
+    positions[:, 1] = places_m
     return positions
 
 

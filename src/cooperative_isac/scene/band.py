@@ -12,6 +12,8 @@ from cooperative_isac.scene.world import World
 
 # Name of the band of a scene file of one band (waveform, transmitters, receivers).
 ONLY_BAND = "default"
+# Name of the payload among the components of a signal.
+DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Waveform:
     power_w: the most that one transmitter may radiate over all subcarriers, W
     reference_subcarrier_stride, reference_symbol_stride: comb of the public reference symbols
     inside the grid; 0: there are none
+    signals: components of the signal: data, and reference signals of scene.slot_layout
+    reference_beams: beams of those reference signals: random (phases of all antennas) | antennas
+    (each subcarrier group from one antenna)
     """
 
     grid: OfdmGrid
@@ -80,6 +85,30 @@ class Waveform:
     power_w: float
     reference_subcarrier_stride: int
     reference_symbol_stride: int
+    signals: tuple[str, ...] = (DATA,)
+    reference_beams: str = "random"
+
+    @property
+    def reference_signals(self) -> tuple[str, ...]:
+        """Names of the reference signals as NR maps them."""
+        return tuple(name for name in self.signals if name != DATA)
+
+    @property
+    def has_data(self) -> bool:
+        """True where the elements without reference symbols carry payload."""
+        return DATA in self.signals
+
+    @property
+    def has_reference(self) -> bool:
+        """True where the signal has public reference symbols, on a comb or as NR maps them."""
+        return bool(self.reference_signals) or self.reference_subcarrier_stride > 0
+
+    @property
+    def reference_strides(self) -> tuple[int, int]:
+        """Strides over subcarriers and symbols of the grid with the reference symbols; 0: none."""
+        if self.reference_signals:
+            return 1, 1
+        return self.reference_subcarrier_stride, self.reference_symbol_stride
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.slot_layout import grid_elements
 from cooperative_isac.scene.station import Duplex, Site, Station
 
 # Real and imaginary part in single precision.
@@ -58,6 +59,8 @@ def _network(scene: Scene) -> list[tuple[str, str]]:
     for band, view in zip(scene.bands, scene.views):
         rows += _band(scene, band, view)
     rows += _static_paths(scene)
+    if not all(station.clock.is_ideal for station in scene.stations):
+        rows.append(("synchronization", _synchronization(scene)))
     for station in scene.stations:
         rows.append((f"station {station.name}", _station(station)))
         rows += [(f"  on {name}", _antenna(scene, station, name)) for name in station.bands]
@@ -101,6 +104,7 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
             f"{symbols}, {wave.modulation_order}-QAM, {wave.precoder}, "
             f"{view.users.num_users} users",
         ),
+        *_signals(view, "  signals"),
         ("  frames", f"{frame_s * 1e3:.3g} ms, {rate_hz:g} frames/s"),
         (
             "  power",
@@ -113,6 +117,28 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
             f"m/s; unambiguous within {unambiguous_range(view):.4g} m, "
             f"{unambiguous_speed(view):.4g} m/s{moving}",
         ),
+    ]
+
+
+def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
+    """Components of a band's signal and what receivers use of them, where it is not data alone."""
+    wave = view.waveform
+    if not wave.has_reference:
+        return []
+    if wave.reference_signals:
+        names = ", ".join(wave.signals)
+        share = float(grid_elements(wave.reference_signals, wave.grid).mean())
+        beams = f" in beams of {wave.reference_beams}"
+    else:
+        names = "data, comb"
+        share = 1 / (wave.reference_subcarrier_stride * wave.reference_symbol_stride)
+        beams = ""
+    return [
+        (
+            label,
+            f"{names}: reference symbols on {share:.3g} of the elements{beams}; receivers use "
+            f"{view.sensing.symbols}",
+        )
     ]
 
 
@@ -214,7 +240,7 @@ def share_in_front(area: Box, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """Likely mistakes in a scene that are allowed, one line each."""
-    lines = [*_without_links(scene), *_clocks_apart(scene)]
+    lines = [*_without_links(scene), *_clocks_apart(scene), *_without_sight(scene)]
     for view in scene.views:
         lines += _facing_away(view)
         lines += _without_angles(view)
@@ -272,6 +298,18 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
                 f"clocks of link {worst} on band '{view.band}' are {frequency_hz[worst]:.6g} Hz "
                 f"apart, and Doppler shifts unambiguous within {most_hz:.6g} Hz: speeds over it "
                 "are wrong; reduce clock.frequency_offset_hz"
+            )
+
+
+def _without_sight(scene: Scene) -> Iterator[str]:
+    """Bands whose simulated echoes have no path by which their links could be synchronized."""
+    if scene.sensing.synchronization != "line_of_sight" or scene.propagation.paths is not None:
+        return
+    for view in scene.views:
+        if view.world is None or not (view.world.line_of_sight or view.world.surfaces):
+            yield (
+                "sensing.synchronization is 'line_of_sight', but simulated echoes of band "
+                f"'{view.band}' contain none: clock offsets stay unknown; add `world: {{}}`"
             )
 
 
@@ -367,6 +405,7 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
             f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm",
         ),
         ("frame", f"{frame_s * 1e3:.3g} ms, {scene.update_rate_hz:g} frames/s"),
+        *_signals(scene, "signals"),
         ("users", f"{scene.users.num_users}"),
         ("raw echo", ", ".join(echoes) + " a frame"),
     ]
@@ -419,6 +458,12 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
             f"{sensing.min_speed_mps:g}; 0 keeps them"
         )
     return [("static paths", sensing.static_paths + remark)]
+
+
+def _synchronization(scene: Scene) -> str:
+    """Correction of clock offsets."""
+    mode = scene.sensing.synchronization
+    return mode if mode != "none" else "none: clock offsets are errors of delays and Doppler shifts"
 
 
 def _target(target: Target) -> str:

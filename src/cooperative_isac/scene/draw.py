@@ -30,17 +30,21 @@ def frame_generator(scene_seed: int, frame_number: int, who: str) -> np.random.G
 
 
 def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetState, ...]:
-    """Targets uniform in the area, with each velocity axis uniform within its limit.
+    """Random targets: positions uniform in the box, velocities uniform within their limits.
 
-    Those within buildings are drawn anew.
+    The height range and the limits of velocity are those of `scene.draw`. A target inside a
+    building is drawn again.
 
-    Raises ValueError: buildings fill the area.
+    Raises ValueError where buildings fill the box.
     Source: CF section V.
     """
     draw = scene.draw
     box = _at_heights(scene.box, draw.height_m)
+
+    # Limits along x, y and z.
     limit_mps = np.array([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps])
 
+    # Positions and velocities, [num_targets, 3].
     positions_m = generator.uniform(box.low_m, box.high_m, (draw.num_targets, 3))
     velocities_mps = generator.uniform(-limit_mps, limit_mps, (draw.num_targets, 3))
     if scene.world is not None:
@@ -89,7 +93,7 @@ def true_poses(scene: Scene, number: int, poses: Mapping[str, Pose]) -> dict[str
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Positions of the communication users, uniform in the area at their height.
+    """Positions of the communication users, uniform in the box at their height.
 
     Returns [num_users, 3], float64, m.
     Source: CF section V.

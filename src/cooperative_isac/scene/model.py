@@ -131,7 +131,7 @@ class Sensing:
     """Settings of the receivers' detection and reports.
 
     scheme: name of the sensing scheme
-    symbols: payload | reference_only
+    symbols: payload | reference_only | all
     false_alarm_probability: of one receiver and frame
     max_targets: bound of the reported targets of one receiver and frame
     max_speed_mps: of targets that are looked for, m/s
@@ -144,6 +144,10 @@ class Sensing:
     interfere with it, dB; no report counts for more SNR than this
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
+    synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
+    clock offsets of its links from the paths of known geometry in its echoes) | active_observation
+    (the center estimates them from targets that active links locate)
+    symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     """
 
     scheme: str
@@ -157,6 +161,8 @@ class Sensing:
     static_memory_s: float = 30.0
     multipath_ratio_db: float = 20.0
     candidate_bits: int = 0
+    synchronization: str = "none"
+    symbol_bits: int = 2
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,7 @@ class Tracking:
     turn_rate_std_radps: spread of the coordinated turn's rate, rad/s
     gate_probability: of the chi-square gate
     confirm_hits, confirm_window: so many detections in so many frames confirm a track
+    false_tracks_per_minute: mean number of false tracks that weak detections confirm, at most
     max_coast_s: time without a detection after which a track is deleted, s
     max_speed_mps: of targets, m/s
     uav_height_m: height above which a target is taken for a UAV, m
@@ -184,6 +191,7 @@ class Tracking:
     max_coast_s: float = 1.0
     max_speed_mps: float = 40.0
     uav_height_m: float = 4.0
+    false_tracks_per_minute: float = 0.05
 
 
 @dataclass(frozen=True)

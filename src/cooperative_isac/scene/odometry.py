@@ -15,6 +15,8 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 # stations and every drone; larger values are wrong units or a fault of its localization.
 MAX_DISTANCE_M = 100e3
 MAX_SAMPLE_SPEED_MPS = 1000.0
+# Samples of a target or station that are kept: at 100 Hz some seconds, more than any frame waits.
+MAX_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class TargetRegistry:
 
     Nodes that have the same samples on both sides of a stamp get the same state, bit by bit. A
     target without a sample for longer than timeout_s is gone.
+
+    timeout_s: longest time from a sample to a stamp at which it is still used, s
+    max_samples: number of samples of each target that are kept, the latest ones
     """
 
-    def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
+    def __init__(self, timeout_s: float = 1.0, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * 1e9)
         self._max_samples = max_samples
         self._samples: dict[str, deque[OdometrySample]] = {}
@@ -54,7 +59,7 @@ class TargetRegistry:
         self._classes[name] = target_class
 
     def add(self, name: str, sample: OdometrySample) -> bool:
-        """Add a sample; a stamp that goes back by more than the timeout is a rewound clock.
+        """Add a sample; a stamp that goes back by the timeout or more is a rewound clock.
 
         The samples before a rewound clock are dropped.
 
@@ -64,7 +69,8 @@ class TargetRegistry:
         check_sample(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
         if samples and sample.stamp_ns <= samples[-1].stamp_ns:
-            if samples[-1].stamp_ns - sample.stamp_ns < self._timeout_ns:
+            is_rewound = samples[-1].stamp_ns - sample.stamp_ns >= self._timeout_ns
+            if not is_rewound:
                 return False
             samples.clear()
         samples.append(sample)
@@ -95,17 +101,19 @@ class TargetRegistry:
 
 def check_sample(name: str, sample: OdometrySample) -> None:
     """Raise ValueError for a position or velocity that is not finite, or beyond its limit."""
-    for what, vector, unit, limit in (
-        ("position", sample.position_m, "m", MAX_DISTANCE_M),
-        ("velocity", sample.velocity_mps, "m/s", MAX_SAMPLE_SPEED_MPS),
-    ):
-        if not np.isfinite(vector).all():
-            raise ValueError(f"odometry of '{name}' is not finite: {what} {vector} {unit}")
-        if math.hypot(*vector) > limit:
-            raise ValueError(
-                f"odometry of '{name}' has {what} {vector} {unit}; its length may be {limit:g} "
-                f"{unit} at most"
-            )
+    _check_vector(name, "position", sample.position_m, "m", MAX_DISTANCE_M)
+    _check_vector(name, "velocity", sample.velocity_mps, "m/s", MAX_SAMPLE_SPEED_MPS)
+
+
+def _check_vector(name: str, quantity: str, vector: np.ndarray, unit: str, longest: float) -> None:
+    """Raise ValueError for a vector [3] that is not finite, or longer than the longest."""
+    if not np.isfinite(vector).all():
+        raise ValueError(f"odometry of '{name}' is not finite: {quantity} {vector} {unit}")
+    if math.hypot(*vector) > longest:
+        raise ValueError(
+            f"odometry of '{name}' has {quantity} {vector} {unit}; its length may be {longest:g} "
+            f"{unit} at most"
+        )
 
 
 def _state_at(
@@ -132,7 +140,8 @@ def _state_at(
 def extrapolate(sample: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
     """Position and velocity [3] after a sample at constant velocity, m and m/s."""
     age_s = (stamp_ns - sample.stamp_ns) * 1e-9
-    return sample.position_m + sample.velocity_mps * age_s, sample.velocity_mps
+    position_m = sample.position_m + sample.velocity_mps * age_s
+    return position_m, sample.velocity_mps
 
 
 def hermite(
@@ -149,13 +158,14 @@ def hermite(
     span_s = (after.stamp_ns - before.stamp_ns) * 1e-9
     u = (stamp_ns - before.stamp_ns) * 1e-9 / span_s
 
-    # Coefficients of u, u^2 and u^3.
+    # Slopes with u at both samples, and the coefficients of u^2 and u^3.
     step_m = after.position_m - before.position_m
     begin_slope_m = span_s * before.velocity_mps
     end_slope_m = span_s * after.velocity_mps
     square_m = 3 * step_m - 2 * begin_slope_m - end_slope_m
     cube_m = begin_slope_m + end_slope_m - 2 * step_m
 
+    # The polynomial and its derivative, by Horner's rule.
     position_m = before.position_m + u * (begin_slope_m + u * (square_m + u * cube_m))
-    velocity_mps = (begin_slope_m + u * (2 * square_m + 3 * u * cube_m)) / span_s
-    return position_m, velocity_mps
+    slope_m = begin_slope_m + u * (2 * square_m + 3 * u * cube_m)
+    return position_m, slope_m / span_s

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from cooperative_isac.scene.odometry import (
+    MAX_SAMPLES,
     OdometrySample,
     check_sample,
     extrapolate,
@@ -22,8 +23,6 @@ from cooperative_isac.scene.station import Pose
 VELOCITY_SPAN_S = 0.05
 # Frames between a station's and the map: longer chains are circles.
 LONGEST_CHAIN = 32
-# Samples that are kept: at 100 Hz some seconds, more than any frame waits.
-MAX_SAMPLES = 256
 NS_PER_S = 1_000_000_000
 
 
@@ -54,6 +53,8 @@ class PoseLog:
     Between two samples its position is on the cubic that meets both states, and its rotation on the
     shortest turn at a constant rate. After the last one it moves at constant velocity, for
     timeout_s at most.
+
+    max_samples: number of samples that are kept, the latest ones
     """
 
     def __init__(self, timeout_s: float = 1.0, max_samples: int = MAX_SAMPLES):
@@ -111,7 +112,11 @@ class PoseLog:
 
 
 class FrameTree:
-    """Frames of /tf: each has one parent, and samples of its pose or a fixed pose."""
+    """Frames of /tf: each has one parent, and samples of its pose or a fixed pose.
+
+    root: frame in which poses are given
+    timeout_s: largest age of the latest sample of a moving frame that is used, s
+    """
 
     def __init__(self, root: str = "map", timeout_s: float = 1.0):
         self._root = root
@@ -169,6 +174,9 @@ class FrameTree:
         """The frame on the way to the root that has no parent; None if the way is complete."""
         if self._chain(frame) is not None:
             return None
+
+        # Up to the first frame without a parent; in a circle there is none, and any frame of it is
+        # returned.
         for _ in range(LONGEST_CHAIN):
             if frame not in self._parents:
                 break
@@ -185,16 +193,25 @@ class FrameTree:
             return None
         position_m, rotation = here
 
-        # Velocity between positions on both sides, as far as there are any.
+        # Positions on both sides; where there is none, the one at the stamp.
         span_ns = round(VELOCITY_SPAN_S * NS_PER_S)
         before = self._placed(frame, stamp_ns - span_ns)
+        early_ns = stamp_ns
+        early_m = position_m
+        if before is not None:
+            early_ns = stamp_ns - span_ns
+            early_m, _ = before
         after = self._placed(frame, stamp_ns + span_ns)
-        early_ns = stamp_ns if before is None else stamp_ns - span_ns
-        late_ns = stamp_ns if after is None else stamp_ns + span_ns
+        late_ns = stamp_ns
+        late_m = position_m
+        if after is not None:
+            late_ns = stamp_ns + span_ns
+            late_m, _ = after
+
+        # Velocity between them; zero where there is a single position.
         velocity_mps = np.zeros(3)
         if late_ns > early_ns:
-            step_m = (after or here)[0] - (before or here)[0]
-            velocity_mps = step_m / ((late_ns - early_ns) / NS_PER_S)
+            velocity_mps = (late_m - early_m) / ((late_ns - early_ns) / NS_PER_S)
         return Pose(position_m, rotation, velocity_mps)
 
     def _chain(self, frame: str) -> list[str] | None:
@@ -246,9 +263,17 @@ class _FrameLog:
         return self._stamps_ns[-1]
 
     def add(self, stamp_ns: int, position_m: np.ndarray, rotation: np.ndarray) -> bool:
-        """Add a sample. Returns False where it is out of order, and left out."""
+        """Add a sample; a stamp that goes back by the timeout or more is a rewound clock.
+
+        The samples before a rewound clock are dropped.
+
+        position_m: [3], float64, m in the parent
+        rotation: [3, 3], float64, from axes of the frame to axes of the parent
+        Returns whether the sample was used; it is not where it comes out of order.
+        """
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
-            if self._stamps_ns[-1] - stamp_ns < self._timeout_ns:
+            is_rewound = self._stamps_ns[-1] - stamp_ns >= self._timeout_ns
+            if not is_rewound:
                 return False
             self._stamps_ns.clear()
             self._samples.clear()

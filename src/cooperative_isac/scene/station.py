@@ -61,7 +61,7 @@ class Antenna:
 
     band: name of the band
     elements_m: [num_ant, 3], float64, m, offsets of the elements along the array's own axes
-    kind: ula | planar | custom
+    kind: ula | nested | coprime | planar | custom
     duplex: whether it transmits, receives, or both
     pattern: of each element, isotropic | tr38901 (channel.antenna_pattern)
     rotation: [3, 3], float64, from axes of the array to axes of the station
@@ -136,7 +136,7 @@ class Site:
     position_m: [3], float64, m in map
     rotation: [3, 3], float64, from axes of the array to axes of the map; x is the boresight
     elements_m: [num_ant, 3], float64, m, offsets from position_m along the axes of the MAP
-    kind: ula | planar | custom
+    kind: ula | nested | coprime | planar | custom
     pattern: of each element, isotropic | tr38901 (channel.antenna_pattern)
     velocity_mps: [3], float64, m/s in map
     """

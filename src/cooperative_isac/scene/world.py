@@ -191,8 +191,10 @@ class Building:
     @property
     def faces(self) -> tuple[Surface, ...]:
         """The four sides and the top; no wave gets under a building."""
+        # Edges [3] from the lowest corner along each axis, m.
         low_m = self.low_m
         x, y, z = np.diag(self.high_m - low_m)
+
         south = Surface(low_m, x, z, self.material)
         north = Surface(low_m + y, x, z, self.material)
         west = Surface(low_m, y, z, self.material)

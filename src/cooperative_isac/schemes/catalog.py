@@ -13,6 +13,7 @@ class BuiltIn:
     needs_weights: True for a network, which is trained for a scene
     has_one_path: each station reports one path of a target, so that two stations must detect it
     is_coarse: its velocities are too coarse to separate slow targets from clutter
+    in_figures: False where the figures of CF leave it out
     """
 
     name: str
@@ -20,6 +21,7 @@ class BuiltIn:
     needs_weights: bool = False
     has_one_path: bool = False
     is_coarse: bool = False
+    in_figures: bool = True
 
 
 _PARAMETERS = "cooperative_isac.schemes.parameter_scheme:ParameterScheme"
@@ -31,6 +33,11 @@ _CENTRAL = "cooperative_isac.schemes.learned:CentralScheme"
 _ALL = (
     BuiltIn("local_ml", "cooperative_isac.schemes.local_ml:LocalMlScheme"),
     BuiltIn("raw_ml", "cooperative_isac.schemes.raw_ml:RawMlScheme"),
+    BuiltIn(
+        "symbol_level",
+        "cooperative_isac.schemes.symbol_level:SymbolLevelScheme",
+        in_figures=False,
+    ),
     BuiltIn("music", _PARAMETERS, has_one_path=True, is_coarse=True),
     BuiltIn("music_fine", _PARAMETERS, has_one_path=True),
     BuiltIn("compressed_sensing", _PARAMETERS, has_one_path=True),
@@ -44,5 +51,5 @@ _ALL = (
     BuiltIn("cnn_paper", _CENTRAL, needs_weights=True),
 )
 BUILT_IN = {scheme.name: scheme for scheme in _ALL}
-CLASSICAL = tuple(scheme.name for scheme in _ALL if not scheme.needs_weights)
+CLASSICAL = tuple(scheme.name for scheme in _ALL if not scheme.needs_weights and scheme.in_figures)
 LEARNED = tuple(scheme.name for scheme in _ALL if scheme.needs_weights)

@@ -58,9 +58,11 @@ class Scheme(ABC):
     name: name of the scheme
     formats: format numbers of its packets (fronthaul.envelope), by which a center separates them
     from those of other schemes in one frame
+    synchronizes: values of the scene's `synchronization` by which it corrects clock offsets
     """
 
     formats: tuple[int, ...] = ()
+    synchronizes: tuple[str, ...] = ()
 
     def __init__(self, scene: Scene, name: str):
         self.scene = scene

@@ -1,4 +1,4 @@
-"""The known symbols of a frame at an access point: all, or the public reference symbols."""
+"""The known symbols of a frame at an access point: payload, public reference symbols, or both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from cooperative_isac.fronthaul.downlink import downlink_size
 from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal, comb
+from cooperative_isac.waveform.signal import Component, Signal, comb, whole_signal
 
 # Largest amplitude of a sample, sqrt(W): no receiver delivers more, and matched filters of more
 # overflow in float32.
@@ -43,21 +43,20 @@ class KnownSymbols:
     @property
     def strides(self) -> tuple[int, int]:
         """Steps from one known resource element to the next: subcarriers, symbols."""
-        waveform = self.scene.waveform
-        if not self.reference_only:
-            return 1, 1
-        return waveform.reference_subcarrier_stride, waveform.reference_symbol_stride
+        return self.scene.waveform.reference_strides if self.reference_only else (1, 1)
 
     @property
     def grid(self) -> OfdmGrid:
         """Grid of the known resource elements."""
         return comb(self.scene.grid, *self.strides)
 
-    def of_frame(self, frame: Signal) -> Signal:
+    def of_frame(self, frame: Signal) -> Component:
         """The known part of a frame."""
+        if self.scene.sensing.symbols == "all":
+            return whole_signal(frame)
         if not self.reference_only:
             return frame
-        assert frame.reference is not None  # the scene's waveform has a comb of them
+        assert frame.reference is not None  # the scene's waveform has some
         return frame.reference
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:

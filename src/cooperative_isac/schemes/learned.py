@@ -150,7 +150,7 @@ class LatentDecoder(Decoder):
         stacked = torch.stack([latents.get(name, missing) for name in network.receivers])
         receiver_mask = torch.tensor([float(name in latents) for name in network.receivers])
 
-        # Run the center.
+        # Run the center on a batch of one frame.
         side_information = network.side_information(frame.on(self.scene.band))
         output = network.center(
             stacked[None], receiver_mask[None], torch.from_numpy(side_information)[None]

@@ -42,6 +42,7 @@ class LocalMlScheme(Scheme):
     """
 
     formats = (*FORMATS, CANDIDATES_FORMAT)
+    synchronizes = ("line_of_sight",)
 
     def __init__(self, scene: Scene, name: str):
         is_plain = scene.layout is None and len(scene.bands) == 1 and not scene.has_bodies
@@ -77,6 +78,7 @@ class LocalMlEncoder(Encoder):
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the targets that the station detects; see schemes.contract."""
+        # Reports of the targets.
         sensed = self._sense(echoes, frame)
         reports = self.reports_of(sensed)
         self.num_left_out = count_outside(self.scene, reports)
@@ -84,6 +86,8 @@ class LocalMlEncoder(Encoder):
         most_bits = self.scene.sensing.candidate_bits
         if not most_bits:
             return packet
+
+        # Weak candidates in the remaining bits; scenes that have them have one band.
         most = count_fitting(self.scene, packet, most_bits)
         candidates = NO_CANDIDATES
         for one in sensed.values():

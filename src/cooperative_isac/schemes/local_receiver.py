@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
+from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
@@ -18,18 +20,24 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.signal import Component
 
 
 @dataclass(frozen=True)
 class PreparedEcho:
     """The known part of an echo without its static paths.
 
+    signal: the symbols with which the receiver matches it, with clock offsets where it is
+    synchronized
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     static: static paths that were removed; None: none
+    offsets: clock offsets of the links; None: they count as synchronous
     """
 
+    signal: Component
     samples: np.ndarray
     static: StaticNuisance | None
+    offsets: ClockOffsets | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class LocalReceiver:
     def __init__(self, place: StationView):
         self.place = place
         self.known = KnownSymbols(place.view)
+        self._clocks = ClockStage(place.view)
         self._static = StaticStage(place.view)
         self._sensor: LocalMl | None = None
         self._memory: Memory | None = None
@@ -109,14 +118,18 @@ class LocalReceiver:
         samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), the known part of
         the echo
         """
-        signal = self.known.of_frame(frame.on(self.place.band))
-        return PreparedEcho(*self._static.prepare(samples, signal, frame.time_s))
+        scene = self.place.scene(frame)
+        receiver = scene.receiver(self.place.station)
+        sent = self.known.of_frame(frame.on(self.place.band))
+        echo, offsets = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
+        signal = synchronized(sent, offsets)
+        prepared, static = self._static.prepare(echo, signal, frame.time_s)
+        return PreparedEcho(signal, prepared, static, offsets)
 
     def correlate(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
         """Correlate a prepared echo with the signals, without a search for paths."""
         sensor = self.sensor(frame)
-        signal = self.known.of_frame(frame.on(self.place.band))
-        joint = sensor.correlate(echo.samples, signal, static=echo.static)
+        joint = sensor.correlate(echo.samples, echo.signal, static=echo.static)
         return ReceiverFit(sensor, joint, None, self.place.linked)
 
     def sense(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
@@ -124,6 +137,8 @@ class LocalReceiver:
         sensed = self.correlate(echo, frame)
         if frame.time_s is None:
             return replace(sensed, fit=sensed.sensor.find(sensed.joint))
+
+        # The search of the last frame, where it did not run yet: its targets are followed now.
         self.idle()
         sensed = self._follow(sensed, frame.time_s)
         self._pending = _PendingSearch(frame.number, frame.time_s, sensed)
@@ -196,5 +211,6 @@ def at_noise_power(echo: Echo, noise_power_w: float) -> np.ndarray:
     """
     if echo.noise_power_w == noise_power_w:
         return echo.samples
+    # Samples that overflow are removed afterwards (known_symbols.without_overflow).
     with np.errstate(over="ignore", invalid="ignore"):
         return np.float32(np.sqrt(noise_power_w / echo.noise_power_w)) * echo.samples

@@ -110,10 +110,13 @@ class MixedDecoder(Decoder):
 
     def _scheme_of(self, station: str, packet: bytes) -> str:
         """Name of the scheme that decodes a packet: the station's own, if formats are shared."""
+        # Several schemes may share a format: that of the station comes first.
         number = packet_format(station, packet)
         own_name, own_formats = self._formats.get(station, ("", ()))
         if number in own_formats:
             return own_name
+
+        # Else any scheme of the scene with this format.
         if number not in self._scheme_of_format:
             known = ", ".join(map(str, sorted(self._scheme_of_format)))
             raise PacketError(station, f"its format is {number}, expected one of {known}")

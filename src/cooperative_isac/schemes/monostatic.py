@@ -50,9 +50,9 @@ class MonostaticScheme(ParameterScheme):
         middle = np.mean([site.position_m for site in scene.transmitters], axis=0)
         station = replace(scene.transmitters[0], name=STATION, position_m=middle)
 
-        # The box must be in front of its array.
-        corners = np.array([scene.box.low_m, scene.box.high_m])
-        nearest = np.where(station.boresight > 0, *corners)
+        # The box must be in front of its array, with its corner that is the least far along the
+        # boresight, too.
+        nearest = np.where(station.boresight > 0, scene.box.low_m, scene.box.high_m)
         if (nearest - middle) @ station.boresight < -ROUNDING_M:
             raise ValueError(
                 f"scheme 'monostatic' puts a station amid the transmitters of '{scene.name}', "

@@ -123,19 +123,23 @@ class ParameterEncoder(Encoder):
 
     def _targets(self, echo: Echo, frame: Frame) -> list[PathParameters]:
         """Targets in the echo of one frame, the strongest path of each."""
-        # Keep the known resource elements, and remove static paths.
+        # Keep the resource elements with known symbols, and suppress static paths.
         view = self._place.view
         signal = self._known.of_frame(frame.on(self._place.band))
         samples = self._known.of_echo(at_noise_power(echo, view.propagation.noise_power_w))
         samples, static = self._static.prepare(samples, signal, frame.time_s)
 
-        # Estimate paths.
+        # The sensor serves until the station or a transmitter moves, which makes a new scene.
         scene = self._place.scene(frame)
         if self._sensor is None or self._sensor.scene is not scene:
             receiver = scene.receiver(self._place.station)
             self._sensor = ParameterSensor(scene, receiver, self._known.grid, self._method.search)
+
+        # Estimate one path of each target, rounded to bins where the method does so.
         found = self._sensor.sense(samples, signal, static, self._place.linked)
-        return [on_bins(scene, target) for target in found] if self._method.bins else list(found)
+        if self._method.bins:
+            return [on_bins(scene, target) for target in found]
+        return list(found)
 
 
 class ParameterDecoder(ReportDecoder):

@@ -28,6 +28,7 @@ class RawMlScheme(Scheme):
     """
 
     formats = (RAW_ECHO,)
+    synchronizes = ("line_of_sight",)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

@@ -50,13 +50,13 @@ def make_scheme(name: str, scene: Scene) -> Scheme:
     by_station = station_schemes(name, scene)
     names = sorted(set(by_station.values()))
     if names == [name]:
-        return _load(name)(scheme_scene(name, scene), name)
+        return _loaded_for(scene, name)(scheme_scene(name, scene), name)
 
     # Several schemes, which must leave the scene as it is.
     schemes = {}
     for scheme_name in names:
         with _named_stations(name, scheme_name, by_station):
-            schemes[scheme_name] = _load(scheme_name)(scene, scheme_name)
+            schemes[scheme_name] = _loaded_for(scene, scheme_name)(scene, scheme_name)
     for scheme_name in names:
         if _arranged(scheme_name, scene) is not scene:
             raise ValueError(
@@ -127,6 +127,20 @@ def _named_stations(name: str, scheme: str, by_station: dict[str, str]) -> Gener
 def _arranged(name: str, scene: Scene) -> Scene:
     """The scene as the scheme of a name arranges it."""
     return _load(name).arranged(scene)
+
+
+def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
+    """The class of the scheme of a name, which corrects clocks where the scene asks for it."""
+    scheme = _load(name)
+    mode = scene.sensing.synchronization
+    if mode not in ("none", *scheme.synchronizes):
+        able = " or ".join(scheme.synchronizes)
+        remedy = f"set {able or 'none'}, or use another scheme"
+        raise ValueError(
+            f"scheme '{name}' does not correct clock offsets by '{mode}', the "
+            f"sensing.synchronization of scene '{scene.name}'; {remedy}"
+        )
+    return scheme
 
 
 def _load(name: str) -> type[Scheme]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.sensing.static_paths import RANK_TOLERANCE, StaticNuisance, stream_grams
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Variance of static paths over that of a frame's estimate, before anything was learned. Line of
 # sight at 60 dBm is some 50 dB above it; a larger prior changes nothing until rounding (double
@@ -31,12 +31,16 @@ PRIOR_RATIO = 1e8
 # Standard deviations of the noise's power below which static power may be left undetected.
 UNCERTAIN = 3.0
 
-# Echo and background differ when what is left exceeds what noise leaves this many times, and these
-# shares of the static power. Above the first, 0.01 rad of phase, residues of static paths are
-# stronger than most targets that stand still: the frame is projected. Above the second an antenna
-# moved or a clock jumped: the background begins anew.
+# Power that is left without the background, over that which noise leaves: above it echo and
+# background differ. How much they differ is the share of the static power that is left.
 MOST_MISFIT = 10.0
+
+# Share of the static power, that of an error of 0.01 rad in phase, above which residues of static
+# paths are stronger than most targets that stand still: the frame is projected.
 DRIFTED = 1e-4
+
+# Share of the static power above which an antenna moved or a clock jumped: the background begins
+# anew.
 CONTRADICTED = 0.1
 
 
@@ -89,7 +93,7 @@ class Prediction:
     nuisance: StaticNuisance
 
 
-def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> Background:
+def unknown_background(frame: Component, num_rx_ant: int, noise_power_w: float) -> Background:
     """Background of the prior alone.
 
     frame: signal, for sizes and powers
@@ -99,17 +103,18 @@ def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> 
     num_groups, num_tx_ant, _ = frame.precoders.shape
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
 
-    # Information that one frame brings, on average over antennas.
+    # Information that one frame gives about each antenna, on average.
     precoders = frame.precoders.astype(complex)
     observed = _observed(precoders, stream_grams(frame.streams), noise_power_w)
-    each = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
+    per_antenna = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
 
-    prior = max(each / PRIOR_RATIO, np.finfo(float).tiny)
+    # That of the prior is a small share of it, the same for all antennas.
+    prior = max(per_antenna / PRIOR_RATIO, np.finfo(float).tiny)
     information = np.broadcast_to(prior * np.eye(num_tx_ant), (num_groups, num_tx_ant, num_tx_ant))
     return Background(mean, information.astype(complex), prior)
 
 
-def predict(background: Background, frame: Signal, noise_power_w: float) -> Prediction:
+def predict(background: Background, frame: Component, noise_power_w: float) -> Prediction:
     """Static paths of a frame by the background, with their uncertainty.
 
     background: posterior of the frames before
@@ -119,12 +124,12 @@ def predict(background: Background, frame: Signal, noise_power_w: float) -> Pred
     precoders = frame.precoders.astype(complex)
     grams = stream_grams(frame.streams)
 
-    # Covariance of the coefficients, for each group.
+    # Covariance Q of the coefficients, for each group; Hermitian to rounding.
     spread = np.linalg.solve(background.information, precoders.conj())
     covariance = precoders.swapaxes(1, 2) @ spread
     covariance = (covariance + covariance.conj().swapaxes(1, 2)) / 2
 
-    # Square roots of the Gram matrices, and of their inverses in the span of the streams.
+    # Square roots G^1/2 of the Gram matrices, and G^-1/2 in the span of the streams.
     values, vectors = np.linalg.eigh(grams)
     kept = values > RANK_TOLERANCE * values[:, -1:]
     roots = np.sqrt(np.where(kept, values, 0))
@@ -132,12 +137,16 @@ def predict(background: Background, frame: Signal, noise_power_w: float) -> Pred
     root = (vectors * roots[:, None]) @ vectors.conj().swapaxes(1, 2)
     inverse_root = (vectors * inverses[:, None]) @ vectors.conj().swapaxes(1, 2)
 
+    # Precision (G Q G + sigma^2 G)^-1 of the correlation. Between two factors G^-1/2 it is that of
+    # the whitened correlation, G^1/2 Q G^1/2 + sigma^2 I, which can be inverted for any rank of G.
+    whitened = root @ np.repeat(covariance, frame.group_size, axis=0) @ root
+    whitened += noise_power_w * np.eye(whitened.shape[-1])
+    precision = inverse_root @ np.linalg.inv(whitened) @ inverse_root
+
     # (G + sigma^2 Q^-1)^-1 = G^-1 - sigma^2 (G Q G + sigma^2 G)^-1, which holds for any Q.
-    within = root @ np.repeat(covariance, frame.group_size, axis=0) @ root
-    within += noise_power_w * np.eye(within.shape[-1])
-    precision = inverse_root @ np.linalg.inv(within) @ inverse_root
     inverse = inverse_root @ inverse_root - noise_power_w * precision
 
+    # Expected coefficients W^T h_hat, [num_rx_ant, num_subcarriers, num_streams].
     mean = _by_group(background.mean, frame) @ precoders
     mean = mean.reshape(*background.mean.shape[:2], -1).transpose(1, 0, 2).astype(np.complex64)
     nuisance = StaticNuisance(mean, inverse)
@@ -157,9 +166,12 @@ def left_over(
     """
     num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
     misfit = _power(correlation, prediction.precision) / num_observed
+
+    # Excess over noise, whose misfit is 1 with a standard deviation of 1 / sqrt(num_observed).
     excess = max(misfit - 1, 0.0) + UNCERTAIN / np.sqrt(num_observed)
 
-    # Static power within the streams, in noise variances.
+    # Static power within the streams, in noise variances: that of the correlation with the expected
+    # static paths put back, weighted with G^-1 (see predict).
     inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
     assert prediction.nuisance.mean is not None  # a prediction has one
     mean = prediction.nuisance.mean.transpose(1, 0, 2)
@@ -172,7 +184,7 @@ def left_over(
 def updated(
     background: Background,
     prediction: Prediction,
-    frame: Signal,
+    frame: Component,
     correlation: np.ndarray,
     noise_power_w: float,
 ) -> Background:
@@ -182,6 +194,7 @@ def updated(
     prediction: static paths of the frame by it
     frame: side information, the whole signal or its reference symbols
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
+    noise_power_w: noise power of a resource element, W
     """
     # Conditional mean of the channel, each subcarrier with its own Gram matrix.
     weights = (prediction.grams @ prediction.precision).swapaxes(1, 2)
@@ -192,7 +205,7 @@ def updated(
     return replace(background, mean=mean, information=background.information + observed)
 
 
-def _by_group(values: np.ndarray, frame: Signal) -> np.ndarray:
+def _by_group(values: np.ndarray, frame: Component) -> np.ndarray:
     """Rows [num_subcarriers, num_rx_ant, n] as [num_groups, group_size * num_rx_ant, n]."""
     return values.reshape(len(frame.precoders), -1, values.shape[-1])
 

@@ -70,19 +70,19 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
     """The strongest peaks of what the known paths of an echo leave.
 
     sensor: the search of the station
-    joint: the echo; its effort is not touched
+    joint: the echo; its budget is not touched
     known: paths that the station reports; None: none
     most: number of candidates, at most
     """
     if most < 1 or not len(sensor.search.points_m):
         return NO_CANDIDATES
-    joint = JointFit(
-        joint.maker,
-        joint.correlation,
-        joint.noise_power_w,
-        MatchBudget(matches_left=STRONG_MATCHES),
-    )
-    residual = joint.correlation if known is None else subtract_paths(joint.correlation, known)
+
+    # The echo with a budget of its own, and what the known paths leave of it.
+    budget = MatchBudget(matches_left=STRONG_MATCHES)
+    joint = JointFit(joint.maker, joint.correlation, joint.noise_power_w, budget)
+    residual = joint.correlation
+    if known is not None:
+        residual = subtract_paths(residual, known)
 
     # Peaks above the threshold of the station, whose side lobes go with them.
     found = NO_CANDIDATES
@@ -100,10 +100,12 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
     if peaks.num_paths:
         found = _joined(found, _refined(sensor, joint, residual, peaks))
 
-    sound = np.isfinite(found.power) & np.isfinite(found.point_m).all(axis=1)
-    sound &= np.isfinite(found.doppler_hz) & (found.power >= LEAST_POWER)
-    found = found.take(sound)
-    return found.take(np.argsort(-found.power, kind="stable")[:most])
+    # The strongest that are finite.
+    is_finite = np.isfinite(found.power) & np.isfinite(found.doppler_hz)
+    is_finite &= np.isfinite(found.point_m).all(axis=1)
+    found = found.take(is_finite & (found.power >= LEAST_POWER))
+    strongest = np.argsort(-found.power, kind="stable")[:most]
+    return found.take(strongest)
 
 
 def _peaks(sensor: LocalMl, joint: JointFit, residual: np.ndarray, most: int) -> PathState:
@@ -115,21 +117,22 @@ def _peaks(sensor: LocalMl, joint: JointFit, residual: np.ndarray, most: int) ->
         joint.noise_power_w,
         sensor.max_doppler_hz,
     )
+    # Highest cell of all transmitters, one after the other.
     power = surface.power.copy()
     cells = []
-    senders = []
+    transmitters = []
     for _ in range(most):
-        sender, cell = np.unravel_index(int(power.argmax()), power.shape)
-        if power[sender, cell] < LEAST_POWER:
+        transmitter, cell = np.unravel_index(int(power.argmax()), power.shape)
+        if power[transmitter, cell] < LEAST_POWER:
             break
         cells.append(cell)
-        senders.append(sender)
-        power[sender, sensor.search.neighbors(int(cell))] = 0
+        transmitters.append(transmitter)
+        power[transmitter, sensor.search.neighbors(int(cell))] = 0
     return PathState(
         points_m=sensor.search.points_m[cells],
         owner=np.arange(len(cells)),
-        transmitter=np.array(senders, int),
-        doppler_hz=surface.doppler_hz[senders, cells],
+        transmitter=np.array(transmitters, int),
+        doppler_hz=surface.doppler_hz[transmitters, cells],
     )
 
 
@@ -140,26 +143,25 @@ def _refined(
 
     A joint fit would share noise among paths whose waveforms are nearly alike.
     """
+    longest_m = MOST_STEP * sensor.search.range_step_m
+    most_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
+    limit_hz = sensor.max_doppler_hz
     best = _scored(joint, residual, peaks)
     for _ in range(REFINEMENTS):
-        # Fisher scoring, no farther than the main lobe.
-        moves = np.linalg.solve(best.information, best.location_slope[..., None])[..., 0]
-        length = np.linalg.norm(moves, axis=1, keepdims=True)
-        longest_m = MOST_STEP * sensor.search.range_step_m
-        moves *= np.minimum(1.0, longest_m / np.maximum(length, longest_m))
-        most_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
-        shifts_hz = best.doppler_slope / best.doppler_information
+        # Step of the location by Fisher scoring, no farther than the main lobe.
+        moves_m = np.linalg.solve(best.information, best.location_slope[..., None])[..., 0]
+        length_m = np.linalg.norm(moves_m, axis=1, keepdims=True)
+        moves_m *= np.minimum(1.0, longest_m / np.maximum(length_m, longest_m))
         points_m = best.state.points_m.copy()
-        points_m[:, : moves.shape[1]] += moves
-        doppler_hz = best.state.doppler_hz + np.clip(shifts_hz, -most_hz, most_hz)
-        limit_hz = sensor.max_doppler_hz
-        tried = _scored(
-            joint,
-            residual,
-            replace(
-                best.state, points_m=points_m, doppler_hz=np.clip(doppler_hz, -limit_hz, limit_hz)
-            ),
-        )
+        points_m[:, : moves_m.shape[1]] += moves_m
+
+        # Step of the Doppler shift.
+        shifts_hz = np.clip(best.doppler_slope / best.doppler_information, -most_hz, most_hz)
+        doppler_hz = np.clip(best.state.doppler_hz + shifts_hz, -limit_hz, limit_hz)
+
+        # Keep what is more likely than before.
+        state = replace(best.state, points_m=points_m, doppler_hz=doppler_hz)
+        tried = _scored(joint, residual, state)
         best = best.where(tried, tried.power > best.power)
     return Candidates(
         best.state.transmitter, best.state.points_m, best.state.doppler_hz, best.power
@@ -206,23 +208,23 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
     count, num_filters = replica.filters.shape[:2]
     num_blocks = reference.num_blocks
 
-    # The echo behind each path's beam and turn, and their slopes.
+    # The echo in each path's beam and in the derivatives of the beam with the location.
     beams = replica.receive.conj().reshape(count * num_filters, -1)
-    behind = (beams @ residual.reshape(len(residual), -1)).reshape(
-        count, num_filters, -1, num_blocks
-    )
-    ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
-    turns = np.stack(
-        [replica.doppler_phases, replica.doppler_phases * ramp.astype(np.complex64)], axis=-1
-    )
-    turned = behind @ turns[:, None]
+    in_beam = beams @ residual.reshape(len(residual), -1)
+    in_beam = in_beam.reshape(count, num_filters, -1, num_blocks)
 
-    # Behind its filter, and with the slopes of filter, beam and turn.
+    # At each path's Doppler shift, and in the derivative with it.
+    ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
+    phases = replica.doppler_phases
+    phase_slopes = phases * ramp.astype(np.complex64)
+    in_bin = in_beam @ np.stack([phases, phase_slopes], axis=-1)[:, None]
+
+    # Behind each path's filter, and the derivatives with Doppler shift and location.
     filters = replica.filters.conj().reshape(count, num_filters, -1)
-    matched = np.einsum("nf,nf->n", filters[:, 0], turned[:, 0, :, 0])
-    by_doppler = np.einsum("nf,nf->n", filters[:, 0], turned[:, 0, :, 1])
-    by_location = np.einsum("nkf,nf->nk", filters[:, 1:], turned[:, 0, :, 0])
-    by_location += np.einsum("nf,nkf->nk", filters[:, 0], turned[:, 1:, :, 0])
+    matched = np.einsum("nf,nf->n", filters[:, 0], in_bin[:, 0, :, 0])
+    by_doppler = np.einsum("nf,nf->n", filters[:, 0], in_bin[:, 0, :, 1])
+    by_location = np.einsum("nkf,nf->nk", filters[:, 1:], in_bin[:, 0, :, 0])
+    by_location += np.einsum("nf,nkf->nk", filters[:, 0], in_bin[:, 1:, :, 0])
 
     # Power over noise; the energy of a waveform changes with the location.
     energy = replica.gram[:, 0, 0].real

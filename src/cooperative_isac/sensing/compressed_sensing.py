@@ -69,7 +69,8 @@ class DelayDictionary:
         by_group = whitener @ precoders.conj()
         self.columns = np.repeat(by_group, frame.group_size, axis=0).astype(np.complex64)
 
-        # Delays from the direct line to the longest path over the area.
+        # Delays from the direct line to the longest path over the area, and one more at both ends,
+        # so that a peak at either end has two neighbors.
         site = scene.transmitters[transmitter]
         direct_m = np.linalg.norm(site.position_m - receiver.position_m)
         longest_m = direct_m + largest_excess_path(scene.box, site.position_m, receiver.position_m)

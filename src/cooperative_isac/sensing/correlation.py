@@ -10,7 +10,7 @@ from scipy import fft
 
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Cycles by which the largest Doppler shift of a target turns the phase over a block of symbols that
 # are summed: the sum loses 2.4 dB then.
@@ -48,7 +48,7 @@ class StreamReference:
     static: suppression of static paths in the echo, which replicas need, too; None: none
     """
 
-    frame: Signal
+    frame: Component
     streams: np.ndarray
     block: int
     static: StaticNuisance | None = None
@@ -244,7 +244,7 @@ def _coherence(phase_per_symbol: np.ndarray, num_symbols: int) -> np.ndarray:
 
 
 def stream_reference(
-    frame: Signal, max_doppler_hz: float, static: StaticNuisance | None = None
+    frame: Component, max_doppler_hz: float, static: StaticNuisance | None = None
 ) -> StreamReference:
     """Prepare a frame for the correlation of echoes.
 
@@ -252,4 +252,8 @@ def stream_reference(
     max_doppler_hz: largest Doppler shift of a target, Hz
     static: suppression of static paths in these echoes; None: none
     """
-    return StreamReference(frame, frame.streams, block_length(frame.grid, max_doppler_hz), static)
+    # block_gain holds for symbols of equal energy: with empty elements each symbol is a block.
+    streams = frame.streams
+    is_full = np.all(streams != 0)
+    block = block_length(frame.grid, max_doppler_hz) if is_full else 1
+    return StreamReference(frame, streams, block, static)

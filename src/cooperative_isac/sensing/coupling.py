@@ -35,8 +35,9 @@ COHERENCE_STEP = 1.5
 # resolved, a step along their difference would leave the range of a quadratic likelihood.
 DAMPING = 0.01
 
-# Squared length of the longest step of a location or a Doppler shift, in standard deviations at a
-# unit of twice the SNR: half a resolution cell of Doppler, half of a main lobe.
+# Longest step x of a location or a Doppler shift with the information J, as x^T J x over twice the
+# SNR. Half a resolution cell of Doppler is (2 pi / 2)^2 / 12 = 0.8, which is about half of a main
+# lobe in location as well.
 LONGEST_STEP = 0.8
 
 # Residual of stronger targets at a weaker one, over its own power, from which its step is held.
@@ -54,7 +55,8 @@ def coupled_targets(fit: Fit, limit: float = COUPLED_COHERENCE) -> list[np.ndarr
     limit: coherence of two paths above which their targets are in one group
     Returns indices [num_members], int, ascending, of each group.
     """
-    # Targets with coherent paths, directly or by way of others.
+    # Targets with coherent paths, directly or by way of others: each square of the matrix doubles
+    # the number of steps from target to target.
     state = fit.state
     coherent = np.abs(fit.coherence) > limit
     rows, columns = np.nonzero(coherent)
@@ -63,7 +65,7 @@ def coupled_targets(fit: Fit, limit: float = COUPLED_COHERENCE) -> list[np.ndarr
     for _ in range(state.num_targets.bit_length()):
         is_near = is_near @ is_near
 
-    # Groups that are too large, with a stricter limit.
+    # The first target of each group names it. Groups that are too large have a stricter limit.
     groups = []
     first = is_near.argmax(axis=1)
     for number in np.unique(first):

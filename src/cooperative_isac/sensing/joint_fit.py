@@ -147,7 +147,7 @@ class JointFit:
             if np.all(gain * scale < tolerance):
                 return replace(fit, state=moved)
 
-            # Shorter steps of the groups whose likelihood fell.
+            # A quarter of the step for groups whose likelihood fell, else up to twice of it again.
             tried = self.match(moved)
             rise = by_owner(tried.explained - fit.explained, fit.state)
             worse = np.zeros(num_targets, bool)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
-from scipy.special import chdtri
 
 from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
@@ -15,21 +12,27 @@ from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
+from cooperative_isac.sensing.path_selection import (
+    SATELLITE_COHERENCE,
+    is_same_echo,
+    merge_targets,
+    residues,
+    unresolved,
+)
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
+from cooperative_isac.sensing.peaks import Peak, find_peaks
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
-from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.surface import (
-    LEAST_STATIC_SHARE,
-    Surface,
-    doppler_bins,
-    likelihood_surface,
-    static_weights,
+from cooperative_isac.sensing.search_budget import (
+    BODY_BUDGET,
+    NETWORK_BUDGET,
+    POINT_BUDGET,
+    SUPPRESSED_BUDGET,
+    SearchBudget,
 )
-from cooperative_isac.waveform.signal import Signal
-
-# Probability with which two locations of one target pass the test for a merge.
-MERGE_PROBABILITY = 0.9999
+from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface, static_weights
+from cooperative_isac.waveform.signal import Component
 
 # Searches of a frame without a prediction: the second finds targets that stronger ones masked.
 MAX_SEARCHES = 2
@@ -46,15 +49,6 @@ REMAINING_SHARE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0, "coupled": False}
 FINE = {"steps": 4, "tolerance": 1.0}
 
-# Coherence of two paths from which they are taken for one echo, and the same for points of one
-# body, which a joint fit resolves better.
-UNRESOLVED_COHERENCE = 0.6
-SATELLITE_COHERENCE = 0.95
-
-# Power of the error of a replica over that of its path: 3 % of the amplitude, as of calibrated
-# arrays. A weaker echo in a path's main lobe is taken for a part of it.
-REPLICA_ERROR = 1e-3
-
 # Power of a body's path from another transmitter over its strongest one, from which they share a
 # location in the fit. Weaker ones are mostly echoes over walls, or residuals of the strong path;
 # when found separately they are reported separately, and the fusion center associates those that
@@ -64,90 +58,6 @@ SHARED_PATH = 0.3
 # The same for point targets where static paths are suppressed: a slow path is suppressed with them,
 # and a residual of the strong path would take its place.
 SUPPRESSED_PATH = 0.001
-
-
-@dataclass(frozen=True)
-class SearchBudget:
-    """Limits of the computation of one frame.
-
-    max_peaks: peaks of the likelihood surface that are fitted in one search
-    follow_matches: matches before the packet is sent
-    search_matches: matches of the search after it
-    search_every: frames from one search to the next; receivers take turns
-    searches_first: search before the packet is sent, in frames without a predicted path
-    follow_steps: steps of Fisher scoring from the prediction
-    follow_tolerance: gain of log-likelihood that is not worth another of these steps
-    """
-
-    max_peaks: int
-    follow_matches: int
-    search_matches: int
-    search_every: int
-    searches_first: bool
-    follow_steps: int = 4
-    follow_tolerance: float = 3.0
-
-
-# Points in empty space.
-POINT_BUDGET = SearchBudget(
-    max_peaks=24, follow_matches=10, search_matches=16, search_every=2, searches_first=False
-)
-
-# Points among static paths, where slow paths converge late.
-SUPPRESSED_BUDGET = SearchBudget(
-    max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=True
-)
-
-# Bodies, which have many points. No search before the first packet: a fit within its budget is off
-# by the size of a body, and would start a track there.
-BODY_BUDGET = SearchBudget(
-    max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=False
-)
-
-# Stations that receive each other and themselves, at a high SNR: errors of scoring that ends early
-# would exceed the covariances with which the reports of several bands are combined.
-NETWORK_BUDGET = SearchBudget(
-    max_peaks=24,
-    follow_matches=30,
-    search_matches=40,
-    search_every=2,
-    searches_first=False,
-    follow_steps=8,
-    follow_tolerance=1.0,
-)
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Peak of the likelihood surface, and the filters matched to it.
-
-    transmitter: index of the transmitting site
-    point_m: [3], float64, m, map
-    doppler_hz: Doppler shift, Hz
-    beam: [num_rx_ant], complex64, conjugate receive steering
-    filter: [num_subcarriers, num_streams], complex64, stream weights of its path
-    doppler_phase: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
-    noise_w: power of noise after all three, static paths suppressed, W
-    """
-
-    transmitter: int
-    point_m: np.ndarray
-    doppler_hz: float
-    beam: np.ndarray
-    filter: np.ndarray
-    doppler_phase: np.ndarray
-    noise_w: float
-
-    def power(self, correlation: np.ndarray) -> float:
-        """Matched-filter power in noise variances.
-
-        It falls when stronger paths are subtracted of which the peak was a side lobe.
-
-        correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
-        """
-        in_beam = self.beam @ correlation.reshape(len(self.beam), -1)
-        in_bin = in_beam.reshape(-1, len(self.doppler_phase)) @ self.doppler_phase
-        return float(np.abs(np.vdot(self.filter.ravel(), in_bin)) ** 2 / self.noise_w)
 
 
 class LocalMl(Detector):
@@ -171,7 +81,7 @@ class LocalMl(Detector):
             return SUPPRESSED_BUDGET
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
-    def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
+    def sense(self, echo: np.ndarray, frame: Component) -> Fit | None:
         """Targets in an echo, without a prediction; None where there are none.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
@@ -182,7 +92,7 @@ class LocalMl(Detector):
     def correlate(
         self,
         echo: np.ndarray,
-        frame: Signal,
+        frame: Component,
         budget: MatchBudget | None = None,
         static: StaticNuisance | None = None,
     ) -> JointFit:
@@ -329,7 +239,7 @@ class LocalMl(Detector):
         found = NO_PATHS
         num_found = 0
 
-        for peak in self._peaks(maker, surface, threshold):
+        for peak in find_peaks(self, maker, surface, self.search_budget.max_peaks):
             if whole.budget.matches_left < PEAK_MATCHES or num_found >= most:
                 break
 
@@ -337,71 +247,39 @@ class LocalMl(Detector):
             if peak.power(residual) < threshold * REMAINING_SHARE:
                 continue
 
-            # Fit of its strongest path, then of the missing ones.
             joint = JointFit(maker, residual, noise_power_w, whole.budget)
-            start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
-            fit = joint.fisher_scoring(joint.match(start), **ROUGH)
-            if fit.power[0] >= threshold:
-                extended = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
-                if extended is not fit.state:
-                    fit = joint.fisher_scoring(joint.match(extended), **ROUGH)
+            fit = self._fit_peak(joint, peak, threshold)
+            if fit is None:
+                continue
 
-                # Subtract it before the next peak.
-                residual = subtract_paths(residual, fit)
-                found = found.with_target(fit.state)
-                num_found += int(np.sum(~residues(maker, fit)))
+            # Subtract the target before the next peak.
+            residual = subtract_paths(residual, fit)
+            found = found.with_target(fit.state)
+            num_found += int(np.sum(~residues(maker, fit)))
         return found
 
-    def _peaks(self, maker: ReplicaMaker, surface: Surface, threshold: float) -> list[Peak]:
-        """Peaks of a likelihood surface, no two within one main lobe.
+    def _fit_peak(self, joint: JointFit, peak: Peak, threshold: float) -> Fit | None:
+        """Coarse fit of a target at a peak; None where its strongest path is below the threshold.
 
-        They are ordered by the power over all transmitters, largest first.
-
-        maker: replicas of the frame
-        surface: likelihood over the cells
-        threshold: power of the strongest transmitter at a peak
+        joint: likelihood of the residual
+        peak: of its surface
+        threshold: power that the strongest path must reach
         """
-        reference = maker.reference
-        power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
+        # The strongest path alone.
+        start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
+        fit = joint.fisher_scoring(joint.match(start), **ROUGH)
+        if not fit.power[0] >= threshold:  # also where it is not a number
+            return None
 
-        # Cells, each with its strongest transmitter.
-        cells = []
-        transmitters = []
-        for _ in range(self.search_budget.max_peaks):
-            cell = int(power.sum(axis=0).argmax())
-            transmitter = int(power[:, cell].argmax())
-            if power[transmitter, cell] < threshold:
-                break
-            cells.append(cell)
-            transmitters.append(transmitter)
-            power[:, self.search.neighbors(cell)] = 0
-
-        # Matched filters of all of them, and the noise after these.
-        points_m = self.search.points_m[cells]
-        doppler_hz = surface.doppler_hz[transmitters, cells]
-        doppler_phases = phasors(-doppler_hz[:, None] * reference.block_times_s)
-        filters, energy = maker.filters_at(np.array(transmitters, int), points_m)
-        shares = np.maximum(reference.static_share(doppler_hz), LEAST_STATIC_SHARE)
-        noise_w = shares * energy * self.scene.propagation.noise_power_w
-
-        peaks = []
-        for place, (cell, transmitter) in enumerate(zip(cells, transmitters)):
-            beam = self.search.beams[self.search.beam_of_cell[cell]]
-            peaks.append(
-                Peak(
-                    transmitter=transmitter,
-                    point_m=points_m[place],
-                    doppler_hz=float(doppler_hz[place]),
-                    beam=beam,
-                    filter=filters[place],
-                    doppler_phase=doppler_phases[place],
-                    noise_w=float(noise_w[place]),
-                )
-            )
-        return peaks
+        # With the paths from other transmitters.
+        extended = self._with_missing_paths(joint.maker, fit, fit.state, np.ones(1, bool))
+        if extended is fit.state:
+            return fit
+        return joint.fisher_scoring(joint.match(extended), **ROUGH)
 
     def _refine(self, joint: JointFit, fit: Fit) -> Fit | None:
         """Merge, add and reject paths and fit again, until nothing changes."""
+        # A round adds one path of each target at most, of as many as there are transmitters.
         for _ in range(1 + len(self.scene.transmitters)):
             # Revise the set of paths.
             detected = self._detected(joint.maker, fit)
@@ -410,7 +288,7 @@ class LocalMl(Detector):
             if revised is fit.state and detected.all():
                 return fit
 
-            # Keep detected and new paths.
+            # Keep detected paths, and new ones, which are the last.
             num_new = revised.num_paths - fit.state.num_paths
             revised = revised.keep(np.append(detected, np.ones(num_new, bool)))
             if not revised.num_paths:
@@ -477,99 +355,11 @@ class LocalMl(Detector):
             if not len(own):
                 continue
             best = own[power[own].argmax()]
+
+            # Its strongest path of the fit; paths that were added here come after those.
             is_own_path = detected & (state.owner[: len(detected)] == target)
             strongest = fit.power[is_own_path].max()
             if power[best] > max(path_threshold, shared_path * strongest):
                 shift_hz = float(shifts_hz[bins[best]])
                 state = state.with_path(target, int(transmitters[best]), shift_hz)
         return state
-
-
-def merge_targets(fit: Fit, detected: np.ndarray) -> PathState:
-    """The state of a fit with targets merged that are one: close, by different transmitters.
-
-    fit: all targets
-    detected: mask [num_paths], bool, of the detected paths
-    """
-    state = fit.state
-    information = fit.target_information
-    size = information.shape[-1]
-    gate = chdtri(size, 1 - MERGE_PROBABILITY)
-    transmitters = [
-        {*state.transmitter[detected & (state.owner == target)].tolist()}
-        for target in range(state.num_targets)
-    ]
-    for first, second in combinations(range(state.num_targets), 2):
-        if not transmitters[first] or not transmitters[second]:
-            continue
-        if not transmitters[first].isdisjoint(transmitters[second]):
-            continue
-
-        # Squared Mahalanobis distance of both locations.
-        difference_m = (state.points_m[first] - state.points_m[second])[:size]
-        total = information[first] + information[second]
-        offset_m = np.linalg.solve(total, information[second] @ difference_m)
-        distance = difference_m @ information[first] @ offset_m
-        if distance < gate:
-            # Information-weighted mean.
-            point_m = state.points_m[first].copy()
-            point_m[:size] -= offset_m
-            state = state.merged(first, second, point_m)
-            transmitters[first] |= transmitters[second]
-            transmitters[second] = set()
-    return state
-
-
-def unresolved(fit: Fit, limit: float = UNRESOLVED_COHERENCE) -> np.ndarray:
-    """Mask of the paths in the main lobe of a stronger one, [num_paths], bool.
-
-    fit: all paths
-    limit: coherence of two paths from which they are taken for one echo
-    """
-    is_close = np.abs(fit.coherence) > limit
-    is_stronger = fit.power[:, None] < fit.power[None, :]
-    return np.any(is_close & is_stronger, axis=1)
-
-
-def is_same_echo(fit: Fit, threshold: float) -> np.ndarray:
-    """Mask of the paths of point targets that explain nothing beside a stronger one.
-
-    In the main lobe of the stronger path, a second echo adds the more to the likelihood the less
-    coherent both are; noise, and errors of the stronger one's replica, add little.
-
-    fit: all paths
-    threshold: power that noise does not exceed
-    Returns [num_paths], bool.
-    """
-    coherence = np.abs(fit.coherence)
-    added = fit.power[:, None] * (1 - coherence**2)
-    is_stronger = fit.power[:, None] < fit.power[None, :]
-    is_little = added < np.maximum(threshold, REPLICA_ERROR * fit.power[None, :])
-    is_close = (coherence > SATELLITE_COHERENCE) | ((coherence > UNRESOLVED_COHERENCE) & is_little)
-    return np.any(is_close & is_stronger, axis=1)
-
-
-def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
-    """Mask of the targets that are residues of a learned background (ReplicaMaker.is_residue).
-
-    The strongest path of each target decides.
-
-    maker: replicas of the frame
-    fit: all targets
-    Returns [num_targets], bool.
-    """
-    state = fit.state
-    found = np.zeros(state.num_targets, bool)
-    static = maker.reference.static
-    if static is None or static.left_share == 0:
-        return found
-    for target in range(state.num_targets):
-        own = np.flatnonzero(state.owner == target)
-        path = own[fit.power[own].argmax()]
-        found[target] = maker.is_residue(
-            int(state.transmitter[path]),
-            state.points_m[target],
-            float(state.doppler_hz[path]),
-            float(fit.power[path]),
-        )
-    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,11 +79,12 @@ class LocationMap:
             whole = halves.sum(axis=0)
             power, bins = highest((whole.real**2 + whole.imag**2) / noise[:, None])
 
-            # Phase between both halves there: the excess length of the path.
+            # Phase between both halves there: the excess length of the path, 1 for half a turn.
             nearest = np.rint(bins).astype(int)
             lower, upper = halves[:, np.arange(len(bins)), nearest]
             excess = np.angle(lower * upper.conj()) / np.pi
 
+            # Doppler shift from the middle bin, which is zero; cells as they were before sorting.
             middle = (len(self.shifts_hz) - 1) / 2
             channels[0, self._order] = np.log10(1 + power)
             channels[1, self._order] = (bins - middle) * self._bin_share
@@ -127,27 +129,34 @@ class LocationMap:
         Returns filters [2, num_cells^2, num_shifts], complex64, cells by sector, and the noise
         power of both halves together [num_cells^2], W.
         """
-        # Conjugate replicas of all cells over groups, subcarriers of a group and streams.
-        gains = frame.stream_gains(transmitter, self._departures[transmitter]).transpose(1, 0, 2)
+        # Gains of the streams toward all cells, constant over a group of subcarriers.
+        gains = frame.stream_gains(transmitter, self._departures[transmitter])
+        gains = gains.transpose(1, 0, 2)
         num_cells, num_groups, num_streams = gains.shape
-        phases = self._delay_phases[transmitter].reshape(num_cells, num_groups, -1, 1)
-        replicas = (phases * gains.conj()[:, :, None]).reshape(num_cells, -1)
+
+        # Conjugate replicas, [num_cells, num_subcarriers * num_streams].
+        delay_phases = self._delay_phases[transmitter].reshape(num_cells, num_groups, -1, 1)
+        replicas = delay_phases * gains.conj()[:, :, None]
+        replicas = replicas.reshape(num_cells, -1)
 
         # Their energies, with the power of the streams in each group of subcarriers.
         stream_power = np.square(np.abs(frame.streams)).sum(axis=-1)
         group_power = stream_power.reshape(num_groups, -1, num_streams).sum(axis=1)
         energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), group_power)
-        noise_power_w = energy * self.scene.propagation.noise_power_w
 
-        # Correlation of each half, sector by sector.
+        # Noise behind the filters; tiny where nothing was transmitted toward a cell.
+        noise_power_w = energy * self.scene.propagation.noise_power_w
+        noise_power_w = np.maximum(noise_power_w, np.finfo(np.float32).tiny)
+
+        # Correlation of each half of the band, sector by sector.
         middle = self._half_band * num_streams
         filtered = np.empty((2, num_cells, beams.shape[-1]), np.complex64)
-        for sector, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:])):
+        lower, upper = filtered
+        for beam, (start, stop) in zip(beams, pairwise(self._starts)):
             cells = slice(start, stop)
-            beam = beams[sector]
-            np.matmul(replicas[cells, :middle], beam[:middle], out=filtered[0, cells])
-            np.matmul(replicas[cells, middle:], beam[middle:], out=filtered[1, cells])
-        return filtered, np.maximum(noise_power_w, np.finfo(np.float32).tiny)
+            np.matmul(replicas[cells, :middle], beam[:middle], out=lower[cells])
+            np.matmul(replicas[cells, middle:], beam[middle:], out=upper[cells])
+        return filtered, noise_power_w
 
     @property
     def _half_band(self) -> int:

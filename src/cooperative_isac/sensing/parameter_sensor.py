@@ -21,7 +21,7 @@ from cooperative_isac.sensing.path_parameters import (
     parameters_of,
 )
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component
 
 # Ratio of the powers of two paths in one resolution cell from which on the weaker is a residue of
 # the stronger: cancellation with the errors of its parameters leaves about 15 dB less.
@@ -47,7 +47,7 @@ class ParameterSensor(Detector):
     def sense(
         self,
         echo: np.ndarray,
-        frame: Signal,
+        frame: Component,
         static: StaticNuisance | None = None,
         linked: Sequence[int] | None = None,
     ) -> tuple[PathParameters, ...]:

@@ -27,7 +27,8 @@ FINE_DOPPLER_OVERSAMPLING = 8
 # about 25 dB below it.
 DYNAMIC_RANGE = 300.0
 
-# Samples of the power along a line on which a path is refined.
+# Samples of the power along a line on which a path is refined: an odd number, so that the start is
+# one of them, at most an eighth of a beam or a quarter of a step of the grid from each other.
 LINE_SAMPLES = 9
 
 
@@ -168,7 +169,9 @@ class PathFinder:
         suppression of static paths (sensing.surface).
         """
         shifts_hz = self._shifts_hz(self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING)
-        near = np.flatnonzero(np.abs(shifts_hz) <= self.max_doppler_hz + shifts_hz[1])
+        # One bin more at both ends, for the parabola through a peak and its neighbors.
+        bin_hz = shifts_hz[1]
+        near = np.flatnonzero(np.abs(shifts_hz) <= self.max_doppler_hz + bin_hz)
         near = near[np.argsort(shifts_hz[near])]
         return near, shifts_hz[near], static_weights(self.reference, shifts_hz[near])
 

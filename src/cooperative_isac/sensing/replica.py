@@ -142,7 +142,8 @@ class ReplicaMaker:
         num_rows = num_paths * num_filters
         num_blocks = reference.num_blocks
 
-        # Products of filters within each block, all pairs of paths.
+        # Products of filters within each block, all pairs of paths: that of the conjugate filter
+        # first, [num_paths, num_paths, num_filters^2, num_blocks].
         rows = filters.reshape(num_rows, -1)
         correlated = self._correlated(filters.reshape(num_rows, *filters.shape[2:]))
         correlated = correlated.reshape(num_rows, -1, num_blocks)
@@ -150,13 +151,17 @@ class ReplicaMaker:
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
         by_block = by_block.transpose(2, 0, 3, 1, 4).reshape(num_paths, num_paths, -1, num_blocks)
 
-        # Sums over blocks; each derivative with a Doppler shift is a ramp over time.
+        # Sums over blocks with the phases between both Doppler shifts; each derivative with a shift
+        # is a ramp over time, so that there are sums without, with one and with two ramps.
         ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
         turned = (doppler_phases[:, None] * doppler_phases[None].conj()).astype(complex)
-        powers = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
-        sums = by_block @ powers.astype(np.complex64)
+        ramped = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
+        sums = by_block @ ramped.astype(np.complex64)
         sums = sums.reshape(num_paths, num_paths, num_filters, num_filters, 3)
         sums = sums.transpose(0, 2, 1, 3, 4)
+
+        # Waveforms and slopes with the location, then the derivative with the shift as the last
+        # entry of each path; the conjugate of a ramp, which is imaginary, is its negative.
         products = np.empty((num_paths, num_filters + 1, num_paths, num_filters + 1), complex)
         products[:, :-1, :, :-1] = sums[..., 0]
         products[:, :-1, :, -1] = sums[:, :, :, 0, 1]
@@ -268,12 +273,14 @@ class ReplicaMaker:
         num_slopes: number of axes with slopes
         Returns [num_paths, 1 + num_slopes, num_subcarriers, num_streams], complex64.
         """
+        # Unit vectors and distances from both sites to the points.
         num_paths = len(points_m)
         num_subcarriers, num_streams, _ = self.reference.streams.shape
         departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
         arrivals, received_m = _rays(self.receiver.position_m, points_m)
 
-        # Gains a^T W of each group of subcarriers, and their slopes.
+        # Gains a^T W and their slopes: per group of subcarriers that shares a precoder, then per
+        # subcarrier and stream.
         gains = np.empty((num_paths, 1 + num_slopes, len(self._columns)), np.complex64)
         for index in sorted({*transmitter.tolist()}):
             chosen = np.flatnonzero(transmitter == index)
@@ -289,7 +296,7 @@ class ReplicaMaker:
             by_group = by_group.reshape(*steering.shape[:2], -1)
             gains[chosen] = by_group[..., self._columns]
 
-        # Slopes of the delay phase.
+        # Product rule: a slope of the delay phase adds j times itself times the gains.
         if num_slopes:
             range_slopes = (departures + arrivals)[:, :num_slopes, None]
             phase_slopes = range_slopes * (-2 * np.pi / SPEED_OF_LIGHT_MPS * self._offsets_hz)
@@ -337,10 +344,11 @@ class ReplicaMaker:
         information [num_paths], float64 (Replica.doppler_share).
         """
         reference = self.reference
-        num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
+        num_paths, num_filters, num_subcarriers, num_streams = filters.shape
         times_s = reference.block_times_s - reference.middle_s
 
         # Streams with each path's Doppler shift, and with its slope, correlated with all streams.
+        # The factor 2 pi j of a slope is left out, because it cancels in the share.
         grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
         phases = doppler_phases.conj()
         shape = (num_subcarriers, num_paths, num_streams, num_streams)
@@ -350,14 +358,14 @@ class ReplicaMaker:
         # Correlation of each waveform with the streams over the whole frame: its filters, then its
         # Doppler slope.
         projected = np.empty(
-            (num_paths, num_slopes + 1, num_subcarriers, num_streams), np.complex64
+            (num_paths, num_filters + 1, num_subcarriers, num_streams), np.complex64
         )
         projected[:, :-1] = np.einsum("iplk,pdik->pdil", turned, filters, optimize=True)
         projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
 
         # Their inner products within the span of the streams.
         weighted = (static.weights @ projected[..., None])[..., 0]
-        flat = projected.reshape(num_paths, num_slopes + 1, -1)
+        flat = projected.reshape(num_paths, num_filters + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
         # Energy beside that span.
@@ -368,7 +376,8 @@ class ReplicaMaker:
         suppressed[:, 0, 0] = energy
 
         # Doppler information with an unknown amplitude (Schur complement), over that without
-        # suppression.
+        # suppression. Times count from the middle of the frame, where waveform and slope have no
+        # inner product before the suppression.
         spread = np.average(times_s**2, weights=reference.block_sizes)
         slope_energy = full_energy * spread - removed[:, -1, -1].real
         squared_cross = np.abs(removed[:, 0, -1]) ** 2

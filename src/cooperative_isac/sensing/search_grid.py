@@ -98,6 +98,7 @@ class SearchGrid:
         """
         beam = self.beam_of_cell[cell]
         overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
+        # Within one range cell of the bandwidth, which is 2 RANGE_OVERSAMPLING steps.
         differences_m = np.abs(self.ranges_m - self.ranges_m[cell])
         near = differences_m <= 2 * RANGE_OVERSAMPLING * self.range_step_m
         return overlapping[self.beam_of_cell] & near
@@ -117,19 +118,27 @@ def beam_directions(
     fineness: factor of the number of beams along each axis
     Returns unit vectors [num_beams, 3], float64, map.
     """
-    # Direction cosines with the axes of the array.
+    # All combinations of direction cosines with the axes of the array.
     lines = beam_cosines(site, dimension, wavelength_m, fineness)
-    cosines = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
+    lattice = np.meshgrid(*lines, indexing="ij")
+    cosines = np.stack(lattice, axis=-1).reshape(-1, len(lines))
 
-    # Beams within the half space, and those whose main lobe reaches into it.
+    # Beams within the half space, and those whose main lobe reaches into it; the cosines of
+    # neighbors differ by 2 / num_beams.
     sines = np.linalg.norm(cosines, axis=1)
-    reaching = sines < 1 + max(1 / len(line) for line in lines)
-    cosines = (cosines / np.maximum(sines / EDGE_SINE, 1)[:, None])[reaching]
+    half_width = max(1 / len(line) for line in lines)
+    reaches = sines < 1 + half_width
+    cosines = cosines[reaches]
+    sines = sines[reaches]
 
-    # Unit vectors with the component along the boresight.
-    forward = np.sqrt(1 - np.sum(cosines**2, axis=1))
+    # Turn the beams beyond the edge to it.
+    excess = np.maximum(sines / EDGE_SINE, 1)
+    cosines = cosines / excess[:, None]
+
+    # Unit vectors in the axes of the array, whose x axis is the boresight, then in the map.
+    along_boresight = np.sqrt(1 - np.sum(cosines**2, axis=1))
     no_height = np.zeros((len(cosines), 3 - dimension))
-    directions = np.column_stack([forward, cosines, no_height])
+    directions = np.column_stack([along_boresight, cosines, no_height])
     return directions @ site.rotation.T
 
 

@@ -25,7 +25,7 @@ from cooperative_isac.sensing.static_paths import (
     unknown_static,
     without_mean,
 )
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component, Signal
 
 
 class StaticStage:
@@ -48,7 +48,7 @@ class StaticStage:
     def prepare(
         self,
         echo: np.ndarray,
-        frame: Signal,
+        frame: Component,
         time_s: float | None = None,
     ) -> tuple[np.ndarray, StaticNuisance | None]:
         """An echo without its static paths, and the nuisance that replicas are projected by.
@@ -84,15 +84,17 @@ class StaticStage:
         cleaned, static = self.prepare(echo, frame, time_s)
         if static is None or frame.reference is None:
             return cleaned
+
+        # The elements of the reference symbols, a part that is a view of the copy.
         cleaned = cleaned.copy()
         streams = frame.reference.streams
-        over_subcarriers, over_symbols = frame.reference_strides
-        part = cleaned[:, ::over_subcarriers, ::over_symbols]
+        subcarriers, symbols = frame.reference_elements
+        part = cleaned[:, subcarriers, symbols]
         part[...] = suppress(part, streams, unknown_static(streams))
         return cleaned
 
     def _with_background(
-        self, echo: np.ndarray, frame: Signal, time_s: float
+        self, echo: np.ndarray, frame: Component, time_s: float
     ) -> tuple[np.ndarray, StaticNuisance]:
         """Suppression by the background, which is then updated with the frame."""
         noise_power_w = self.scene.propagation.noise_power_w
@@ -119,7 +121,7 @@ class StaticStage:
         cleaned = shrunk(remaining, correlation, frame.streams, prediction.nuisance.inverse)
         return cleaned, replace(prediction.nuisance, left_share=share)
 
-    def _background(self, frame: Signal, num_rx_ant: int, time_s: float) -> Background:
+    def _background(self, frame: Component, num_rx_ant: int, time_s: float) -> Background:
         """Background at a time; the prior where time does not go on."""
         elapsed_s = 0.0 if self._learned is None else time_s - self._learned[0]
         if self._learned is None or elapsed_s <= 0:

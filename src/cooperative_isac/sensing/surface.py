@@ -95,27 +95,30 @@ def likelihood_surface(
 
     # Receive beams.
     beams = grid.beams @ correlation.reshape(num_rx_ant, -1)
-    beams = beams.reshape(-1, num_subcarriers * num_streams, num_blocks)
+    beams = beams.reshape(-1, num_subcarriers, num_streams, num_blocks)
 
     # Doppler shifts, and their normalization after the suppression of static paths.
     bins, shifts_hz = doppler_bins(reference, max_doppler_hz)
     weights = static_weights(reference, shifts_hz)
 
     for index, phases in enumerate(grid.delay_phases):
-        gains = reference.frame.stream_gains(index, grid.departures[index])
+        # Streams that the transmitter sends.
+        own = reference.frame.streams_of(index)
+        gains = reference.frame.stream_gains(index, grid.departures[index])[..., own]
         replica = _replica(phases, gains)
+        own_beams = beams[:, :, own].reshape(len(beams), replica.shape[1], num_blocks)
 
         # Matched filters of all cells, beam by beam.
         filtered = np.empty((num_cells, num_blocks), np.complex64)
         for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
-            np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
+            np.matmul(replica[start:stop], own_beams[beam], out=filtered[start:stop])
 
         # Strongest Doppler shift of each cell.
         spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
         squared = (spectrum.real**2 + spectrum.imag**2) * weights
         best = squared.argmax(axis=1)
         peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
-        power[index] = peak / (_energy(gains, reference) * noise_power_w)
+        power[index] = peak / (_energy(gains, reference.gram[:, own, own]) * noise_power_w)
         doppler_hz[index] = shifts_hz[best]
     return Surface(power, doppler_hz)
 
@@ -138,13 +141,14 @@ def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:
     return replica.reshape(num_cells, -1)
 
 
-def _energy(gains: np.ndarray, reference: StreamReference) -> np.ndarray:
+def _energy(gains: np.ndarray, grams: np.ndarray) -> np.ndarray:
     """Energy ||u||^2 of each cell's replica, with the stream powers of this frame.
 
     gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
+    grams: [num_subcarriers, num_streams, num_streams], complex64, Gram matrices of these streams
     Returns [num_cells], float32.
     """
     num_streams = gains.shape[-1]
-    gram = reference.gram.reshape(len(gains), -1, num_streams, num_streams).sum(axis=1)
+    gram = grams.reshape(len(gains), -1, num_streams, num_streams).sum(axis=1)
     weighted = gains @ gram.swapaxes(1, 2)
     return np.einsum("gck,gck->c", gains.conj(), weighted).real

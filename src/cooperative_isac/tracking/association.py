@@ -50,6 +50,13 @@ class Pairs:
         """-2 log likelihood of each pair up to a constant, d^2 + log det S, [num_pairs]."""
         return self.squared_distances + self.log_dets
 
+    def log_likelihoods(self, num_axes: int) -> np.ndarray:
+        """Log likelihood of each pair's innovation, [num_pairs], float64.
+
+        num_axes: measured axes of position and velocity
+        """
+        return -0.5 * (self.costs + num_axes * np.log(2 * np.pi))
+
     def where(self, chosen: np.ndarray) -> Pairs:
         """Some of the pairs.
 

@@ -92,6 +92,7 @@ def mix(bank: Bank, transition: np.ndarray) -> Bank:
         another (column)
     Returns mixed filters with the mode probabilities after the transition.
     """
+    # Mode probabilities after the transition.
     predicted = bank.mode_probabilities @ transition
 
     # Mixing probabilities, share of the old mode i in the new mode j, [num_targets, j, i].
@@ -101,7 +102,8 @@ def mix(bank: Bank, transition: np.ndarray) -> Bank:
     # Mean of the mixture of Gaussians.
     means = shares @ bank.means
 
-    # Its covariance: the mean covariance and the scatter of the means.
+    # Its covariance: the scatter of the means, and the mean of the covariances, whose entries are
+    # in one axis here. Deviations are [num_targets, j, i, num_states].
     deviations = bank.means[:, None] - means[:, :, None]
     weighted = shares[..., None] * deviations
     scatter = np.swapaxes(weighted, -1, -2) @ deviations
@@ -140,29 +142,32 @@ def update(bank: Bank, measurements: np.ndarray, noise_covars: np.ndarray) -> Ba
     noise_covars: [num_targets, 6, 6], float64, their covariances
     Returns updated filters; NaN where the covariance of an innovation is singular.
     """
-    # Innovation of every mode and its covariance S.
+    # Innovation of every mode and its covariance S = H P H^T + R; H takes the first six states.
     innovations = measurements[:, None] - bank.means[..., :NUM_OBSERVED]
-    cross = bank.covariances[..., :NUM_OBSERVED]
+    cross_covars = bank.covariances[..., :NUM_OBSERVED]  # P H^T
     noise = noise_covars[:, None]
-    spreads = cross[..., :NUM_OBSERVED, :] + noise
+    innovation_covars = cross_covars[..., :NUM_OBSERVED, :] + noise
 
-    # Kalman gain, and the innovations divided by S.
-    right_sides = np.concatenate([np.swapaxes(cross, -1, -2), innovations[..., None]], axis=-1)
-    solved = _solve(spreads, right_sides)
+    # Transposed Kalman gain S^-1 H P and S^-1 times the innovation, with one factorization of S.
+    right_sides = np.concatenate(
+        [np.swapaxes(cross_covars, -1, -2), innovations[..., None]], axis=-1
+    )
+    solved = _solve(innovation_covars, right_sides)
     gains = np.swapaxes(solved[..., :-1], -1, -2)
-    whitened = solved[..., -1]
+    weighted_innovations = solved[..., -1]
     means = bank.means + (gains @ innovations[..., None])[..., 0]
 
-    # Joseph form: symmetric and positive definite in spite of the rounding of the gain.
+    # Joseph form (I - K H) P (I - K H)^T + K R K^T: symmetric and positive definite in spite of the
+    # rounding of the gain.
     residual = np.zeros_like(bank.covariances)
     residual[...] = np.eye(bank.means.shape[-1])
     residual[..., :NUM_OBSERVED] -= gains
     covariances = _congruence(residual, bank.covariances) + _congruence(gains, noise)
 
     # Mode probabilities: prior times the likelihood of the innovation.
-    squared = np.sum(innovations * whitened, axis=-1)
-    log_det = np.linalg.slogdet(spreads)[1]
-    log_likelihoods = -0.5 * (squared + log_det + NUM_OBSERVED * math.log(2 * math.pi))
+    squared_distances = np.sum(innovations * weighted_innovations, axis=-1)
+    log_dets = np.linalg.slogdet(innovation_covars)[1]
+    log_likelihoods = -0.5 * (squared_distances + log_dets + NUM_OBSERVED * math.log(2 * math.pi))
     likelihoods = np.exp(log_likelihoods)
     likelihoods[likelihoods == 0] = LEAST_LIKELIHOOD
     weights = bank.mode_probabilities * likelihoods
@@ -171,17 +176,21 @@ def update(bank: Bank, measurements: np.ndarray, noise_covars: np.ndarray) -> Ba
 
 def combine(bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of each target over its modes (Bar-Shalom 2001, eq. 11.6.6-15, 16).
+
     Returns means [num_targets, num_states], float64, SI, map, and covariances [num_targets,
     num_states, num_states], float64, symmetric.
     """
     probabilities = bank.mode_probabilities
     means = np.sum(probabilities[..., None] * bank.means, axis=1)
 
+    # Mean of the modes' covariances, and the scatter of their means.
     deviations = bank.means - means[:, None]
     weighted = probabilities[..., None] * deviations
     scatter = np.swapaxes(weighted, -1, -2) @ deviations
     within = np.sum(probabilities[..., None, None] * bank.covariances, axis=1)
     covariances = within + scatter
+
+    # Symmetric in spite of rounding.
     return means, (covariances + np.swapaxes(covariances, -1, -2)) / 2
 
 

@@ -19,6 +19,9 @@ TOTAL_LIMIT = 5.0
 # Probability from which a class is decided.
 DECISION_PROBABILITY = 0.7
 
+# Largest probability whose log odds are computed, so that they are finite; TOTAL_LIMIT is below.
+MAX_PROBABILITY = 1 - 1e-12
+
 # Standard deviations of the vertical speed of both classes, m/s: roads that rise by a few percent,
 # and UAVs that climb and descend at several meters per second.
 VEHICLE_CLIMB_STD_MPS = 0.5
@@ -81,7 +84,7 @@ def log_odds_of(target_class: TargetClass, probability: float) -> float:
     """Inverse of `decide`: log odds of a class with a probability; 0 for an unknown class."""
     if target_class not in (TargetClass.UAV, TargetClass.VEHICLE):
         return 0.0
-    decided = float(np.clip(probability, DECISION_PROBABILITY, 1 - 1e-12))
+    decided = float(np.clip(probability, DECISION_PROBABILITY, MAX_PROBABILITY))
     odds = min(math.log(decided / (1 - decided)), TOTAL_LIMIT)
     return odds if target_class is TargetClass.UAV else -odds
 
@@ -102,6 +105,11 @@ def _climb_log_ratio(speeds_mps: np.ndarray, variances: np.ndarray) -> np.ndarra
     speeds_mps: [...], float64, m/s, estimates
     variances: [...], float64, m^2/s^2, of the estimates
     """
-    uav = UAV_CLIMB_STD_MPS**2 + variances
-    vehicle = VEHICLE_CLIMB_STD_MPS**2 + variances
-    return 0.5 * (np.log(vehicle / uav) + speeds_mps**2 * (1 / vehicle - 1 / uav))
+    # Variance of an estimate by class: that of the true speed and that of the estimate.
+    uav_variances = UAV_CLIMB_STD_MPS**2 + variances
+    vehicle_variances = VEHICLE_CLIMB_STD_MPS**2 + variances
+
+    # Log ratio of two normal densities of mean zero.
+    information_difference = 1 / vehicle_variances - 1 / uav_variances
+    log_variance_ratio = np.log(vehicle_variances / uav_variances)
+    return 0.5 * (log_variance_ratio + speeds_mps**2 * information_difference)

@@ -10,7 +10,7 @@ import numpy as np
 class Filters(Protocol):
     """Motion filters of all tracks, in the order of the tracks.
 
-    Methods return failures in words, by index of the track; most filters have none.
+    Methods return the failures of filters as text, by index of the track; most filters have none.
 
     means: [num_tracks, 6], float64, position and velocity, SI, map
     covariances: [num_tracks, 6, 6], float64, SI

@@ -65,6 +65,8 @@ class BankFilters(Filters):
         """Predict all tracks (see Filters)."""
         if dt_s == 0 or not len(self.means):
             return {}
+
+        # An invalid state may overflow; the tracker finds it in the means and covariances.
         transition = mode_transition(len(self._models), dt_s)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self._bank = bank.predict(self._bank, self._models, transition, dt_s)
@@ -75,6 +77,7 @@ class BankFilters(Filters):
         self, tracks: np.ndarray, measurements: np.ndarray, noise_covars: np.ndarray
     ) -> dict[int, str]:
         """Update some tracks (see Filters)."""
+        # Invalid states as in predict.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             part = bank.update(self._bank.at(tracks), measurements, noise_covars)
             means, covariances = bank.combine(part)
@@ -125,6 +128,9 @@ def mode_transition(num_modes: int, dt_s: float) -> np.ndarray:
     """
     if num_modes == 1:
         return np.ones((1, 1))
+
+    # A chain in continuous time that leaves either mode at rate 1 / MODE_MEMORY_S: probability of
+    # being in the other mode after dt_s.
     switch = 0.5 * (1 - math.exp(-2 * dt_s / MODE_MEMORY_S))
     return np.array([[1 - switch, switch], [switch, 1 - switch]])
 

@@ -29,7 +29,7 @@ def start_states(
     max_speed_mps: of targets, m/s
     Returns means [..., 6], float64, SI, map, and covariances [..., 6, 6], float64, SI.
     """
-    # Kalman update by a measured velocity of zero.
+    # Kalman update of the detection by a measured velocity of zero, with the prior as its noise.
     innovation_covars = covariances[..., 3:, 3:] + max_speed_mps**2 * np.eye(3)
     gains = covariances[..., :, 3:] @ np.linalg.inv(innovation_covars)
     means = values - (gains @ values[..., 3:, None])[..., 0]
@@ -70,6 +70,8 @@ def beginnings(
         dimension,
         DUPLICATE_DISTANCE,
     )
+
+    # The pairs in a list for each candidate: gated_pairs has all detections in place of tracks.
     order = np.argsort(same.detections, kind="stable")
     ends = np.cumsum(np.bincount(same.detections, minlength=len(candidates)))
     duplicates = np.split(same.tracks[order], ends[:-1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.model import Tracking
+from cooperative_isac.tracking.sequential_test import MISS_RATIO, SequentialTest
 from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
 # Time that is added to limits, s: stamps are sums of periods and not exact.
@@ -16,8 +17,35 @@ TIME_SLACK_S = 1e-6
 # target, s: the gate of a longer prediction reaches over a whole scene.
 LONGEST_OUTAGE_S = 10.0
 
+# Least number of detections by which the test of weak ones confirms a track: the likelihoods of a
+# frame have no term for a path of a target that is off by a side lobe, and the next one is not.
+LEAST_DETECTIONS = 2
+
 # By the value of a status: True where the track is established.
 IS_ESTABLISHED = np.array([status in ESTABLISHED for status in TrackStatus])
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Evidence of the detections that were assigned to tracks.
+
+    weak: [num_tracks], bool, True where the detection is a weak one
+    log_ratios: [num_tracks], float64, log-likelihood ratio of the track's target to other causes of
+        a weak detection
+    test: of tentative tracks
+    """
+
+    weak: np.ndarray
+    log_ratios: np.ndarray
+    test: SequentialTest
+
+
+def no_gains(num_tracks: int, test: SequentialTest) -> Gains:
+    """Evidence of tracks without weak detections.
+
+    test: of tentative tracks
+    """
+    return Gains(np.zeros(num_tracks, bool), np.zeros(num_tracks), test)
 
 
 @dataclass(frozen=True)
@@ -26,12 +54,17 @@ class Lives:
 
     statuses: [num_tracks], int, values of TrackStatus
     num_frames: [num_tracks], int, frames in which a track has been tentative
-    num_hits: [num_tracks], int, those of them with a detection
+    num_hits: [num_tracks], int, those of them with a detection by stations
+    num_weak: [num_tracks], int, those of them with a weak detection
+    scores: [num_tracks], float64, log-likelihood ratio of a target to other causes that tentative
+        tracks with weak detections have added up; -inf without any
     """
 
     statuses: np.ndarray
     num_frames: np.ndarray
     num_hits: np.ndarray
+    num_weak: np.ndarray
+    scores: np.ndarray
 
     @property
     def established(self) -> np.ndarray:
@@ -48,13 +81,25 @@ class Lives:
 
         tracks: indices [num], int, or a mask [num_tracks], bool
         """
-        return Lives(self.statuses[tracks], self.num_frames[tracks], self.num_hits[tracks])
+        return Lives(
+            self.statuses[tracks],
+            self.num_frames[tracks],
+            self.num_hits[tracks],
+            self.num_weak[tracks],
+            self.scores[tracks],
+        )
 
 
 def unborn(num_tracks: int) -> Lives:
     """Tentative lives without a frame yet."""
     tentative = np.full(num_tracks, TrackStatus.TENTATIVE.value)
-    return Lives(tentative, np.zeros(num_tracks, int), np.zeros(num_tracks, int))
+    return Lives(
+        tentative,
+        np.zeros(num_tracks, int),
+        np.zeros(num_tracks, int),
+        np.zeros(num_tracks, int),
+        np.full(num_tracks, -np.inf),
+    )
 
 
 def expired(
@@ -84,12 +129,13 @@ def advance(
     settings: Tracking,
     unobserved_s: np.ndarray | float = 0.0,
     observed: bool = True,
+    evidence: Gains | None = None,
 ) -> Lives:
     """Lives after one more frame.
 
-    A tentative track is confirmed by confirm_hits in confirm_window frames and deleted as soon as
-    it cannot be confirmed any more; an established track coasts without detections until
-    max_coast_s of observed time.
+    A tentative track is confirmed by confirm_hits in confirm_window frames, or by a sequential test
+    of its weak detections, and deleted as soon as neither can confirm it any more; an established
+    track coasts without detections until max_coast_s of observed time.
 
     lives: before the frame
     hit: [num_tracks] or one for all, bool, True where a detection was assigned
@@ -98,20 +144,31 @@ def advance(
     unobserved_s: [num_tracks] or one for all, float64, s, the part of that age in which no receiver
         could have detected the target
     observed: True where enough receivers sent packets of this frame to detect the targets
+    evidence: of the weak ones among the detections; None: there are none
     """
     hits = np.broadcast_to(hit, lives.statuses.shape)
+    weak = np.zeros(hits.shape, bool) if evidence is None else hits & evidence.weak
     tentative = lives.statuses == TrackStatus.TENTATIVE.value
 
     # Confirmation counts hits, and misses in observed frames only.
     counted = tentative & (hits | observed)
     num_frames = lives.num_frames + counted
-    num_hits = lives.num_hits + (counted & hits)
+    num_hits = lives.num_hits + (counted & hits & ~weak)
+    num_weak = lives.num_weak + (counted & weak)
     frames_left = settings.confirm_window - num_frames
+    confirmed = (num_hits >= settings.confirm_hits) & (frames_left >= 0)
+    hopeless = num_hits + frames_left < settings.confirm_hits
+
+    # Sequential test of tracks with weak detections.
+    scores = lives.scores
+    if evidence is not None:
+        scores = _tested(lives, counted, hits, settings, evidence)
+        enough = num_hits + num_weak >= LEAST_DETECTIONS
+        confirmed |= enough & (scores >= evidence.test.accept)
+        hopeless &= scores <= evidence.test.reject
 
     # Transitions, the first that applies.
     ended = lives.deleted | (~hits & expired(since_update_s, settings, unobserved_s))
-    confirmed = num_hits >= settings.confirm_hits
-    hopeless = num_hits + frames_left < settings.confirm_hits
     statuses = np.select(
         [ended, ~tentative & hits, ~tentative, confirmed, hopeless],
         [
@@ -123,4 +180,28 @@ def advance(
         ],
         TrackStatus.TENTATIVE.value,
     )
-    return Lives(statuses, num_frames, num_hits)
+    return Lives(statuses, num_frames, num_hits, num_weak, scores)
+
+
+def _tested(
+    lives: Lives, counted: np.ndarray, hits: np.ndarray, settings: Tracking, evidence: Gains
+) -> np.ndarray:
+    """Scores after one more frame, [num_tracks], float64.
+
+    lives: before the frame
+    counted: [num_tracks], bool, tentative tracks for which the frame counts
+    hits: [num_tracks], bool, True where a detection was assigned
+    """
+    # So many detections by stations pass the test as confirm a track by their number.
+    share = evidence.test.accept / settings.confirm_hits
+
+    # The first weak detection of a track begins its test.
+    begun = np.isfinite(lives.scores)
+    before = np.where(begun, lives.scores, share * lives.num_hits)
+    weak = counted & hits & evidence.weak
+    others = np.where(hits, share, MISS_RATIO)
+    return np.where(
+        weak,
+        before + evidence.log_ratios,
+        np.where(counted & begun, lives.scores + others, lives.scores),
+    )

@@ -9,7 +9,8 @@ import numpy as np
 
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds, log_odds_of
-from cooperative_isac.tracking.life import Lives, advance, unborn
+from cooperative_isac.tracking.life import Gains, Lives, advance, no_gains, unborn
+from cooperative_isac.tracking.sequential_test import SequentialTest
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 STATUSES = {status.value: status for status in TrackStatus}
@@ -74,6 +75,7 @@ class LiveTracks:
         covariances: np.ndarray,
         settings: Tracking,
         dimension: int,
+        evidence: Gains,
     ) -> LiveTracks:
         """The tracks after a detection of some of them.
 
@@ -86,8 +88,9 @@ class LiveTracks:
         covariances: [num_tracks, 6, 6], float64, SI
         settings: of the scene
         dimension: of the scene, 2 or 3
+        evidence: of the weak ones among the detections
         """
-        advanced = advance(self.former_lives, True, 0.0, settings)
+        advanced = advance(self.former_lives, True, 0.0, settings, evidence=evidence)
         with np.errstate(invalid="ignore"):  # states of failed filters, which the tracker drops
             added = frame_log_odds(means, covariances, settings, dimension)
         return replace(
@@ -100,7 +103,12 @@ class LiveTracks:
         )
 
     def miss(
-        self, missed: np.ndarray, time_s: float, settings: Tracking, observed: bool
+        self,
+        missed: np.ndarray,
+        time_s: float,
+        settings: Tracking,
+        observed: bool,
+        test: SequentialTest,
     ) -> LiveTracks:
         """The tracks after a frame without a detection of some of them.
 
@@ -108,10 +116,17 @@ class LiveTracks:
         time_s: stamp of the frame, s
         settings: of the scene
         observed: True where enough receivers sent packets of the frame to detect the targets
+        test: of tentative tracks with weak detections
         """
         since_update_s = time_s - self.updated_s
         advanced = advance(
-            self.former_lives, False, since_update_s, settings, self.unobserved_s, observed
+            self.former_lives,
+            False,
+            since_update_s,
+            settings,
+            self.unobserved_s,
+            observed,
+            no_gains(len(self), test),
         )
         return replace(self, lives=_where(missed, advanced, self.lives))
 
@@ -218,6 +233,8 @@ def _where(chosen: np.ndarray, lives: Lives, others: Lives) -> Lives:
         np.where(chosen, lives.statuses, others.statuses),
         np.where(chosen, lives.num_frames, others.num_frames),
         np.where(chosen, lives.num_hits, others.num_hits),
+        np.where(chosen, lives.num_weak, others.num_weak),
+        np.where(chosen, lives.scores, others.scores),
     )
 
 
@@ -227,4 +244,6 @@ def _concatenated(first: Lives, second: Lives) -> Lives:
         np.concatenate([first.statuses, second.statuses]),
         np.concatenate([first.num_frames, second.num_frames]),
         np.concatenate([first.num_hits, second.num_hits]),
+        np.concatenate([first.num_weak, second.num_weak]),
+        np.concatenate([first.scores, second.scores]),
     )

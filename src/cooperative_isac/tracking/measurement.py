@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import SHAPES, Detection, detection_problem
+from cooperative_isac.fusion.detection import NO_EVIDENCE, SHAPES, Detection, detection_problem
 from cooperative_isac.tracking.validity import state_problems
 
 
@@ -18,11 +18,19 @@ class Measurements:
     values: [num, 6], float64, position and velocity, SI, map
     covariances: [num, 6, 6], float64, SI
     partial: [num], bool, True for detections that update tracks but start none
+    weak: [num], bool, True for detections below the threshold of the stations
+    log_ratios: [num], float64, log-likelihood ratio of a new target at each weak detection to other
+        causes; 0 for the others
+    log_false_densities: [num], float64, logarithm of the density of false detections about each
+        weak one, in 1/m^D (s/m)^D; 0 for the others
     """
 
     values: np.ndarray
     covariances: np.ndarray
     partial: np.ndarray
+    weak: np.ndarray
+    log_ratios: np.ndarray
+    log_false_densities: np.ndarray
 
     def __len__(self) -> int:
         return len(self.values)
@@ -33,7 +41,12 @@ class Measurements:
         detections: indices [num], int, or a mask [num_detections], bool
         """
         return Measurements(
-            self.values[detections], self.covariances[detections], self.partial[detections]
+            self.values[detections],
+            self.covariances[detections],
+            self.partial[detections],
+            self.weak[detections],
+            self.log_ratios[detections],
+            self.log_false_densities[detections],
         )
 
     def speeds_mps(self) -> np.ndarray:
@@ -56,11 +69,17 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     values = np.concatenate([positions_m, velocities_mps], axis=1)
     partial = np.array([detection.is_partial for detection in detections], bool)
 
+    # Evidence of the weak ones.
+    weak = np.array([detection.evidence is not None for detection in detections], bool)
+    evidence = [detection.evidence or NO_EVIDENCE for detection in detections]
+    log_ratios = np.array([one.log_likelihood_ratio for one in evidence], float)
+    log_false_densities = np.array([one.log_false_density for one in evidence], float)
+
     problems = state_problems(values, covariances)
     if problems:
         first = min(problems)
         raise ValueError(f"detection {first}: {problems[first]}")
-    return Measurements(values, covariances, partial)
+    return Measurements(values, covariances, partial, weak, log_ratios, log_false_densities)
 
 
 def _stacked(detections: Sequence[Detection], name: str) -> np.ndarray:

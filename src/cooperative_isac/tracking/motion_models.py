@@ -213,6 +213,7 @@ def coordinated_turn(states: np.ndarray, dt_s: float) -> np.ndarray:
     cos = np.cos(rates * dt_s)
     sin = np.sin(rates * dt_s)
 
+    # Position along the arc, velocity rotated by the turned angle, and the decayed rate.
     moved = np.empty_like(states, dtype=float)
     moved[..., 0] = states[..., 0] + along * vx - across * vy
     moved[..., 1] = states[..., 1] + across * vx + along * vy
@@ -269,21 +270,34 @@ def coordinated_turn_jacobian(states: np.ndarray, dt_s: float) -> np.ndarray:
 def _turn_integrals(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Integrals of cos and sin of the turned angle over dt_s, each [...], s."""
     angles = rates_radps * dt_s
-    small = np.abs(angles) < SMALL_ANGLE_RAD
-    rates = np.where(small, 1.0, rates_radps)
-    along = np.where(small, dt_s * (1 - angles**2 / 6), np.sin(angles) / rates)
-    across = np.where(small, dt_s * (angles / 2 - angles**3 / 24), (1 - np.cos(angles)) / rates)
-    return along, across
+    is_small = np.abs(angles) < SMALL_ANGLE_RAD
+
+    # Power series of small angles.
+    along_series = dt_s * (1 - angles**2 / 6)
+    across_series = dt_s * (angles / 2 - angles**3 / 24)
+
+    # Closed forms of the others; a rate of 1 keeps them finite where they are not used.
+    rates = np.where(is_small, 1.0, rates_radps)
+    along = np.sin(angles) / rates
+    across = (1 - np.cos(angles)) / rates
+    return np.where(is_small, along_series, along), np.where(is_small, across_series, across)
 
 
 def _turn_integral_slopes(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `_turn_integrals` with the rate, each [...], s^2."""
     angles = rates_radps * dt_s
-    small = np.abs(angles) < SMALL_ANGLE_RAD
-    rates = np.where(small, 1.0, rates_radps)
+    is_small = np.abs(angles) < SMALL_ANGLE_RAD
+
+    # Power series of small angles.
+    along_series = -(dt_s**2) * angles / 3
+    across_series = dt_s**2 * (0.5 - angles**2 / 8)
+
+    # Closed forms of the others: quotients sin(w t) / w and (1 - cos(w t)) / w, derived with w.
     along, across = _turn_integrals(rates_radps, dt_s)
-    along_slope = np.where(small, -(dt_s**2) * angles / 3, (dt_s * np.cos(angles) - along) / rates)
-    across_slope = np.where(
-        small, dt_s**2 * (0.5 - angles**2 / 8), (dt_s * np.sin(angles) - across) / rates
+    rates = np.where(is_small, 1.0, rates_radps)
+    along_slope = (dt_s * np.cos(angles) - along) / rates
+    across_slope = (dt_s * np.sin(angles) - across) / rates
+    return (
+        np.where(is_small, along_series, along_slope),
+        np.where(is_small, across_series, across_slope),
     )
-    return along_slope, across_slope

@@ -57,6 +57,7 @@ class OwnFilters(Filters):
         """Append filters (see Filters)."""
         problems: dict[int, str] = {}
         for place, (mean, covariance) in enumerate(zip(means, covariances)):
+            # The template keeps the place of a filter that fails to start.
             self._filters.append(self._template)
             _attempt(problems, place, self._start_last, mean, covariance)
 
@@ -129,15 +130,17 @@ def _checked(model: str, make: Callable[[], MotionFilter]) -> MotionFilter:
 
 def _set_state(filter_: MotionFilter, mean: np.ndarray, covariance: np.ndarray) -> None:
     """Set position and velocity of a filter, uncorrelated with its other states."""
+    # A row or a column, as the filter has it.
     state = np.array(filter_.x, float)
     state.reshape(-1)[:NUM_OBSERVED] = mean
     filter_.x = state
 
-    spread = np.array(filter_.P, float)
-    spread[:NUM_OBSERVED] = 0.0
-    spread[:, :NUM_OBSERVED] = 0.0
-    spread[:NUM_OBSERVED, :NUM_OBSERVED] = covariance
-    filter_.P = spread
+    # No correlation with the other states, whose variances stay.
+    state_covar = np.array(filter_.P, float)
+    state_covar[:NUM_OBSERVED] = 0.0
+    state_covar[:, :NUM_OBSERVED] = 0.0
+    state_covar[:NUM_OBSERVED, :NUM_OBSERVED] = covariance
+    filter_.P = state_covar
 
 
 def _attempt(

@@ -13,8 +13,8 @@ from cooperative_isac.tracking.track import ESTABLISHED, Track, TrackStatus
 def saved_tracks(tracks: Sequence[Track]) -> list[dict]:
     """Established tracks as values that JSON stores without loss.
 
-    Tentative ones are left out: they have one or two detections and begin anew sooner than they are
-    restored.
+    Tentative ones are left out: with one or two detections, they start again in less time than a
+    restart takes.
     """
     return [
         {

@@ -18,7 +18,7 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac.tracking.initiation import beginnings, start_states
-from cooperative_isac.tracking.life import expired
+from cooperative_isac.tracking.life import Gains, expired
 from cooperative_isac.tracking.live_tracks import (
     concatenate,
     newborn,
@@ -26,6 +26,7 @@ from cooperative_isac.tracking.live_tracks import (
     snapshots,
 )
 from cooperative_isac.tracking.measurement import Measurements, stack
+from cooperative_isac.tracking.sequential_test import SequentialTest, track_test
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac.tracking.validity import state_problems
 
@@ -37,6 +38,9 @@ TENTATIVE_INFLATION = 4.0
 
 # Share of receivers with a packet, below which a miss does not count for a tentative track.
 OBSERVED_SHARE = 0.5
+
+# Interval between frames as long as there was one only, s: a high threshold for weak detections.
+FIRST_PERIOD_S = 1e-3
 
 # Number of tracks at most: so many take half of a frame at 10 Hz, and no scene has as many targets.
 MAX_TRACKS = 1024
@@ -87,6 +91,16 @@ class Tracker:
     def was_reset(self) -> bool:
         """True where the clock had gone backwards in the last update, so that it began anew."""
         return self._was_reset
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Log-likelihood ratios, by identity, that tracks with weak detections had added up at last
+        before they were established.
+        """
+        scores = self._tracks.lives.scores
+        tested = np.isfinite(scores)
+        identities = self._tracks.track_ids[tested].tolist()
+        return dict(zip(identities, scores[tested].tolist()))
 
     @property
     def num_born(self) -> int:
@@ -170,7 +184,7 @@ class Tracker:
         ended += self._predict(self._interval_s if is_new_frame else 0.0)
 
         # Association and update.
-        hits, taken, problems = self._associate(measurements)
+        hits, taken, gains, problems = self._associate(measurements)
         self._tracks = self._tracks.hit(
             hits,
             time_s,
@@ -178,10 +192,11 @@ class Tracker:
             self._filters.covariances,
             self._settings,
             self._dimension,
+            gains,
         )
         if is_new_frame:
             observed = answered >= OBSERVED_SHARE
-            self._tracks = self._tracks.miss(~hits, time_s, self._settings, observed)
+            self._tracks = self._tracks.miss(~hits, time_s, self._settings, observed, self._test())
         ended += self._drop(problems)
 
         # Initiation.
@@ -212,18 +227,21 @@ class Tracker:
 
     def _associate(
         self, measurements: Measurements
-    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    ) -> tuple[np.ndarray, np.ndarray, Gains, dict[int, str]]:
         """Update tracks by detections in four rounds of association.
 
         Established tracks come first, and tracks without a detection have a second round with
         inflated covariances.
 
         Returns the tracks with a detection, [num_tracks], bool; the detections that belong to a
-        track, [num_detections], bool; and the problems of failed filters, in words, by track.
+        track, [num_detections], bool; the evidence of the weak ones; and the problems of failed
+        filters, in words, by track.
         """
         tracks = self._tracks
         hits = np.zeros(len(tracks), bool)
         taken = np.zeros(len(measurements), bool)
+        weak = np.zeros(len(tracks), bool)
+        log_ratios = np.zeros(len(tracks))
         problems = {}
 
         # A track that has coasted too long takes no detection.
@@ -258,7 +276,12 @@ class Tracker:
             problems |= self._problems(rows) | failures
             hits[rows] = True
             taken[columns] = True
-        return hits, taken, problems
+
+            # Log-likelihood ratio of a detection of the track to a false one.
+            weak[rows] = measurements.weak[columns]
+            log_likelihoods = matched.log_likelihoods(len(STATE_AXES[self._dimension]))
+            log_ratios[rows] = log_likelihoods - measurements.log_false_densities[columns]
+        return hits, taken, Gains(weak, log_ratios, self._test()), problems
 
     def _pairs(self, candidates: np.ndarray, measurements: Measurements, inflation: float) -> Pairs:
         """Pairs of some tracks and detections that may be assigned to each other.
@@ -292,15 +315,17 @@ class Tracker:
         """Start a tentative track from each detection of a new target.
 
         measurements: all detections of the frame
-        spare: [num_spare], int, indices of those that belong to no track
+        spare: [num_spare], int, indices of those that were assigned to no track
         """
         if not len(spare):
             return
 
-        # Another echo of an established track starts none.
+        # Near an established track a detection is a second echo of its target, and starts no track.
         established = np.flatnonzero(self._tracks.lives.established)
-        echoes = self._pairs(established, measurements.at(spare), TENTATIVE_INFLATION)
-        explained = np.isin(np.arange(len(spare)), echoes.detections)
+        near_pairs = self._pairs(established, measurements.at(spare), TENTATIVE_INFLATION)
+        explained = np.isin(np.arange(len(spare)), near_pairs.detections)
+
+        # Detections that start a track, [num_begun].
         begun = beginnings(
             measurements, spare, explained, self._settings.max_speed_mps, self._dimension
         )
@@ -312,7 +337,7 @@ class Tracker:
         if not len(begun):
             return
 
-        # Identities, filters and first detection.
+        # Filters, behind those of the older tracks.
         means, covariances = start_states(
             measurements.values[begun],
             measurements.covariances[begun],
@@ -320,22 +345,30 @@ class Tracker:
         )
         num_before = len(self._tracks)
         failures = self._filters.start(means, covariances)
-        started = newborn(self._num_born + 1 + np.arange(len(begun)), self._time_s)
-        first = np.ones(len(begun), bool)
-        started = started.hit(
-            first,
+
+        # Tracks with new identities, each with its first detection.
+        track_ids = self._num_born + 1 + np.arange(len(begun))
+        started = newborn(track_ids, self._time_s).hit(
+            np.ones(len(begun), bool),
             self._time_s,
             self._filters.means[num_before:],
             self._filters.covariances[num_before:],
             self._settings,
             self._dimension,
+            Gains(measurements.weak[begun], measurements.log_ratios[begun], self._test()),
         )
         self._num_born += len(begun)
         self._tracks = concatenate(self._tracks, started)
 
-        # Tracks with an invalid state are dropped.
+        # New tracks with an invalid state are dropped; failures count from the first new filter.
         problems = self._problems(np.arange(num_before, len(self._tracks)))
-        self._drop(problems | {num_before + place: words for place, words in failures.items()})
+        start_failures = {num_before + index: reason for index, reason in failures.items()}
+        self._drop(problems | start_failures)
+
+    def _test(self) -> SequentialTest:
+        """The test of tentative tracks with weak detections."""
+        period_s = self._period_s if np.isfinite(self._period_s) else FIRST_PERIOD_S
+        return track_test(self._settings.false_tracks_per_minute, period_s)
 
     def _problems(self, tracks: np.ndarray) -> dict[int, str]:
         """Reasons why states are invalid, in words, by track.

@@ -42,10 +42,12 @@ def state_problems(
 
 def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     """Mask [num_states] of states that are certainly within the limits without margin."""
-    # Positions and velocities.
+    # Finite numbers; stand-ins for the others, so that the checks below have some.
     finite = np.all(np.isfinite(means), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
     states = np.where(finite[:, None], means, 0.0)
     matrices = np.where(finite[:, None, None], covariances, np.eye(6))
+
+    # Positions and velocities.
     near = (np.abs(states[:, :3]) <= LARGEST_POSITION_M).all(axis=1)
     slow = (np.abs(states[:, 3:]) <= LARGEST_SPEED_MPS).all(axis=1)
 
@@ -63,7 +65,8 @@ def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
         return np.zeros(len(means), bool)  # one of them is not positive definite
     determinants = np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1) ** 2
 
-    # Bounds of the eigenvalues of the covariances.
+    # Bounds of the eigenvalues of the covariances: the smallest is at least that of the
+    # correlations times the smallest variance, the largest at most the trace.
     smallest = variances.min(axis=1) * determinants / OTHER_EIGENVALUES
     largest = variances.sum(axis=1)
     sized = (smallest >= SMALLEST_VARIANCE) & (largest <= LARGEST_VARIANCE)

@@ -101,6 +101,8 @@ class LocalAccessPoint:
         """Latents of that batch; see AccessPoint.latents."""
         if self._training:
             return self._training_latents()
+
+        # Validation: codewords without an update, or the latents themselves.
         with torch.no_grad():
             latents = self._encoded()
             if self.codebook is None:
@@ -138,9 +140,13 @@ class LocalAccessPoint:
 
         The gradient of the codewords is used as that of the latents (straight-through estimator).
         """
+        # An encoder that keeps its weights has no gradient (HeldAccessPoint).
         self.optimizer.zero_grad()
         if not self._latents.requires_grad:
             return
+
+        # Gradient of the estimation loss from the center, and of the commitment loss, a scalar that
+        # needs no gradient from outside.
         if self.codebook is None:
             self._latents.backward(gradient)
         else:
@@ -213,6 +219,8 @@ class Center:
         Returns the loss, and its gradient [batch, M, L, D], float32, for the access points.
         """
         assert batch.truth is not None  # the center has it
+
+        # Latents are inputs here: their gradient ends at them, and is sent to the access points.
         latents = latents.requires_grad_()
         self.optimizer.zero_grad()
 
@@ -280,6 +288,7 @@ def all_latents(access_points: Sequence[AccessPoint], batch: Batch, training: bo
 
 def adam(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
     """Adam (CF [37]) over a module's parameters, with decoupled weight decay."""
+    # torch refuses an optimizer without parameters; that of a held encoder has an empty one.
     parameters = list(module.parameters()) or [nn.Parameter(torch.zeros(0))]
     return torch.optim.AdamW(parameters, weight_decay=optimization.weight_decay)
 

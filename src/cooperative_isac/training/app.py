@@ -52,7 +52,7 @@ Mirror = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, Option(help="Random seed of weights, order of samples and dropout.", min=0)
+    int | None, Option(help="Random seed of weights, order of samples and --drop-out.", min=0)
 ]
 Precision = Annotated[
     str | None, Option(help="Arithmetic: float32, or bfloat16 for mixed precision.")
@@ -129,6 +129,7 @@ def train(
     half: Half = False,
 ) -> None:
     """Train the codec of a learned scheme; curves and the best weights go into a folder."""
+    # Settings of the run by their names; None: not chosen, so that the recipe's applies.
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -152,11 +153,14 @@ def train(
         from cooperative_isac.training.command import make_job, run_job
         from cooperative_isac.training.samples import SampleRanges
 
+        # Refuse a scene or a folder before the work begins.
         loaded = _trainable(load_scene(scene))
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
         check_folder(folder)
         if cache is not None:
             check_folder(cache)
+
+        # The job: the recipe of the scheme, with the user's choices.
         chosen = {name: value for name, value in settings.items() if value is not None}
         ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         job = make_job(loaded, scheme, folder, chosen, ranges, pairs(hyperparameters or []), data)
@@ -210,6 +214,8 @@ def pairs(texts: list[str]) -> dict[str, object]:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise ValueError(f"--set {text}: write NAME=VALUE, as hidden=64")
+
+        # Go down the levels, and set the value at the last one.
         *parents, last = name.split(".")
         place = mapping
         for parent in parents:

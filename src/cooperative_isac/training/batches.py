@@ -73,6 +73,7 @@ class Examples(Dataset):
             return cached
         example = self._compute(index)
         self.cache.write(index, example)
+
         # In the cache's precision, as every later epoch has it.
         return self.cache.read(index) or example
 
@@ -143,11 +144,13 @@ def truth_arrays(
             f"a sample has {len(targets)} targets, the network detects {num_targets} at most; "
             "train one for more targets or draw fewer"
         )
+    # A row for each target, location then velocity; rows without a target stay zero.
     state = np.zeros((num_targets, 2, dimension), np.float32)
     for row, target in zip(state, targets):
         row[0] = target.position_m[:dimension]
         row[1] = target.velocity_mps[:dimension]
-    return np.arange(num_targets) < len(targets), state.reshape(num_targets, -1)
+    present = np.arange(num_targets) < len(targets)
+    return present, state.reshape(num_targets, -1)
 
 
 def batches(
@@ -181,8 +184,10 @@ def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) ->
     Returns arrays [batch_size], int64.
     """
     shuffled = np.random.default_rng([seed, epoch]).permutation(numbers)
-    num_whole = len(shuffled) // batch_size * batch_size
-    return list(shuffled[:num_whole].reshape(-1, batch_size))
+
+    # Leave out the samples that make no whole batch.
+    num_used = len(shuffled) // batch_size * batch_size
+    return list(shuffled[:num_used].reshape(-1, batch_size))
 
 
 class _ErrorsAsValues(Dataset):

@@ -60,6 +60,8 @@ class Cache:
         """Write an example."""
         for name, value in example.items():
             self._arrays[name][number] = value
+
+        # Last, so that no other process reads a part of it.
         self._arrays[IS_CACHED][number] = True
 
     @property
@@ -68,12 +70,19 @@ class Cache:
         return int(self._arrays[IS_CACHED].sum())
 
     def _check(self, description: dict) -> None:
-        """Raise ValueError where the folder has a cache of something else."""
+        """Raise ValueError where the folder is not writable, or has a cache of other samples.
+
+        description: of the samples to be cached
+        """
         check_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / CACHE_FILE
+        if not path.is_file():
+            return
+
+        # Compare with the description of the existing cache.
         try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else description
+            found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             raise ValueError(f"{path}: is no description of a cache; {REMEDY}") from None
         if found != description:

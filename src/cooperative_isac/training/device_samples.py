@@ -24,6 +24,9 @@ from cooperative_isac.training.batches import Batch, Examples, truth_arrays
 from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Sample
 from cooperative_isac.waveform.qam import constellation
 
+# Bits by which the key of a receiver is shifted in the seed of its noise: it is then above the
+# numbers of 2^24 samples, so that each pair of receiver and sample has another seed.
+RECEIVER_SHIFT = 24
 # Arrays of one receiver's paths in an example; arguments of echoes().
 PATH_ARRAYS = ("gains", "over_subcarriers", "over_symbols", "steering")
 
@@ -47,7 +50,7 @@ class DeviceExamples(Examples):
                 "paths: train on a recorded data set (isac dataset), or with 'keep'"
             )
 
-        # Largest number of paths of a sample.
+        # Largest number of paths of a sample: over each target and scatterer from each transmitter.
         self._modulation_order = scene.waveform.modulation_order
         max_scatterers = (
             source.ranges.scatterers[1]
@@ -113,9 +116,11 @@ class DeviceExamples(Examples):
         receiver_key = zlib.crc32(receiver.encode())
         num_ant = scene.receiver(receiver).num_ant
         shape = (num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
+
+        # Complex normal numbers of variance 1, sample by sample.
         rows = []
         for number in numbers:
-            seed = TRAINING_SEED ^ (receiver_key << 24) ^ number
+            seed = TRAINING_SEED ^ (receiver_key << RECEIVER_SHIFT) ^ number
             generator = torch.Generator(device).manual_seed(seed)
             rows.append(
                 torch.randn(shape, dtype=torch.complex64, generator=generator, device=device)
@@ -139,8 +144,10 @@ def echoes(
     group_size = over_subcarriers.shape[2] // gains.shape[2]
     weights = gains.repeat_interleave(group_size, dim=2) * over_subcarriers[..., None]
 
-    # Signal of each path, and the sum over paths at each antenna.
+    # Signal of each path, [batch, num_subcarriers, num_paths, num_symbols].
     signals = weights.transpose(1, 2) @ streams * over_symbols[:, None]
+
+    # Sum over paths at each antenna. Axes: b sample, p path, m antenna, n subcarrier, t symbol.
     return torch.einsum("bpm,bnpt->bmnt", steering, signals)
 
 
@@ -151,11 +158,15 @@ def transmit_tensors(streams: Tensor, precoders: Tensor) -> Tensor:
     precoders: [batch, num_groups, num_tx_ant, num_streams], complex64
     Returns [batch, 2, num_tx_ant, num_subcarriers, num_symbols], float32.
     """
+    # Signal of each antenna; the subcarriers of a group have its precoder.
     group_size = streams.shape[1] // precoders.shape[1]
     weights = precoders.repeat_interleave(group_size, dim=1)
     signal = (weights @ streams).transpose(1, 2)
-    signal = torch.stack([signal.real, signal.imag], dim=1)
-    return signal / (2 * signal.square().mean(dim=(1, 2, 3, 4), keepdim=True)).sqrt()
+    parts = torch.stack([signal.real, signal.imag], dim=1)
+
+    # Unit power of each sample: that of a complex number is twice the mean square of its parts.
+    power = 2 * parts.square().mean(dim=(1, 2, 3, 4), keepdim=True)
+    return parts / power.sqrt()
 
 
 def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:

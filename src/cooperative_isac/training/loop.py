@@ -105,6 +105,7 @@ class Training:
 
     def _train_epoch(self, callback: Callback) -> None:
         """Train on the batches of the epoch that are left."""
+        # All batches of the epoch, without those before an interruption.
         settings = self.settings
         groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)
         groups = groups[self.step :]
@@ -178,9 +179,12 @@ class Training:
 
     def _validate(self) -> tuple[ErrorLog, float]:
         """Errors over the validation samples, and their mean loss."""
+        # All samples, in batches of about equal size.
         numbers = self.validation_numbers
-        num_batches = -(-len(numbers) // self.batch_size)
+        num_batches = -(-len(numbers) // self.batch_size)  # rounded up
         groups = np.array_split(numbers, num_batches)
+
+        # Sums over samples.
         log = ErrorLog(self.center.network.scene.dimension)
         total_loss = 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
@@ -238,6 +242,8 @@ class Training:
             self.rows = list(state["rows"])
             self.best_loss = float(state["best_loss"])
             self.best_epoch = int(state["best_epoch"])
+
+            # Curves have a row for each whole epoch.
             if not 0 <= self.best_epoch <= self.epoch == len(self.rows):
                 raise ValueError("its curves do not reach its epoch")
             self.center.load_state_dict(state["center"])

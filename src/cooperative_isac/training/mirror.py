@@ -36,10 +36,12 @@ class Mirror:
 
         chosen: [batch], bool
         """
-        # Maps: the other receiver's, with x and the transmitters in reverse.
+        # Maps [batch, num_tx, 3, rows along y, columns along x]: those of the receiver's image,
+        # with columns in reverse, and each transmitter's from its image.
         observations = {}
         for name, maps in batch.observations.items():
-            reflected = batch.observations[self.receivers[name]].flip(-1)[:, self.transmitters]
+            of_image = batch.observations[self.receivers[name]]
+            reflected = of_image.flip(-1)[:, self.transmitters]
             observations[name] = torch.where(chosen[:, None, None, None, None], reflected, maps)
 
         # States: x and its velocity.
@@ -47,9 +49,10 @@ class Mirror:
         state = batch.truth.state.clone()
         dimension = state.shape[-1] // 2
         is_reflected = chosen[:, None] & batch.truth.present
-        x_m, speed_mps = state[..., 0], state[..., dimension]
+        x_m = state[..., 0]
+        x_speed_mps = state[..., dimension]
         state[..., 0] = torch.where(is_reflected, 2 * self.middle_m - x_m, x_m)
-        state[..., dimension] = torch.where(is_reflected, -speed_mps, speed_mps)
+        state[..., dimension] = torch.where(is_reflected, -x_speed_mps, x_speed_mps)
         return replace(batch, observations=observations, truth=Truth(batch.truth.present, state))
 
 
@@ -103,11 +106,14 @@ def _is_image(site: Site, other: Site, middle_m: float) -> bool:
     The place may be that of any element of the array: it changes phases of arrival alone, which
     maps do not have.
     """
+    # Reflection of the position, and of the array about its middle.
     place_m = site.position_m * REVERSED_X + [2 * middle_m, 0, 0]
     elements_m = _centered(site.elements_m) * REVERSED_X
     others_m = _centered(other.elements_m)
     if elements_m.shape != others_m.shape:
         return False
+
+    # Every reflected element coincides with one of the other array, in any order.
     distances_m = np.linalg.norm(elements_m[:, None] - others_m, axis=2)
     return bool(
         np.linalg.norm(place_m - other.position_m) < TOLERANCE_M

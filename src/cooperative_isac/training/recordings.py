@@ -122,7 +122,7 @@ class RecordedSamples:
 
     def sample(self, number: int) -> Sample:
         """The frame and the targets of one sample; see Source.sample."""
-        # Targets
+        # Targets, each a row of location and velocity; rows of NaN have none.
         rows = self.arrays["targets"][number]
         missing = np.isnan(rows).all(axis=(1, 2))
         if not np.isfinite(rows[~missing]).all():
@@ -147,6 +147,8 @@ class RecordedSamples:
         parts = self.arrays[name][sample.number].astype(np.float32)
         if not np.isfinite(parts).all():
             raise self._fault(name, sample.number, "has numbers that are not finite")
+
+        # Complex numbers of the pairs in the last axis, from units of the noise to sqrt(W).
         noise_amplitude = np.float32(np.sqrt(self.scene.propagation.noise_power_w))
         return parts.view(np.complex64)[..., 0] * noise_amplitude
 

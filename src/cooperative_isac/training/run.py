@@ -226,9 +226,14 @@ def _has_device_echoes(job: Job, network: Network) -> bool:
 
 def _cache(job: Job, folder: Path, examples: Examples) -> Cache:
     """The cache of a job's examples, large enough for the largest number of a sample."""
+    # All that examples depend on.
     samples = job.source.folder if job.source else job.settings.ranges.stored_text
     key = f"{job.scene.fingerprint} {examples.input_key} {samples}"
+
+    # Largest number of a sample in this run, or in the usual splits, so that runs with other
+    # numbers of samples share the cache.
     counts = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
     last = max(split_numbers(job.samples, name, count)[-1] for name, count in counts.items())
-    num_named = sum(split.count for split in SPLITS.values())
-    return Cache(folder, key, max(num_named, int(last) + 1), cached_fields(examples[0]))
+    num_in_splits = sum(split.count for split in SPLITS.values())
+    size = max(num_in_splits, int(last) + 1)
+    return Cache(folder, key, size, cached_fields(examples[0]))

@@ -12,7 +12,7 @@ from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions, Tr
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 
-# Standard deviation of a normal distribution over its median absolute deviation.
+# Standard deviation of a normal distribution over its median absolute deviation, 1 / 0.6745.
 MAD_TO_STD = 1.4826
 
 
@@ -92,7 +92,8 @@ class ErrorLog:
 
         Returns [2 dimension], float32, m and m/s.
         """
-        return (MAD_TO_STD * np.median(np.abs(np.array(self._all)), axis=0)).astype(np.float32)
+        median_errors = np.median(np.abs(np.array(self._all)), axis=0)
+        return (MAD_TO_STD * median_errors).astype(np.float32)
 
     def _norms(self, errors: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Norms of the location errors and of the velocity errors, [num] each."""
@@ -110,6 +111,9 @@ def _root_mean_square(norms: np.ndarray) -> float:
 
 def _closest(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The outputs in the order that is closest to the targets, [num_targets, 2 dimension]."""
+    # Pairs with the least sum of squared errors, as indices of outputs and of targets.
     squared = np.square(outputs[:, None] - targets[None]).sum(-1)
-    chosen, order = linear_sum_assignment(squared)
-    return outputs[chosen[np.argsort(order)]]
+    paired_outputs, paired_targets = linear_sum_assignment(squared)
+
+    # In the order of the targets.
+    return outputs[paired_outputs[np.argsort(paired_targets)]]

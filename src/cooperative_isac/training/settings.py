@@ -63,7 +63,10 @@ class Settings:
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a training step, counted from 0 over all epochs."""
+        # Linear rise.
         rate = self.learning_rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+        # Half a period of the cosine, from 1 to 0 over all steps.
         if self.schedule == "cosine":
             num_steps = self.epochs * steps_per_epoch
             rate *= 0.5 * (1 + math.cos(math.pi * step / num_steps))

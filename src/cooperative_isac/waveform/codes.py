@@ -28,6 +28,8 @@ def golay_pair(length: int) -> np.ndarray:
     """
     if length < 1 or length & (length - 1):
         raise ValueError(f"this construction has a power of two as length, not {length}")
+
+    # A pair (a, b) gives one of twice the length: a followed by b, and a followed by -b.
     first = np.ones(1)
     second = np.ones(1)
     while len(first) < length:
@@ -44,6 +46,7 @@ def complete_complementary_codes(length: int) -> np.ndarray:
     Returns [2, 2, length], float64: set, sequence of the set, chip.
     Source: Suehiro, Hatori, IEEE Trans. Information Theory 34(1), 1988; DC reference [13].
     """
+    # The mate of a Golay pair (a, b): (b reversed, -a reversed).
     first, second = golay_pair(length)
     mate = np.stack([second[::-1], -first[::-1]])
     return np.stack([np.stack([first, second]), mate])
@@ -80,8 +83,11 @@ def leakage_db(codes: np.ndarray, turns_per_chip: float) -> float:
     turns_per_chip: Doppler shift times the duration of a chip
     Returns the power of the worst pair relative to a code's own, dB.
     """
+    # Correlations of all pairs, with the phase turning from chip to chip.
     length = codes.shape[1]
-    turning = np.exp(2j * np.pi * turns_per_chip * np.arange(length))
-    correlation = np.abs((codes * turning) @ codes.conj().T) / length
+    rotation = np.exp(2j * np.pi * turns_per_chip * np.arange(length))
+    correlation = np.abs((codes * rotation) @ codes.conj().T) / length
+
+    # The greatest of different codes, above zero so that its log is finite.
     cross = correlation - np.diag(np.diag(correlation))
     return 20 * np.log10(max(float(cross.max()), np.finfo(float).tiny))

@@ -65,6 +65,7 @@ def user_rates(
     Returns [num_users], float64, bit/s/Hz.
     Source: SINR of CF eq. (5).
     """
+    # Power of each user's stream (column) at each user (row).
     received_w = np.abs(user_channels @ precoders) ** 2
     wanted_w = np.diagonal(received_w, axis1=1, axis2=2)
     interference_w = received_w.sum(axis=2) - wanted_w

@@ -11,26 +11,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Resource block and slot with the normal cyclic prefix, TS 38.211 sections 4.4.4.1 and 4.3.2.
-SUBCARRIERS_PER_BLOCK = 12
-SYMBOLS_PER_SLOT = 14
+from cooperative_isac.scene.slot_layout import (
+    PRS_OFFSETS,
+    SUBCARRIERS_PER_BLOCK,
+    SYMBOLS_PER_SLOT,
+)
+
+# Cyclic shifts of a sounding reference signal by its comb, TS 38.211 table 6.4.1.4.2-1.
+NUM_CYCLIC_SHIFTS = {2: 8, 4: 12, 8: 6}
 
 # Advance of the Gold sequence, TS 38.211 section 5.2.1.
 GOLD_ADVANCE = 1600
 
-# First subcarrier of each symbol of a positioning resource, by comb size, TS 38.211 table
-# 7.4.1.7.3-1: after as many symbols as the comb size every subcarrier has been used once.
-PRS_OFFSETS = {
-    2: (0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
-    4: (0, 2, 1, 3, 0, 2, 1, 3, 0, 2, 1, 3),
-    6: (0, 3, 1, 4, 2, 5, 0, 3, 1, 4, 2, 5),
-    12: (0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11),
-}
+# Bits that are computed at once: each depends on those 28 to 31 before it.
+GOLD_STEP = 28
 
-# Subcarriers of a synchronization signal block, and of its synchronization sequences in it.
+# Bits of the registers of a Gold sequence, TS 38.211 section 5.2.1.
+GOLD_REGISTER = 31
+
+# Subcarriers of a synchronization signal block, and of its synchronization sequences in it, TS
+# 38.211 table 7.4.3.1-1.
 BLOCK_SUBCARRIERS = 240
 SYNC_FIRST = 56
 SYNC_LENGTH = 127
+
+# Subcarriers of the block beside the secondary sequence that carry the broadcast channel: those
+# below the first number, and those from the second one on, TS 38.211 table 7.4.3.1-1.
+BROADCAST_BELOW = 48
+BROADCAST_ABOVE = 192
+
+# Subcarriers from one pilot (DMRS) of the broadcast channel to the next, and the number of pilots
+# in the block, TS 38.211 section 7.4.1.4.
+PILOT_SPACING = 4
+NUM_PILOTS = 144
+
+# Initial states of Gold sequences have 31 bits.
+SEED_MODULUS = 2**31
 
 # Shortest sounding sequence by Zadoff-Chu; shorter ones are tables in TS 38.211 section 5.2.2.2.
 SHORTEST_ZADOFF_CHU = 36
@@ -56,14 +72,21 @@ def gold_sequence(seed: int, length: int) -> np.ndarray:
     Returns [length], uint8.
     Source: TS 38.211 section 5.2.1.
     """
+    # Initial states of both registers x1 and x2; the seed's lowest bit is first.
     total = GOLD_ADVANCE + length
-    first = np.zeros(total + 31, np.uint8)
-    second = np.zeros(total + 31, np.uint8)
+    first = np.zeros(total + GOLD_REGISTER, np.uint8)
+    second = np.zeros(total + GOLD_REGISTER, np.uint8)
     first[0] = 1
-    second[:31] = (seed >> np.arange(31)) & 1
-    for n in range(total):
-        first[n + 31] = first[n + 3] ^ first[n]
-        second[n + 31] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
+    second[:GOLD_REGISTER] = (seed >> np.arange(GOLD_REGISTER)) & 1
+
+    # x1(n + 31) = x1(n + 3) + x1(n), x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n).
+    for n in range(0, total, GOLD_STEP):
+        # A step uses bits of earlier steps only.
+        at = np.arange(n, min(n + GOLD_STEP, total))
+        first[at + GOLD_REGISTER] = first[at + 3] ^ first[at]
+        second[at + GOLD_REGISTER] = second[at + 3] ^ second[at + 2] ^ second[at + 1] ^ second[at]
+
+    # Their sum, from the advance on.
     return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
 
 
@@ -112,11 +135,13 @@ def positioning_signal(
     num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // comb
     for i in range(num_symbols):
         symbol = first_symbol + i
-        seed = (
-            2**22 * (sequence_id // 1024)
-            + 2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * (sequence_id % 1024) + 1)
-            + sequence_id % 1024
-        ) % 2**31
+
+        # Initial state of the Gold sequence, section 7.4.1.7.2.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        high_id, low_id = divmod(sequence_id, 1024)
+        seed = (2**22 * high_id + 2**10 * symbol_number * (2 * low_id + 1) + low_id) % SEED_MODULUS
+
+        # The comb, shifted from symbol to symbol so that all subcarriers are used.
         first = (offset + PRS_OFFSETS[comb][i]) % comb
         _place(signal, slice(first, None, comb), symbol, gold_qpsk(seed, num_elements))
     return signal
@@ -142,6 +167,7 @@ def channel_state_signal(
     Raises ValueError for a density that one port does not have.
     Source: TS 38.211 section 7.4.1.5, table 7.4.1.5.3-1 rows 1 and 2.
     """
+    # Subcarriers between elements, by the number of elements in a resource block.
     spacings = {1: 12, 3: 4}
     if density not in spacings:
         raise ValueError(f"density {density} of a single port is none of {sorted(spacings)}")
@@ -153,10 +179,12 @@ def channel_state_signal(
     num_elements = num_blocks * density
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        seed = (
-            2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1) + scrambling_id
-        ) % 2**31
-        _place(signal, slice(subcarrier, None, spacing), symbol, gold_qpsk(seed, num_elements))
+
+        # Initial state of the Gold sequence, section 7.4.1.5.2.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        seed = (2**10 * symbol_number * (2 * scrambling_id + 1) + scrambling_id) % SEED_MODULUS
+        sequence = gold_qpsk(seed, num_elements)
+        _place(signal, slice(subcarrier, None, spacing), symbol, sequence)
     return signal
 
 
@@ -187,10 +215,10 @@ def demodulation_signal(
     num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // 2
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        seed = (
-            2**17 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1)
-            + 2 * scrambling_id
-        ) % 2**31
+
+        # Initial state of the Gold sequence, section 7.4.1.1.1.
+        symbol_number = SYMBOLS_PER_SLOT * slot + symbol + 1
+        seed = (2**17 * symbol_number * (2 * scrambling_id + 1) + 2 * scrambling_id) % SEED_MODULUS
         _place(signal, slice(offset, None, 2), symbol, gold_qpsk(seed, num_elements))
     return signal
 
@@ -222,15 +250,20 @@ def synchronization_block(
     _place(signal, sync, first_symbol, primary_sequence(cell_id % 3))
     _place(signal, sync, first_symbol + 2, secondary_sequence(cell_id))
 
-    # DMRS of the broadcast channel on every fourth subcarrier around them (first block index).
+    # Pilots (DMRS) of the broadcast channel; initial state of the Gold sequence by section
+    # 7.4.1.4.1 with i_SSB = 0, the first block of its burst.
     seed = 2**11 * (cell_id // 4 + 1) + 2**6 + cell_id % 4
-    pilots = gold_qpsk(seed, 144)
-    shifted = first_subcarrier + np.arange(cell_id % 4, BLOCK_SUBCARRIERS, 4)
-    below = shifted[shifted < first_subcarrier + 48]
-    above = shifted[shifted >= first_subcarrier + 192]
-    _place(signal, shifted, first_symbol + 1, pilots[:60])
-    _place(signal, np.concatenate([below, above]), first_symbol + 2, pilots[60:84])
-    _place(signal, shifted, first_symbol + 3, pilots[84:])
+    pilots = gold_qpsk(seed, NUM_PILOTS)
+
+    # On every fourth subcarrier: of the whole block in its second and fourth symbol, of both sides
+    # of the secondary sequence in its third.
+    shift = cell_id % PILOT_SPACING
+    in_block = np.arange(shift, BLOCK_SUBCARRIERS, PILOT_SPACING)
+    at_sides = in_block[(in_block < BROADCAST_BELOW) | (in_block >= BROADCAST_ABOVE)]
+    second, third, fourth = np.split(pilots, [len(in_block), len(in_block) + len(at_sides)])
+    _place(signal, first_subcarrier + in_block, first_symbol + 1, second)
+    _place(signal, first_subcarrier + at_sides, first_symbol + 2, third)
+    _place(signal, first_subcarrier + in_block, first_symbol + 3, fourth)
     return signal
 
 
@@ -254,14 +287,16 @@ def sounding_signal(
     Raises ValueError for a comb that the standard does not have, or too short a sequence.
     Source: TS 38.211 section 6.4.1.4.
     """
-    shifts = {2: 8, 4: 12, 8: 6}
-    if comb not in shifts:
-        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(shifts)}")
-    length = num_blocks * SUBCARRIERS_PER_BLOCK // comb
-    phase = 2 * np.pi * cyclic_shift / shifts[comb]
-    base = low_papr_sequence(sequence_group, length)
-    sequence = np.exp(1j * phase * np.arange(length)) * base
+    if comb not in NUM_CYCLIC_SHIFTS:
+        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(NUM_CYCLIC_SHIFTS)}")
 
+    # Base sequence with a phase ramp, which is a cyclic shift in time.
+    length = num_blocks * SUBCARRIERS_PER_BLOCK // comb
+    base = low_papr_sequence(sequence_group, length)
+    phase_step = 2 * np.pi * cyclic_shift / NUM_CYCLIC_SHIFTS[comb]
+    sequence = np.exp(1j * phase_step * np.arange(length)) * base
+
+    # The same sequence on the comb of each symbol.
     signal = _empty(num_blocks)
     for symbol in symbols:
         _check_symbols(symbol, 1)
@@ -275,6 +310,7 @@ def primary_sequence(second_id: int) -> np.ndarray:
     second_id: N_ID^(2), 0 to 2
     Source: TS 38.211 section 7.4.2.2.
     """
+    # One m-sequence, shifted by 43 chips from identity to identity.
     register = _m_sequence((0, 1, 1, 0, 1, 1, 1), tap=4)
     return 1.0 - 2.0 * np.roll(register, -43 * second_id)
 
@@ -285,22 +321,27 @@ def secondary_sequence(cell_id: int) -> np.ndarray:
     cell_id: physical cell identity, 0 to 1007
     Source: TS 38.211 section 7.4.2.3.
     """
+    # Identities N_ID^(1) and N_ID^(2) of the cell.
     first_id = cell_id // 3
     second_id = cell_id % 3
+
+    # Two m-sequences, shifted by m_0 and m_1 of the standard; their product is a Gold sequence.
     first = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=4)
     second = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=1)
     first_shift = 15 * (first_id // 112) + 5 * second_id
     second_shift = first_id % 112
-    return (1.0 - 2.0 * np.roll(first, -first_shift)) * (1.0 - 2.0 * np.roll(second, -second_shift))
+    first_signs = 1.0 - 2.0 * np.roll(first, -first_shift)
+    second_signs = 1.0 - 2.0 * np.roll(second, -second_shift)
+    return first_signs * second_signs
 
 
 def low_papr_sequence(group: int, length: int) -> np.ndarray:
     """Base sequence of low peak-to-average power ratio, from a Zadoff-Chu sequence.
 
     group: u, 0 to 29
-    length: elements, at least 36
+    length: number of elements, at least 36: shorter sequences are tables in the standard
     Returns [length], complex128, of unit modulus.
-    Raises ValueError if the sequence is shorter.
+    Raises ValueError if the length is less than that.
     Source: TS 38.211 section 5.2.2.1, sequence number v = 0.
     """
     if length < SHORTEST_ZADOFF_CHU:
@@ -308,9 +349,12 @@ def low_papr_sequence(group: int, length: int) -> np.ndarray:
             f"a sequence of {length} elements is shorter than {SHORTEST_ZADOFF_CHU}: take more "
             "resource blocks or a smaller comb"
         )
+
+    # Length N_ZC of the Zadoff-Chu sequence, and its root q, with q bar = N_ZC (u + 1) / 31.
     prime = _largest_prime_up_to(length)
-    mean_root = prime * (group + 1) / 31
-    root = int(np.floor(mean_root + 0.5))
+    root = int(np.floor(prime * (group + 1) / 31 + 0.5))
+
+    # The sequence is continued periodically up to the length.
     n = np.arange(length) % prime
     return np.exp(-1j * np.pi * root * n * (n + 1) / prime)
 

@@ -199,6 +199,8 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
                     "  different or missing: frames "
                     f"{', '.join(map(str, item.frames_different[:20]))}"
                 )
+
+        # the first comparison is that of the detections, which every replay has
         raise typer.Exit(1 if compared[0].frames_different else 0)
     raise typer.Exit(1)  # ended before all frames were compared
 

@@ -142,12 +142,12 @@ def read_echoes(
     sites: dict[str, SiteEchoes] = {}
     for message in reader.messages(echo_topics):
         echo = deserialize_message(message.data, Echo)
-        band = echo.band if len(scene.bands) > 1 or echo.band != scene.band else ""
-        found = SiteEchoes(echo.site, band)
+        is_only_band = len(scene.bands) == 1 and echo.band == scene.band
+        found = SiteEchoes(echo.site, "" if is_only_band else echo.band)
         site = sites.setdefault(found.name, found)
         site.num_messages += 1
 
-        # its announcement
+        # its announcement; every number of a run without announcements is unannounced
         first_number, last_number = ranges.get(echo.run, (0, math.inf))
         if not first_number <= echo.number <= last_number:
             site.num_outside += 1

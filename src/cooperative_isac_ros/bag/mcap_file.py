@@ -181,17 +181,20 @@ class McapFile:
         self._size += len(data)
 
     def _append_chunk(self, chunk: Chunk, indexes: dict[int, MessageIndex]) -> None:
-        """Write a chunk with the indexes of its messages, and keep its place for the summary."""
-        # indexes follow the chunk
+        """Write a chunk with the indexes of its messages, and keep its place for the summary.
+
+        indexes: index of the chunk's messages, by channel
+        """
+        # bytes of the chunk and of the indexes behind it, and where in the file each index begins
         chunk_bytes = _bytes_of([chunk])
         index_bytes = b""
-        offsets = {}
+        index_offsets = {}
         for channel, index in indexes.items():
-            offsets[channel] = self._size + len(chunk_bytes) + len(index_bytes)
+            index_offsets[channel] = self._size + len(chunk_bytes) + len(index_bytes)
             index_bytes += _bytes_of([index])
 
-        # place of the chunk
-        index = ChunkIndex(
+        # place of the uncompressed chunk, as the summary at the end of the file lists it
+        chunk_index = ChunkIndex(
             chunk_length=len(chunk_bytes),
             chunk_start_offset=self._size,
             compression="",
@@ -200,10 +203,10 @@ class McapFile:
             message_start_time=chunk.message_start_time,
             message_end_time=chunk.message_end_time,
             message_index_length=len(index_bytes),
-            message_index_offsets=offsets,
+            message_index_offsets=index_offsets,
         )
         self._append(chunk_bytes + index_bytes)
-        self._chunk_indexes.append(index)
+        self._chunk_indexes.append(chunk_index)
 
     def _summary(self, start: int) -> bytes:
         """Bytes of the summary section: schemas, channels, statistics, places of the chunks.

@@ -35,8 +35,12 @@ MESSAGE_HEAD = struct.Struct("<HIQQ")
 INDEX_HEAD = struct.Struct("<HI")
 # Footer: header, starts of the summary and of its offsets, checksum.
 FOOTER = struct.Struct("<BQQQI")
-# Begin of the record at the end of the data.
-DATA_END = HEAD.pack(Opcode.DATA_END, 4)
+# Entry of a message index: log time, place in the chunk; bytes.
+INDEX_ENTRY_BYTES = 16
+# Checksum, bytes.
+CRC_BYTES = 4
+# Begin of the record at the end of the data, which holds a checksum only.
+DATA_END = HEAD.pack(Opcode.DATA_END, CRC_BYTES)
 # Places that are tried as the end of the data.
 DATA_END_TRIALS = 16
 # Bytes before the footer that are searched for a moved summary.
@@ -185,9 +189,10 @@ class McapScan:
         # other records are confirmed by their lengths, and by what follows them
         if opcode == Opcode.MESSAGE_INDEX:
             _, entries_length = INDEX_HEAD.unpack(self._bytes(start, INDEX_HEAD.size))
-            _require(length == INDEX_HEAD.size + entries_length and entries_length % 16 == 0)
+            _require(length == INDEX_HEAD.size + entries_length)
+            _require(entries_length % INDEX_ENTRY_BYTES == 0)
         elif opcode == Opcode.DATA_END:
-            _require(length == 4)
+            _require(length == CRC_BYTES)
             _require(self._plausible(end))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
             return self._outside_chunks(opcode, start, end)
@@ -238,7 +243,11 @@ class McapScan:
         """Note the damage at a position. Returns the position of the next whole record."""
         # records between chunks have no checksum: search from the end of the last whole chunk
         following = self._search(self._verified if self._chunked else position + 1)
-        if following == self._end and end > self._end and not self.closed:
+
+        # the last record of a file that is still written, or whose recorder was killed
+        is_last = following == self._end
+        is_cut = end > self._end
+        if is_last and is_cut and not self.closed:
             self.num_cut = self._end - position
             return following
 
@@ -277,14 +286,16 @@ class McapScan:
             return _Summary(False, self._size)
         end = self._bytes(start_of_footer, FOOTER.size + len(MAGIC))
         opcode, length, start, _, checksum = FOOTER.unpack_from(end)
-        if end[FOOTER.size :] != MAGIC or (opcode, length) != (Opcode.FOOTER, 20):
+        is_footer = opcode == Opcode.FOOTER and length == FOOTER.size - HEAD.size
+        if not is_footer or end[FOOTER.size :] != MAGIC:
             return _Summary(False, self._size)
-        if start == 0:
+        if start == 0:  # closed, but written without a summary
             return _Summary(True, start_of_footer)
 
-        # bytes that agree with the checksum, at their place or moved
+        # bytes that agree with the checksum, at their place or moved; it covers the summary, and
+        # the footer up to the checksum itself
         data = self._bytes(start, start_of_footer - start) if start < start_of_footer else b""
-        footer = end[: FOOTER.size - 4]
+        footer = end[: FOOTER.size - CRC_BYTES]
         if checksum and zlib.crc32(data + footer) != checksum:
             data = self._moved_summary(start_of_footer, footer, checksum)
             start = start_of_footer - len(data)
@@ -301,7 +312,14 @@ class McapScan:
         return _Summary(True, start, tuple(named), statistics[0] if statistics else None)
 
     def _moved_summary(self, start_of_footer: int, footer: bytes, checksum: int) -> bytes:
-        """Summary of a file with missing or additional bytes: it follows the end of the data."""
+        """Summary of a file with missing or additional bytes: it follows the end of the data.
+
+        footer: its bytes before the checksum
+        checksum: of the summary and these bytes
+
+        Returns the bytes of the summary; empty where none agrees with the checksum.
+        """
+        # from the end of the file backwards: each place that looks like the end of the data
         first = max(start_of_footer - LONGEST_SUMMARY, 0)
         tail = self._bytes(first, start_of_footer - first)
         place = len(tail)
@@ -309,7 +327,7 @@ class McapScan:
             place = tail.rfind(DATA_END, 0, place)
             if place < 0:
                 break
-            data = tail[place + len(DATA_END) + 4 :]
+            data = tail[place + len(DATA_END) + CRC_BYTES :]
             if zlib.crc32(data + footer) == checksum:
                 return data
         return b""

@@ -163,6 +163,8 @@ def _refuse_other_storage(folder: Path, information: dict) -> None:
             f"{folder} is compressed as {compression}; only zstd is read here: 'ros2 bag convert' "
             "writes it without compression"
         )
+
+    # empty or of another type: the files themselves show what they are
     if storage != "mcap":
         raise _OddMetadataError("its key 'storage_identifier' is not a word")
 

@@ -154,6 +154,7 @@ def play_once(
     num_played = 0
     current = None
     for message in reader.messages(player.topics):
+        # left out: before the offset, or of a pass that a running recorder has begun meanwhile
         number = message.clock_pass
         if number >= len(passes) or message.log_ns < starts_ns[number]:
             continue

@@ -78,7 +78,11 @@ class BagSummary:
 
 @dataclass
 class _Findings:
-    """Results of reading a bag once, besides its messages."""
+    """Results of reading a bag once, besides its messages.
+
+    refused: number of messages that were left out, by topic and reason
+    upgrades: conversions of older message definitions, by type
+    """
 
     closed: bool = True
     damage: list[str] = field(default_factory=list)
@@ -172,9 +176,15 @@ class BagReader:
         passes: list[ClockPass] = []
         for message in self._in_file_order():
             counts[message.topic] += 1
-            passes[message.clock_pass :] = [extended(passes, message.clock_pass, message.log_ns)]
 
-        # topics, and what is unusual
+            # passes follow one another: the message is of the last one, or begins another
+            current = extended(passes, message.clock_pass, message.log_ns)
+            if message.clock_pass == len(passes):
+                passes.append(current)
+            else:
+                passes[-1] = current
+
+        # topics, and what is unusual, as found by the reading above
         found = self._found
         topics = tuple(
             replace(topic, num_messages=counts[name])
@@ -211,7 +221,14 @@ class BagReader:
         """Messages of a file, in its order."""
         channels: dict[int, _Channel] = {}
         schemas: dict[int, Schema] = {}
-        num_read = num_nameless = num_damaged = num_misfits = 0
+
+        # messages of known topics, and those left out: of unknown topics, not to be decompressed,
+        # not of the older definition
+        num_read = 0
+        num_nameless = 0
+        num_damaged = 0
+        num_misfits = 0
+
         file, is_whole = self._opened(path)
         scan = McapScan(file)
         try:
@@ -284,13 +301,13 @@ def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
 
 def _add_channel(channel: Channel, schema: Schema | None, found: _Findings) -> _Channel:
     """Add a channel and its topic to the findings."""
-    # one that is left out
+    # a channel that cannot be read: its messages will be counted, and left out
     refusal = _refusal(channel, schema, found)
     if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
         return _Channel(channel.topic, refusal)
 
-    # topic, definition and conversion
+    # topic and message definition; a second channel of the same topic changes neither
     topic = Topic(
         name=channel.topic,
         type_name=schema.name,
@@ -299,6 +316,8 @@ def _add_channel(channel: Channel, schema: Schema | None, found: _Findings) -> _
     )
     found.topics.setdefault(channel.topic, topic)
     found.schemas.setdefault(schema.name, schema)
+
+    # conversion of an older message definition
     upgrade = upgrade_of(schema)
     if upgrade is not None:
         found.upgrades.setdefault(schema.name, upgrade)

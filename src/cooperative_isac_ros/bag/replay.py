@@ -52,6 +52,11 @@ RESULTS_WITHIN_S = 30.0
 LONGEST_WAIT_STEP_S = 0.1
 # Longest wait for a message before conditions are checked, s.
 MESSAGE_WAIT_S = 0.02
+# Frames without a packet before the center stops to wait for a station: the largest value of the
+# parameter, as a replay publishes a packet of every station anyway.
+PATIENCE_FRAMES = 1000
+# Longest wait of the center for poses, s: the largest value of the parameter.
+ODOMETRY_WAIT_S = 1.0
 # Numbers of the replays of this process, for their namespaces.
 NUMBERS = itertools.count()
 # Packet that every scheme refuses.
@@ -173,9 +178,9 @@ class Replay:
         """Specifications of the nodes, without effective deadlines: no packet may be late."""
         options = GraphOptions(scheme=self._scheme, namespace=self._namespace, markers=False)
         patient = {
-            "patience_frames": 1000,
+            "patience_frames": PATIENCE_FRAMES,
             "deadline_s": LONGEST_DEADLINE_S,
-            "odometry_wait_s": 1.0,
+            "odometry_wait_s": ODOMETRY_WAIT_S,
             "wait_for_poses": False,
         }
         specs = []
@@ -200,8 +205,12 @@ class Replay:
                 continue
             data = used.get(topic.name)
             if data is None:
+                # Detections count as simulated where one of their packets is, and where there are
+                # none as the announcement is. Beside used packets this one must not count.
                 data = self._invalid_packet(announcement, site, simulated=not used)
             self._player.publish(topic.name, data)
+
+        # the announcement, after which the center need not wait for any packet
         self._player.publish(self._recording.frame_topic.name, frame.data)
 
         # results, with the tracks: a burst of detections would exceed the tracker's queue
@@ -210,6 +219,8 @@ class Replay:
         is_answered = self._spin_until(
             lambda: all(frame.key in self.received[name] for name in expected), RESULTS_WITHIN_S
         )
+
+        # a frame without recorded results is not compared, so its answer may be missing
         return is_answered or not recorded
 
     def _publish_poses(self, stamp_ns: int) -> None:
@@ -307,8 +318,11 @@ def _scene_scheme(recording: Recording, scene: Scene) -> str:
     for station in scene.receiving_stations:
         if not station.scheme and station.name in recording.schemes:
             return recording.schemes[station.name]
-    named = [station.scheme for station in scene.receiving_stations]
-    return scene.sensing.scheme if any(named) else recording.scheme
+
+    # No packet of such a station. The first packet has the scheme of the run, unless it may be of a
+    # station with a scheme of its own.
+    has_own_schemes = any(station.scheme for station in scene.receiving_stations)
+    return scene.sensing.scheme if has_own_schemes else recording.scheme
 
 
 def _check_nodes(group: ProcessGroup) -> None:

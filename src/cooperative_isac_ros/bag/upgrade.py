@@ -194,9 +194,10 @@ def _filled(kind: type, old: Any) -> Any:
 def _value(value: Any, default: Any) -> Any:
     """Value converted to the type of a field, which its default shows."""
     if isinstance(default, array.array):
+        # codes of array.array are also codes of numpy
         numbers = array.array(default.typecode)
-        kind = np.dtype(f"{default.typecode}")
-        numbers.frombytes(np.ascontiguousarray(value, kind).tobytes())
+        items = np.ascontiguousarray(value, np.dtype(str(default.typecode)))
+        numbers.frombytes(items.tobytes())
         return numbers
     if isinstance(default, np.ndarray):
         return np.asarray(value, default.dtype)

@@ -81,6 +81,8 @@ class BagWriter:
             topic.name, topic.type_name, encoding, text, metadata
         )
         self._topics[topic.name] = replace(topic, num_messages=0)
+
+        # the next flush_if_due() writes metadata.yaml with the new topic
         self._described_s = -METADATA_PERIOD_S
 
     def write(self, name: str, log_ns: int, publish_ns: int, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import yaml
@@ -17,6 +18,13 @@ from cooperative_isac_ros.messages.transforms import frame_prefix
 PICTURE_PIXELS = (960, 740)
 # Vertical field of view of RViz's perspective camera, rad.
 FIELD_OF_VIEW_RAD = math.pi / 4
+# Room for names around the scene in edges of a site's box: along x, where they are long, along y
+# and along z.
+NAMES_MARGIN = np.array([4.5, 3.0, 0.0])
+# Cells of the grid across the longer side of the area, at least, and width of the grid over that
+# side.
+MIN_CELLS = 5
+GRID_SHARE = 1.2
 # Share of the picture that the scene may fill.
 FILL = 0.94
 # Direction of the view from the side, rad: it looks north ...
@@ -66,12 +74,16 @@ def _grid(scene: Scene, layout: SceneLayout) -> dict:
     """Grid on the ground that covers the area, with cells of a power of ten in m."""
     low_m = scene.box.low_m
     high_m = scene.box.high_m
+    middle_m = (low_m + high_m) / 2
     width_m = float(np.max((high_m - low_m)[:2]))
-    cell_m = 10.0 ** math.floor(math.log10(width_m / 5))
+
+    # Largest power of ten of which at least MIN_CELLS are in the area.
+    cell_m = 10.0 ** math.floor(math.log10(width_m / MIN_CELLS))
+    num_cells = math.ceil(GRID_SHARE * width_m / cell_m)
     return {
         "Cell Size": cell_m,
-        "Plane Cell Count": math.ceil(1.2 * width_m / cell_m),
-        "Offset": _point([*((low_m + high_m) / 2)[:2], layout.ground_m]),
+        "Plane Cell Count": num_cells,
+        "Offset": _point([middle_m[0], middle_m[1], layout.ground_m]),
     }
 
 
@@ -87,13 +99,14 @@ def _from_above(layout: SceneLayout) -> dict:
 
 def _from_the_side(layout: SceneLayout) -> dict:
     """View from the side: a focal point on the ground, with the camera as near as possible."""
-    # visible are points with |across| <= slope (distance + depth)
+    # A camera at some distance from the focal point shows the points whose offsets from it satisfy
+    # |offset right| <= slope_right (distance + depth), likewise up; depth is the offset ahead.
     ahead, right, up = orbit_axes(YAW_RAD, PITCH_RAD)
     points_m = _corners(layout, right, up)
     slope_up = FILL * math.tan(FIELD_OF_VIEW_RAD / 2)
     slope_right = slope_up * PICTURE_PIXELS[0] / PICTURE_PIXELS[1]
 
-    # distance that each focal point needs
+    # the distance from which all points are visible, for focal points from south to north
     middle_m = (layout.low_m + layout.high_m) / 2
     candidates = []
     for y_m in np.linspace(layout.low_m[1], layout.high_m[1], NUM_FOCAL_POINTS):
@@ -105,12 +118,16 @@ def _from_the_side(layout: SceneLayout) -> dict:
             np.abs(offsets_m @ up) / slope_up - depth_m,
         ]
         distance_m = float(np.max(needed_m))
+
+        # distance from the camera to the middle of the scene, along the view
         away_m = distance_m - (focal_m - middle_m) @ ahead
+
+        # difference of the room above and below the scene in the picture
         heights = (offsets_m @ up) / (distance_m + depth_m)
         asymmetry = abs(float(heights.max() + heights.min()))
         candidates.append((away_m, asymmetry, distance_m, focal_m))
 
-    # among the nearest, the one with as much room below as above
+    # among the nearest cameras, the one with the most equal room above and below
     nearest_m = min(away_m for away_m, *_ in candidates)
     near = [item for item in candidates if item[0] <= NEAR * nearest_m]
     _, _, distance_m, focal_m = min(near, key=lambda item: item[1])
@@ -137,20 +154,19 @@ def orbit_axes(yaw_rad: float, pitch_rad: float) -> tuple[np.ndarray, np.ndarray
 
 def _corners(layout: SceneLayout, right: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Points [num_points, 3] that a picture with these axes must contain, m."""
-    # everything in the scene, with room for the names around it
-    margin_m = 3 * layout.size_m * np.array([1.5, 1.0, 0.0])
-    ends_m = np.stack([layout.low_m - margin_m, layout.high_m + margin_m])
-    steps = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(-1, 3)
-    box_m = ends_m[steps, np.arange(3)]
+    # Corners of the box around everything in the scene, with room for the names.
+    margin_m = layout.size_m * NAMES_MARGIN
+    low_m = layout.low_m - margin_m
+    high_m = layout.high_m + margin_m
+    box_m = list(product(*zip(low_m, high_m)))
 
-    # the figures, which face the viewer
+    # Corners of the live figures, which face the viewer; figures_m is the middle of their lower
+    # edge.
     width_m, height_m = layout.figures_size_m
-    text_m = [
-        layout.figures_m + side * width_m / 2 * right + rise * height_m * up
-        for side in (-1, 1)
-        for rise in (0, 1)
-    ]
-    return np.concatenate([box_m, text_m])
+    left_m = layout.figures_m - width_m / 2 * right
+    right_m = layout.figures_m + width_m / 2 * right
+    text_m = [left_m, right_m, left_m + height_m * up, right_m + height_m * up]
+    return np.array([*box_m, *text_m])
 
 
 def _nodes(tree) -> Iterator[dict]:

@@ -69,16 +69,17 @@ def scene_layout(scene: Scene) -> SceneLayout:
     boxes = scene.world.boxes if scene.world is not None else ()
     ground_m = _ground_m(scene)
 
-    # corners of everything in the scene
+    # Corners of everything in the scene.
     corners = [scene.box.low_m, scene.box.high_m, *(site.position_m for site in sites)]
     corners += _way_points_m(scene)
     corners += [corner for box in boxes for corner in (box.low_m, box.high_m)]
     corners += [corner for wall in _walls(scene) for corner in wall.corners_m]
     low_m = np.minimum.reduce(corners)
     high_m = np.maximum.reduce(corners)
-    low_m[2] = ground_m
+    low_m[2] = ground_m  # the ground, also where the search box begins above it
 
-    # figures above the far edge of the views, which look north: nothing hides them
+    # Text of the live figures: above the northern edge, which is the far one, as the views look
+    # north; as high as the highest object, so that none hides it.
     tops = [ground_m, *(site.position_m[2] for site in sites), *(box.high_m[2] for box in boxes)]
     middle_m = (scene.box.low_m + scene.box.high_m) / 2
     figures_m = np.array([middle_m[0], high_m[1] + FIGURES_DISTANCE * size_m, max(tops)])
@@ -96,17 +97,24 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
 
     A name south of the middle is at the foot of its mast, which would cross it otherwise.
     """
-    # direction away from the middle
+    # Horizontal direction away from the middle; south for a site at the middle.
     size_m = layout.size_m
-    outward = (site.position_m - (scene.box.low_m + scene.box.high_m) / 2)[:2]
-    distance_m = float(np.linalg.norm(outward))
-    outward = outward / distance_m if distance_m > size_m else np.array([0.0, -1.0])
+    middle_m = (scene.box.low_m + scene.box.high_m) / 2
+    away_m = (site.position_m - middle_m)[:2]
+    distance_m = float(np.linalg.norm(away_m))
+    south = np.array([0.0, -1.0])
+    outward = away_m / distance_m if distance_m > size_m else south
 
-    # beside the box
-    half_width_m = RVIZ_LETTER_WIDTH * NAME_HEIGHT * size_m * len(site.name) / 2
+    # Distance along x to the nearer end of the name, and along y to its middle.
+    letter_width_m = RVIZ_LETTER_WIDTH * NAME_HEIGHT * size_m
+    half_width_m = len(site.name) * letter_width_m / 2
     reach_m = NAME_DISTANCE * size_m + [half_width_m, 0.0]
-    height_m = site.position_m[2] if outward[1] >= 0 else layout.ground_m
-    return np.array([*(site.position_m[:2] + outward * reach_m), height_m])
+    place_m = site.position_m[:2] + outward * reach_m
+
+    # Height: that of the box, or the foot of the mast.
+    is_north = outward[1] >= 0
+    height_m = site.position_m[2] if is_north else layout.ground_m
+    return np.array([*place_m, height_m])
 
 
 def _way_points_m(scene: Scene) -> list[np.ndarray]:

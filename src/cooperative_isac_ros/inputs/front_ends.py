@@ -235,12 +235,13 @@ class TopicFrontEnd:
         return ", ".join(filter(None, (echoes, self._gate.watch.waiting_for())))
 
     def _on_echo(self, message: EchoMessage) -> None:
+        """Add an echo to its frame, and close the frame with the last one of its bands."""
         key = _key(message)
         if key not in self._open:
             self._keep_early(message)
             return
 
-        # an early echo of its band is this one, or outdated
+        # an echo of its band that arrived before its announcement is this one, or outdated
         self._early.pop(message.band, None)
 
         # validate the echo, and add it to its frame
@@ -260,7 +261,10 @@ class TopicFrontEnd:
             self._timeout.reset()
 
     def _keep_early(self, message: EchoMessage) -> None:
-        """Keep the latest echo of each band whose announcement has not arrived."""
+        """Keep the latest echo of each band whose announcement has not arrived.
+
+        Further bands than the station has are not kept: the band of a message may be any text.
+        """
         before = self._early.get(message.band)
         if before is not None:
             self._node.health.fault(

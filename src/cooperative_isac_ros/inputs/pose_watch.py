@@ -31,14 +31,14 @@ POSE_PARAMETERS = (
     Parameter(
         "pose_timeout_s",
         1.0,
-        "a station without odometry or transforms for longer has no pose [s]",
+        "time without odometry or transforms after which a station has no pose [s]",
         0.05,
         60.0,
     ),
     Parameter(
         "wait_for_poses",
         True,
-        "be ready only when the poses of all stations that follow odometry or a frame arrive",
+        "become ready only when the poses of all stations that follow odometry or /tf arrive",
     ),
 )
 
@@ -171,6 +171,7 @@ class PoseWatch:
             )
 
     def _on_odometry(self, name: str, message: Odometry) -> None:
+        """Add the pose of a station's odometry to its log; an invalid message is counted."""
         try:
             sample = conversions.pose_sample(message)
             in_order = self._logs[name].add(name, sample)

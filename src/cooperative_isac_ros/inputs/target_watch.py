@@ -69,7 +69,7 @@ WATCH_PARAMETERS = (
     Parameter(
         "target_timeout_s",
         1.0,
-        "a target without odometry for longer has left the scene [s]",
+        "time without odometry after which a target has left the scene [s]",
         0.05,
         60.0,
     ),
@@ -89,7 +89,7 @@ WATCH_PARAMETERS = (
     Parameter(
         "wait_for_targets",
         True,
-        "be ready only when odometry of all targets of the scene file arrives; "
+        "become ready only when odometry of all targets of the scene file arrives; "
         "false where none of them is simulated",
     ),
 )
@@ -99,13 +99,14 @@ WATCH_PARAMETERS = (
 class _Target:
     """Subscriptions to a target.
 
-    classes: subscriptions to its class, by durability
+    class_subscriptions: to the topic of its class, by durability: at most a latched one and one
+        that is not
     num_missing: consecutive checks without a publisher of its odometry
     offset: of its stamps from the clock
     """
 
     odometry: Subscription
-    classes: dict[DurabilityPolicy, Subscription] = field(default_factory=dict)
+    class_subscriptions: dict[DurabilityPolicy, Subscription] = field(default_factory=dict)
     num_missing: int = 0
     offset: ClockOffset = field(default_factory=ClockOffset)
 
@@ -215,17 +216,19 @@ class TargetWatch:
         for name, target in self._targets.items():
             topic = f"{self._prefix}{name}/class"
             for publisher in self._node.get_publishers_info_by_topic(topic):
+                # transient local is the durability of latched topics
                 is_latched = publisher.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
                 profile = qos.LATCHED if is_latched else qos.NEWEST_OF_ANYONE
-                is_new = profile.durability not in target.classes
-                if publisher.topic_type == CLASS_TYPE and is_new:
-                    target.classes[profile.durability] = self._node.create_subscription(
-                        String,
-                        topic,
-                        partial(self._on_class, name),
-                        profile,
-                        event_callbacks=quiet,
-                    )
+                is_new = profile.durability not in target.class_subscriptions
+                if publisher.topic_type != CLASS_TYPE or not is_new:
+                    continue
+                target.class_subscriptions[profile.durability] = self._node.create_subscription(
+                    String,
+                    topic,
+                    partial(self._on_class, name),
+                    profile,
+                    event_callbacks=quiet,
+                )
 
     def _remove_gone(self) -> None:
         """Remove the targets that have had no publisher for FORGET_AFTER_S."""
@@ -233,7 +236,7 @@ class TargetWatch:
             has_publisher = self._node.count_publishers(f"{self._prefix}{name}/odom")
             target.num_missing = 0 if has_publisher else target.num_missing + 1
             if target.num_missing * DISCOVERY_PERIOD_S >= FORGET_AFTER_S:
-                for subscription in (target.odometry, *target.classes.values()):
+                for subscription in (target.odometry, *target.class_subscriptions.values()):
                     self._node.destroy_subscription(subscription)
                 del self._targets[name]
                 self.registry.remove(name)

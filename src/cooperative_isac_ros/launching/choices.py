@@ -81,7 +81,7 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
         ("out", _out_fault(options.out)),
     )
 
-    # report the first one
+    # only the first fault is reported
     for option, fault in faults:
         if fault is not None:
             raise ChoiceError(option, fault)
@@ -111,7 +111,9 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
         if node:
             rclpy.create_node(node, context=context).destroy_node()
     except Exception as error:
-        return " ".join(str(error).partition(", at ")[0].split())
+        # in one line, without the place in the C code that rcl adds
+        reason, _, _ = str(error).partition(", at ")
+        return " ".join(reason.split())
     finally:
         if context.ok():
             rclpy.shutdown(context=context, uninstall_handlers=False)
@@ -132,8 +134,13 @@ def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
             f"must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} frames a second, or 0 for those of "
             "the scene"
         )
+
+    # the fault "is RATE; must be ..." without its first part: the option repeats the rate
     fault = rate_fault(scene, rate_hz)
-    return None if fault is None else f"{fault.partition('; ')[2]}; leave it out"
+    if fault is None:
+        return None
+    _, _, allowed = fault.partition("; ")
+    return f"{allowed}; leave it out"
 
 
 def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:

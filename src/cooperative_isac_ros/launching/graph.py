@@ -107,7 +107,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     deadline = {"deadline_s": _deadline_s(scene, options)}
     scene = scheme_scene(scheme_name, scene)
 
-    # parameters that several nodes share
+    # parameters that several nodes share; an empty list has no type in ROS, so one empty word
+    # stands for none
     scheme = {"scheme": scheme_name}
     rate = {"rate_hz": float(options.rate_hz)}
     watch = {
@@ -122,7 +123,10 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     def node(executable: str, *parameters: dict, below: str = "") -> NodeSpec:
         """Specification of a node in the scene's namespace, or in one below it."""
-        namespace = f"{root.rstrip('/')}/{below}" if root and below else root or below
+        namespace = root
+        if below:
+            # without a root the namespace stays relative to an including launch description
+            namespace = f"{root.rstrip('/')}/{below}" if root else below
         return NodeSpec(
             executable=executable,
             name=executable,

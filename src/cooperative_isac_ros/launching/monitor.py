@@ -101,6 +101,7 @@ class Monitor(GuardedNode):
         self._accuracy = message
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Note the reports of nodes, and what each of them complains about."""
         for status in message.status:
             if status.name in self._nodes:
                 self._note_report(status)

@@ -84,23 +84,26 @@ def pose_topics(scene: Scene) -> tuple[str, ...]:
 def node_access(spec: NodeSpec, root: str, poses: Sequence[str] = ()) -> Access:
     """Topics that one node of a scene may use.
 
+    spec: executable and parameters of the node
     root: namespace of the scene
     poses: topics with the poses of its stations
     """
-    # topics of its executable
-    site = spec.parameters.get("site", "")
+    # topics of all nodes, and of its executable
     published = [*EVERYONE_PUBLISHES, *PUBLISHED[spec.executable]]
     subscribed = [*EVERYONE_SUBSCRIBES, *SUBSCRIBED[spec.executable]]
-
     if spec.executable in POSED:
         subscribed += poses
 
-    # echoes are published by the access point, or by a radio
+    # an access point subscribes to the echoes of a radio, or simulates and publishes them itself
     if spec.executable == "access_point":
-        echoes = subscribed if spec.parameters["front_end"] == "topic" else published
-        echoes.append("{site}/echo")
+        if spec.parameters["front_end"] == "topic":
+            subscribed.append("{site}/echo")
+        else:
+            published.append("{site}/echo")
 
-    # full names
+    # absolute names, with the name of the node's own station
+    site = spec.parameters.get("site", "")
+
     def names(topics: list[str]) -> tuple[str, ...]:
         base = f"/{root.strip('/')}".rstrip("/")
         full = (topic if topic.startswith("/") else f"{base}/{topic}" for topic in topics)

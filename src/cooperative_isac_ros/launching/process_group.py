@@ -85,8 +85,10 @@ class ProcessGroup:
         self._folder = folder
         self._server = server
         self._processes: dict[str, subprocess.Popen | ForkedNode] = {}
+
+        # an empty task starts the thread now, while its niceness is still that of the command
         self._starter = ThreadPoolExecutor(1, "starter")
-        self._starter.submit(int).result()
+        self._starter.submit(lambda: None).result()
 
     def __enter__(self) -> ProcessGroup:
         return self
@@ -101,15 +103,18 @@ class ProcessGroup:
 
         Raises OSError where its files cannot be written, or the process cannot be created.
         """
+        # Its parameters.
         stem = spec.full_name.strip("/").replace("/", ".")
         parameter_file = self._folder / f"{stem}.yaml"
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
-        again = spec.full_name in self._processes
-        with self._log(spec.full_name).open("ab" if again else "wb") as log:
-            environment = {**os.environ, **node_variables(spec.executable)}
-            self._processes[spec.full_name] = self._process(
-                node_command(spec, parameter_file), environment, log
-            )
+
+        # A restarted node continues its log.
+        is_restart = spec.full_name in self._processes
+        mode = "ab" if is_restart else "wb"
+        command = node_command(spec, parameter_file)
+        environment = {**os.environ, **node_variables(spec.executable)}
+        with self._log(spec.full_name).open(mode) as log:
+            self._processes[spec.full_name] = self._process(command, environment, log)
 
     def _process(
         self, command: list[str], environment: dict[str, str], log: BinaryIO
@@ -209,7 +214,11 @@ def _signal_group(process: subprocess.Popen | ForkedNode, number: int) -> None:
 
 
 def _end_with_parent(parent: int):
-    """Function that a child calls before exec, to get SIGTERM when its parent dies; Linux only."""
+    """Function that a child calls before exec, to get SIGTERM when its parent dies.
+
+    parent: process id; a child whose parent is gone already ends at once
+    Returns None on systems other than Linux, which have no such signal.
+    """
     if not IS_LINUX:
         return None
 

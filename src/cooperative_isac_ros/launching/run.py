@@ -35,6 +35,7 @@ from cooperative_isac_ros.launching.graph import GraphOptions, NodeSpec, scene_n
 from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
 from cooperative_isac_ros.launching.process_group import Crash, ProcessGroup
 from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.parameters import RUN_BITS
 from cooperative_isac_ros.processes.fork_server import ForkServer, ForkServerLost, taken_fork_server
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.processes.kernel import interrupt_no_other
@@ -106,7 +107,8 @@ def run_scene(
     _clear(folder, logs, console)
 
     # nodes
-    options = replace(options, out=str(folder), state=str(logs / "state"), run=secrets.randbits(63))
+    run_number = secrets.randbits(RUN_BITS)
+    options = replace(options, out=str(folder), state=str(logs / "state"), run=run_number)
     specs = scene_nodes(scene, options)
     period_s = 1 / (options.rate_hz or scene.update_rate_hz)
     console.print(
@@ -217,13 +219,17 @@ def _spin(
             _print_recording_end(run)
             return None
 
-        # first frame, and the nodes that were not ready at it
+        # before the first frame, at it, and later the nodes that were not ready at it
         if monitor.first_frame_s is None:
             if now_s - began_s > FIRST_FRAME_WITHIN_S:
                 return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
         elif not is_begun:
+            # from now on there are results to save: an interrupt ends this loop, and no longer
+            # all nodes at once
             is_begun = True
             run.stop.on_request(None)
+
+            # the live view leaves the processor to the nodes
             os.nice(OBSERVER_NICE)
             interrupt_no_other()
             _print_begin(monitor, began_s, run.console)

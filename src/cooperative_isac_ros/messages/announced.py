@@ -57,11 +57,13 @@ def announced_frame(
 
     scene: with the seed of the announcement
     reported: poses of the stations that follow odometry or /tf, by station
-    prepared: a frame of the same scene and seed, whose signals are used where it is this one
+    prepared: frame of the same scene and seed whose signals are drawn already; used where it is
+        the announced one, to save the time of drawing them
 
+    Returns the frame at its announced time.
     Raises ValueError where the announcement contradicts the scene or itself.
     """
-    # signals, from the payload or from the seed
+    # signals, from the payload if there is one, else from the seed
     number = announcement.frame.number
     bands = announced_bands(scene, announcement)
     signals: Mapping[str, Signal] = DrawnSignals(scene, number, bands)

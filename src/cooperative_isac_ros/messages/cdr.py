@@ -24,6 +24,8 @@ Order = Literal["little", "big"]
 HEADER_BYTES = 4
 # Byte order by the first bytes of the header, for plain CDR.
 PLAIN_CDR: dict[bytes, Order] = {b"\x00\x00": "big", b"\x00\x01": "little"}
+# Largest alignment of plain CDR (XCDR1), bytes: that of a long double, too.
+MAX_ALIGNMENT = 8
 # Sizes of the basic types, bytes.
 TYPE_SIZES = {
     "boolean": 1,
@@ -120,6 +122,8 @@ class _Walk:
 
     def _align(self, size: int) -> None:
         """Clear the padding before a value of a size in bytes."""
-        num_padding = (HEADER_BYTES - self._position) % min(size, 8)
+        # offsets from the end of the header are multiples of the alignment
+        alignment = min(size, MAX_ALIGNMENT)
+        num_padding = (HEADER_BYTES - self._position) % alignment
         self.data[self._position : self._position + num_padding] = bytes(num_padding)
         self._position += num_padding

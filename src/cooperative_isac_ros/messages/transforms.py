@@ -68,16 +68,19 @@ def station_transforms(
     """
     transforms = []
     for station in stations:
-        # rotations of the arrays
+        # Rotations of the arrays.
         name = f"{prefix}{station.name}"
         pose = scene.poses.get(station.name) or station.pose_at(0.0)
         rotations = [pose.rotation @ antenna.rotation for antenna in station.antennas]
 
-        # station, and its arrays where there are several
-        frames = {name: rotations[0] if len(rotations) == 1 else pose.rotation}
-        if len(rotations) > 1:
-            names = [f"{name}/{band}" for band in station.bands]
-            frames.update(zip(names, rotations))
+        # Rotation of each frame: of the single array, or of the station and each of its arrays.
+        if len(rotations) == 1:
+            frames = {name: rotations[0]}
+        else:
+            names_of_arrays = [f"{name}/{band}" for band in station.bands]
+            frames = {name: pose.rotation, **dict(zip(names_of_arrays, rotations))}
+
+        # All have their origin at the station.
         for child, rotation in frames.items():
             quaternion = conversions.rotation_quaternion(rotation)
             transforms.append(_transform(child, stamp_ns, pose.position_m, quaternion))
@@ -91,15 +94,13 @@ def track_transforms(
 
     prefix: see frame_prefix
     """
-    return [
-        _transform(
-            f"{prefix}{track_frame(track)}",
-            stamp_ns,
-            track.position_m,
-            conversions.yaw_quaternion(conversions.course_rotation(track.velocity_mps)),
-        )
-        for track in tracks
-    ]
+    transforms = []
+    for track in tracks:
+        course = conversions.course_rotation(track.velocity_mps)
+        quaternion = conversions.yaw_quaternion(course)
+        child = f"{prefix}{track_frame(track)}"
+        transforms.append(_transform(child, stamp_ns, track.position_m, quaternion))
+    return transforms
 
 
 def frame_prefix(namespace: str) -> str:

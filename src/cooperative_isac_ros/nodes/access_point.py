@@ -49,7 +49,8 @@ PARAMETERS = (
     Parameter(
         "band_wait_s",
         0.06,
-        "longest wait of a frame for a radio's echoes on its other bands after the latest echo [s]",
+        "longest wait, after the latest echo of a frame, for the radio's echoes on its other bands "
+        "[s]",
         0.001,
         10.0,
     ),

@@ -27,13 +27,14 @@ class BagRecorder(SceneNode):
         chosen = [name for name in self.settings["topics"] if name]
         self.recorder = Recorder(self, folder, chosen, self._on_stopped)
 
-        # topics of a replay
-        names = (
+        # topics that a replay needs, for whose publishers the node waits; for none where the user
+        # chose the topics
+        replayed = (
             "detections",
             "tracks",
             *(f"{station.name}/features" for station in self.scene.receiving_stations),
         )
-        self._needed = () if chosen else tuple(self.shared(name) for name in names)
+        self._needed = () if chosen else tuple(self.shared(name) for name in replayed)
 
     def waiting_for(self) -> str:
         """Topics without a publisher; empty where the recording has stopped."""

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -30,6 +30,7 @@ from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
+from cooperative_isac.metrics.requirements import quality_report
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
@@ -67,7 +68,7 @@ PARAMETERS = (
     Parameter(
         "bound_every",
         25,
-        "frames from one Cramer-Rao bound to the next, of simulated echoes without a path file; "
+        "interval of the Cramer-Rao bound in frames, for simulated echoes without a path file; "
         "0: never",
         0,
         100000,
@@ -157,7 +158,7 @@ class Evaluator(SceneNode):
         if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
             return None
 
-        # counters
+        # Counters.
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
@@ -167,7 +168,8 @@ class Evaluator(SceneNode):
             self._begin()
             return None
 
-        # frames, from which the score is computed again
+        # Frames, from which the score is computed again.
+        last = None
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(
                 frame.number,
@@ -179,7 +181,8 @@ class Evaluator(SceneNode):
             )
             score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
             score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
-        return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
+            last = FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
+        return last
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
         """Continue the loaded report where the first frame follows it; else begin a new one."""
@@ -362,14 +365,27 @@ class Evaluator(SceneNode):
 
     def summary(self) -> dict:
         """Report so far, as in summary.json."""
-        score = asdict(self._score.summary())
-        del score["frames"], score["error_to_bound"]
+        ledger = self._ledger.summary(self.now_ns)
+        run = self._score.summary()
+        quality = replace(
+            run.quality,
+            latency_99_ms=ledger["latency_ms"]["end_to_end"]["p99"],
+            refresh_s=ledger["refresh_s"],
+        )
+
+        # without what other parts of the report have: frames are those of the ledger, the quality
+        # is completed by latencies, and the errors over the bound are those of the bound's frames
+        score = asdict(run)
+        del score["frames"]
+        del score["error_to_bound"]
+        del score["quality"]
         return {
             "scene": self.scene.name,
             "scene_fingerprint": self.scene.fingerprint,
             "scheme": self._scheme,
-            **self._ledger.summary(self.now_ns),
+            **ledger,
             **score,
+            "quality": quality_report(quality),
             **self._bounds.summary(),
             "targets_not_compared": self._not_compared(score["targets"]),
         }

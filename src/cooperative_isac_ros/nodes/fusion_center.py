@@ -39,8 +39,8 @@ PARAMETERS = (
     Parameter(
         "patience_frames",
         3,
-        "an access point that missed so many frames in a row is not waited for "
-        "until its next packet arrives",
+        "consecutive frames without a packet after which the fusion center no longer waits for an "
+        "access point, until its next packet arrives",
         1,
         1000,
     ),
@@ -106,7 +106,8 @@ class FusionCenter(SceneNode):
         if announcement is None:
             return
 
-        # open the frame with a deadline of its own
+        # open the frame with a deadline of its own: its callback, which is set after the timer is
+        # created, destroys the timer
         for opened in self.collector.announce(announcement):
             wait_s = self._deadline.announce(opened.frame, time.monotonic())
             deadline = self.create_timer(wait_s, lambda: None, clock=self._steady)
@@ -161,9 +162,9 @@ class FusionCenter(SceneNode):
         missing = tuple(sorted({*collected.sites_missing, *refused}))
         self._report_missing(frame, missing)
 
-        # publish
-        packets = collected.packets.values() or [collected.announcement]
-        simulated = any(item.simulated for item in packets)
+        # publish; simulated where one of the packets is, or the announcement of a frame without any
+        sources = collected.packets.values() or [collected.announcement]
+        simulated = any(source.simulated for source in sources)
         record = DetectionList(frame, simulated, detections, missing)
         self._detections.publish(serialized(conversions.detections_message(record)))
         if self._cloud.get_subscription_count():

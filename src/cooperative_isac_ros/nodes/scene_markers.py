@@ -54,7 +54,7 @@ LIFE_S = 2.0
 LIFE_PERIODS = 5.0
 PARAMETERS = (
     SCHEME,
-    Parameter("enabled", True, "publish markers; false saves the work", live=True),
+    Parameter("enabled", True, "publish markers; false saves processor time", live=True),
     Parameter("trail_length", 100, "length of trails and paths in frames", 2, 10000),
     *WATCH_PARAMETERS,
     *POSE_PARAMETERS,
@@ -201,7 +201,7 @@ class SceneMarkers(SceneNode):
         """Remove all markers when another run begins, or the clock was set back."""
         is_back = self._stamps_ns and record.frame.stamp_ns < self._stamps_ns[-1]
         if record.frame.run != self._run or is_back:
-            self._grow_trails([], record.frame.stamp_ns)
+            self._grow_trails([], record.frame.stamp_ns)  # no tracks: all trails are removed
             self._stamps_ns.clear()
             self._num_drawn = 0
             self._shown = set()

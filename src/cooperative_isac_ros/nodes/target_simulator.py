@@ -17,7 +17,7 @@ from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.transforms import frame_prefix
-from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.parameters import RUN_BITS, Parameter, rate_parameter
 from cooperative_isac_ros.processes.state_file import read_state
 from cooperative_isac_ros.timing.clock import AlignedTimer
 from cooperative_isac_ros.timing.frame_order import FrameOrder
@@ -28,15 +28,13 @@ PARAMETERS = (
     Parameter(
         "odometry_rate_hz",
         0.0,
-        "samples per second and target; 0: the lowest multiple of the frame "
-        f"rate from {LOWEST_ODOMETRY_HZ:g} on, which puts one at every frame's stamp",
+        "odometry samples of each target per second; 0: the lowest multiple of the frame rate that "
+        f"is at least {LOWEST_ODOMETRY_HZ:g}, so that every frame's stamp has a sample",
         0.0,
         1000.0,
     ),
     rate_parameter("frame rate"),
-    Parameter(
-        "run", 0, "number of the run, set by what starts the nodes; 0: unknown", 0, 2**63 - 1
-    ),
+    Parameter("run", 0, "number of the run, set by the launcher; 0: unknown", 0, 2**RUN_BITS - 1),
     Parameter(
         "state_file",
         "",

@@ -37,8 +37,8 @@ PARAMETERS = (
     Parameter(
         "num_receivers",
         0,
-        "receivers whose packets the fusion center waits for, by which missing ones are "
-        "counted; 0: those of the scene",
+        "number of receivers whose packets the fusion center waits for; packets below this number "
+        "count as missing; 0: the scene's",
         0,
         conversions.MAX_SITES,
     ),

@@ -19,7 +19,13 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp
-from cooperative_isac_ros.parameters import SCHEME, Parameter, ParameterError, rate_parameter
+from cooperative_isac_ros.parameters import (
+    RUN_BITS,
+    SCHEME,
+    Parameter,
+    ParameterError,
+    rate_parameter,
+)
 from cooperative_isac_ros.processes.state_file import read_state, write_state
 from cooperative_isac_ros.timing.back_pressure import BackPressure
 from cooperative_isac_ros.timing.clock import AlignedTimer
@@ -68,9 +74,9 @@ PARAMETERS = (
     Parameter(
         "run",
         0,
-        "number of the run, set by what starts the nodes; 0: drawn at the start",
+        "number of the run, set by the launcher; 0: drawn at the start",
         0,
-        2**63 - 1,
+        2**RUN_BITS - 1,
     ),
     Parameter(
         "state_file",
@@ -80,8 +86,9 @@ PARAMETERS = (
     Parameter(
         "max_frames_ahead",
         2,
-        "frames are skipped for all while an access point or the fusion center has so many "
-        "unfinished ones; 0: never; the launchers set 8 with `front_end` `topic`",
+        "most frames that an access point or the fusion center may have unfinished; while one of "
+        "them has as many, frames are skipped for all nodes; 0: no limit; the launchers set 8 with "
+        "`front_end` `topic`",
         0,
         1000,
     ),
@@ -144,7 +151,7 @@ class TransmitController(SceneNode):
         run = self.settings["run"]
         is_same_run = state is not None and run != 0 and state.get("run") == run
         self._resumed = is_same_run and isinstance(start_ns, int)
-        self._run = run or secrets.randbits(63)
+        self._run = run or secrets.randbits(RUN_BITS)
         self._numbers = FrameNumbers(self._rate_hz, start_ns if self._resumed else None)
 
     def waiting_for(self) -> str:
@@ -158,6 +165,8 @@ class TransmitController(SceneNode):
 
     def _begin_if_ready(self) -> None:
         """Begin when all nodes are ready and no new subscription appears."""
+        # a resumed run has subscriptions, which this process only has to discover again; a new one
+        # may have none
         num_subscriptions = self._publisher.get_subscription_count()
         is_same = num_subscriptions == self._num_subscriptions
         is_found = is_same and (num_subscriptions > 0 or not self._resumed)
@@ -211,7 +220,7 @@ class TransmitController(SceneNode):
             )
             return
 
-        # publish it
+        # publish it; simulated: generated here, and not the traffic of a network (docs/nodes.md)
         on_air = make_frame(self.scene, frame.number, frame.number / self._rate_hz)
         announcement = Announcement(
             frame=frame,

@@ -42,6 +42,8 @@ PRELOADED = (
     "target_simulator",
     "transmit_controller",
 )
+# Place of the node's name in its command line: python -m cooperative_isac_ros.start NODE ...
+NODE_ARGUMENT = 3
 # Spaces in the server's command line, bytes: a forked node overwrites them with its own one.
 TITLE_BYTES = 4096
 # Longest wait for an answer, s: a fork takes milliseconds, a server that is still importing takes
@@ -142,13 +144,13 @@ class ForkServer:
         except OSError as error:
             raise ForkServerLost(str(error)) from None
 
-        # process id, or error
+        # the answer is the process id of the node, or a negative errno of the fork
         if answer is None:
             raise ForkServerLost("it has ended")
-        (number,) = ANSWER.unpack(answer)
-        if number < 0:
-            raise OSError(-number, os.strerror(-number))
-        return ForkedNode(number)
+        (pid_or_error,) = ANSWER.unpack(answer)
+        if pid_or_error < 0:
+            raise OSError(-pid_or_error, os.strerror(-pid_or_error))
+        return ForkedNode(pid_or_error)
 
     def close(self) -> None:
         """Kill the server, which has nothing to save; its nodes keep running."""
@@ -232,9 +234,9 @@ def main() -> int:
     if order is None:
         return 0
 
-    # from here on this process is a node
+    # from here on this process is a node, with the command line that start.main() reads
     gc.enable()
-    sys.argv = [start.__file__, *order.command[3:]]
+    sys.argv = [start.__file__, *order.command[NODE_ARGUMENT:]]
     return start.main()
 
 
@@ -257,7 +259,7 @@ def _next_order(channel: socket.socket, parent: int) -> Order | None:
 
         # fork a node
         order = Order(request["command"], request["environment"], descriptors[0])
-        _import(_node_module(order.command[3]))
+        _import(_node_module(order.command[NODE_ARGUMENT]))
         if _fork_node(channel, tracer):
             _become_node(order, channel, parent)
             return order
@@ -288,7 +290,8 @@ def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
 
     Returns True in the node.
     """
-    # intermediate process
+    # intermediate process; the objects so far are excluded from collections of the node, which
+    # would write to the pages that it shares with this process
     gc.freeze()
     tracer.before_fork()
     try:
@@ -343,7 +346,7 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
     os.environ.update(order.environment)
 
     # name in lists of processes: that of the node in `python -m MODULE NODE`; then the answer
-    set_title(order.command[3], order.command)
+    set_title(order.command[NODE_ARGUMENT], order.command)
     channel.sendall(ANSWER.pack(os.getpid()))
     channel.close()
 

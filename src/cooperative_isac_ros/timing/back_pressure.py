@@ -119,13 +119,16 @@ class BackPressure:
 
     def _is_behind(self, name: str, worker: _Worker, limit: int, now_s: float) -> bool:
         """Return whether an awaited node has too many unfinished frames; it may time out here."""
-        unfinished_s = [
+        # times at which the frames that it has not finished were announced, oldest first
+        announced_s = [
             frame.began_s
             for frame in self._announced
             if frame.number > worker.last and name not in frame.idle
         ]
+
+        # no longer awaited after a time without a finished frame; idle time does not count
         latency_timeout_s = min(TIMEOUT_LATENCIES * worker.latency_s, LONGEST_TIMEOUT_S)
         timeout_s = max(self._timeout_s, latency_timeout_s)
-        if unfinished_s and now_s - max(unfinished_s[0], worker.reported_s) > timeout_s:
+        if announced_s and now_s - max(announced_s[0], worker.reported_s) > timeout_s:
             worker.is_awaited = False
-        return worker.is_awaited and len(unfinished_s) >= limit
+        return worker.is_awaited and len(announced_s) >= limit

@@ -98,14 +98,17 @@ class PacketCollector:
         Returns the announcements of the frames that are opened: one; none where it is stale; two
         where it shows that a recording plays again.
         """
-        turns = self._order.take(announcement.frame, announcement)
-        for turn in turns:
+        accepted = self._order.take(announcement.frame, announcement)
+        for turn in accepted:
             if turn.begins:
                 self._begin(turn.frame.run)
             self._open_frame(turn.item)
-        if self._order.set_aside is None:
+
+        # Packets of closed frames are kept as long as the recording may begin to play again.
+        may_play_again = self._order.set_aside is not None
+        if not may_play_again:
             self._drop_late()
-        return tuple(turn.item for turn in turns)
+        return tuple(turn.item for turn in accepted)
 
     def add(self, packet: Packet) -> bool:
         """Add a packet. Returns False where it is refused."""
@@ -121,7 +124,7 @@ class PacketCollector:
             self._open[frame.number].packets[packet.site] = packet
             return True
 
-        # one that is ahead of its announcement
+        # one that arrived before its announcement; beyond the limit the oldest of them is dropped
         self._early[(frame.run, frame.number, packet.site)] = packet
         if len(self._early) > self._max_early:
             (_, number, site), _ = self._early.popitem(last=False)
@@ -218,15 +221,22 @@ class PacketCollector:
         return None
 
     def _close(self, last: int) -> list[CollectedFrame]:
-        """Close the open frames up to a number, and count the silent stations."""
+        """Close the open frames up to a number, and count the silent frames of each station.
+
+        last: number of the last frame to close
+        Returns the closed frames in order.
+        """
         closed = []
-        for number in [number for number in self._open if number <= last]:
+        numbers = [number for number in self._open if number <= last]
+        for number in numbers:
+            # stations whose packet did not arrive
             opened = self._open.pop(number)
-            missing = tuple(sorted(site for site in opened.sites if site not in opened.packets))
+            missing = sorted(site for site in opened.sites if site not in opened.packets)
             for site in missing:
                 self._silent[site] += 1
+
+            closed.append(CollectedFrame(opened.announcement, opened.packets, tuple(missing)))
             self._closed = number
-            closed.append(CollectedFrame(opened.announcement, opened.packets, missing))
         return closed
 
 

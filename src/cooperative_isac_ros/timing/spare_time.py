@@ -51,8 +51,12 @@ class SpareTime:
 
     def begin(self, frame: FrameStamp) -> None:
         """Schedule the work after the packet of a frame has been published."""
-        latest_ns = min(SHARE * self._period_ns, self._period_ns - MARGIN * self._longest_ns)
-        wait_ns = frame.stamp_ns + round(latest_ns) - self._node.get_clock().now().nanoseconds
+        # time after the stamp: half a period, or earlier where the work needs more of it
+        delay_ns = min(SHARE * self._period_ns, self._period_ns - MARGIN * self._longest_ns)
+        begin_ns = frame.stamp_ns + round(delay_ns)
+        wait_ns = begin_ns - self._node.get_clock().now().nanoseconds
+
+        # at once where that has passed, the period is unknown, or the clocks disagree
         if not 0 < wait_ns <= self._period_ns:
             self._do()
             return

@@ -57,23 +57,39 @@ def test_transforms_equal_the_dense_dictionary():
     assert grid.squared_gain == pytest.approx(largest)
 
 
-def test_matching_pursuit_equals_plain_least_squares():
+WINDOW = (range(2, 7), range(-2, 2))
+
+
+@pytest.mark.parametrize("search", [None, WINDOW], ids=["all cells", "window"])
+def test_matching_pursuit_equals_plain_least_squares(search):
     rng = np.random.default_rng(2)
     grid = small_grid(rng)
     dense = dense_dictionary(grid)
     values = complex_normal(rng, 7, 5)
     measured = values[grid.mask]
+    delays, dopplers = search or (range(9), range(6))
+    searched = [k * 6 + m % 6 for k in delays for m in dopplers]
 
     chosen = []
     residual = measured
-    for _ in range(3):
-        chosen.append(int(np.argmax(np.abs(dense.conj().T @ residual))))
+    for _ in range(5):
+        correlations = np.abs(dense[:, searched].conj().T @ residual)
+        chosen.append(searched[int(np.argmax(correlations))])
         solution, *_ = np.linalg.lstsq(dense[:, chosen], measured, rcond=None)
         residual = measured - dense[:, chosen] @ solution
     expected = np.zeros(54, complex)
     expected[chosen] = solution
 
-    assert omp(values, grid, 0.0, 3).reshape(-1) == pytest.approx(expected)
+    assert omp(values, grid, 0.0, 5, search).reshape(-1) == pytest.approx(expected)
+
+
+def test_matching_pursuit_ends_at_the_threshold():
+    rng = np.random.default_rng(7)
+    grid = small_grid(rng)
+    values = complex_normal(rng, 7, 5)
+    strongest = float(np.max(np.abs(grid.correlate(values)) ** 2))
+    assert not np.any(omp(values, grid, 1.01 * strongest, 5))
+    assert np.count_nonzero(omp(values, grid, 0.99 * strongest, 5)) == 1
 
 
 def test_fista_satisfies_the_optimality_conditions():

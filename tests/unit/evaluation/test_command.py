@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict, fields
 
+import numpy as np
 import pytest
 
 from cooperative_isac.evaluation.command import PowerResult, evaluate, results_dict, scene_power_dbm
 from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures
+from cooperative_isac.metrics.requirements import sensing_quality
 
 SCHEME_KEYS = {
     "rmse_location_m",
@@ -19,6 +21,21 @@ SCHEME_KEYS = {
     "fronthaul_downlink_bits",
     "encode_ms",
     "decode_ms",
+    "quality",
+}
+QUALITY_KEYS = {
+    "num_samples",
+    "horizontal_95_m",
+    "vertical_95_m",
+    "horizontal_95_mps",
+    "vertical_95_mps",
+    "missed_share",
+    "false_share",
+    "latency_99_ms",
+    "refresh_s",
+    "sensing_category",
+    "exceeded",
+    "not_compared",
 }
 BOUND_KEYS = {
     "root_mean_location_m",
@@ -56,6 +73,10 @@ def test_errors_are_near_the_bound_and_rates_rise_with_power(results):
     assert found["detection_rate"] > 0.7 and found["false_alarms_per_frame"] < 0.5
     assert 0.4 < found["median_location_m"] / bound["median_location_m"] < 1.5
     assert 0.3 < found["median_velocity_mps"] / bound["median_velocity_mps"] < 1.8
+    quality = found["quality"]
+    assert set(quality) == QUALITY_KEYS and quality["vertical_95_m"] is None
+    assert quality["missed_share"] == pytest.approx(1 - found["detection_rate"])
+    assert found["median_location_m"] < quality["horizontal_95_m"] < 3
     assert 100 < found["fronthaul_bits"] < 2000 and found["fronthaul_downlink_bits"] == 73856
     assert found["encode_ms"] > 0 and found["decode_ms"] > 0
     assert 0 < results["sum_rate"]["30"] < results["sum_rate"]["40"]
@@ -65,20 +86,38 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
     evaluate(small, ["local_ml"], 2, 0, None, None)
     output = capsys.readouterr().out
     assert "small: 2 simulated frames, seed 0" in output
-    for words in ("root CRLB", "over bound", "false", "bits down", "73,856", "sum rate"):
+    for words in (
+        "root CRLB",
+        "over bound",
+        "false",
+        "bits down",
+        "73,856",
+        "sum rate",
+        "TS 22.137, local_ml at 40 dBm: ",
+        "not compared: vertical errors (not estimated: known height), latency, refresh, resolution",
+    ):
         assert words in output
     assert [line.split()[:2] for line in output.splitlines() if line.split()[:1] == ["40"]] == [
         ["40", "root"],
+        ["40", "local_ml"],
         ["40", "local_ml"],
     ]
 
 
 def test_missing_figures_and_infinite_bounds_are_null(small):
-    nothing = SchemeFigures(*[float("nan")] * 4, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+    no_errors = np.zeros((0, 2))
+    quality = sensing_quality(no_errors, no_errors, num_found=0, num_targets=2, num_estimates=0)
+    nothing = SchemeFigures(*[float("nan")] * 4, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0, quality)
     result = PowerResult(-3.5, {"deaf": nothing}, BoundFigures(float("inf"), 2.0, 3.0, 4.0), 5.0)
     written = results_dict(small, [result], 1, 2)
     assert written["schemes"]["deaf"]["-3.5"]["rmse_location_m"] is None
     assert written["schemes"]["deaf"]["-3.5"]["decode_ms"] == 4.0
+    found = written["schemes"]["deaf"]["-3.5"]["quality"]
+    assert (found["missed_share"], found["false_share"], found["sensing_category"]) == (
+        1,
+        None,
+        None,
+    )
     assert written["crlb"]["-3.5"]["root_mean_location_m"] is None
     json.dumps(written, allow_nan=False)
 

@@ -1,19 +1,29 @@
 """Figures of the deep-cooperation paper, with few runs."""
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from cooperative_isac.evaluation.deep_cooperation.command import EXPERIMENTS, FIGURES, make_figures
+from cooperative_isac.evaluation.deep_cooperation import bs_ue_zones, macro_micro
+from cooperative_isac.evaluation.deep_cooperation.command import (
+    EXPERIMENTS,
+    FIGURES,
+    TABLES,
+    make_figures,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
     Quantity,
     run_point,
     summarize,
 )
+from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures
 from cooperative_isac.evaluation.deep_cooperation.runner import measure
+from cooperative_isac.evaluation.deep_cooperation.stations import location_information
 from cooperative_isac.evaluation.figures_app import DC_FIGURES
 
 
@@ -84,6 +94,28 @@ def test_sparse_recovery_finds_what_zero_filling_hides():
     assert result.average["Newtonized OMP"]["false_paths"] < 0.3
 
 
+def test_union_of_signals_has_lower_side_lobes_than_each_alone():
+    found = mask_figures()
+    alone = [found[name] for name in ("SSB", "PRS, comb 4", "DMRS", "CSI-RS")]
+    together = found["union with SSB"]
+    assert together.peak_db < min(figures.peak_db for figures in alone) - 3
+    assert together.integrated_db < min(figures.integrated_db for figures in alone)
+    assert found["union"].peak_db < min(figures.peak_db for figures in alone) - 3
+
+    # Side lobe of a rectangular window, and spans of every second and every fourth subcarrier.
+    assert found["all elements"].peak_db == pytest.approx(-13.3, abs=0.1)
+    assert (found["DMRS"].delay_cells, found["CSI-RS"].delay_cells) == (126, 63)
+    assert (together.delay_cells, together.doppler_cells) == (252, 28)
+
+
+def test_side_lobes_are_a_table_of_the_command():
+    assert TABLES.keys() <= EXPERIMENTS.keys()
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(TABLES["reference_signals"]())
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["DMRS", "7.1%", "0.0", "12.2", "126", "6"] in rows
+
+
 def test_offsets_from_a_stronger_line_of_sight_cost_a_tenth():
     result = measured("synchronization", 3, 60)
     synchronous = result.average["synchronous"]["path_m"]
@@ -111,6 +143,62 @@ def test_code_words_keep_the_unambiguous_range():
     result = measured("code_division", 2, 30)
     assert result.average["code words over 4 symbols"]["found"] == 1
     assert result.average["comb of 4 subcarriers"]["found"] < 0.8
+
+
+def test_symbol_level_holds_a_target_that_leaves_the_micro_cells():
+    within = measured("macro_micro", 0, 10)
+    outside = measured("macro_micro", 3, 10)
+    micro = "micro BSs, symbol level"
+    both = "macro and micro, symbol level"
+    assert within.average["macro BS"]["location_m"] > 5 * within.average[both]["location_m"]
+    assert outside.average[micro]["location_m"] > 5 * outside.average[both]["location_m"]
+    for result in (within, outside):
+        ratio = result.average[both]["location_m"] / result.bound[both]["location_m"]
+        assert ratio == pytest.approx(1, abs=0.4)
+
+
+def test_bound_of_the_macro_station_is_that_of_its_range_and_angle():
+    # Signals of N subcarriers, M symbols and A antennas: two sums of squares in closed form.
+    grid = macro_micro.LOW
+    link = macro_micro.links_of_stations()[0]
+    range_m = 90.0
+    found = location_information(link, 0.3, np.array([range_m, 0.0]))
+    num_elements = grid.num_subcarriers * grid.num_symbols * macro_micro.MACRO_ANTENNAS
+    slope_m = 4 * np.pi * grid.spacing_hz / 299_792_458
+    of_range = 0.3 * num_elements * slope_m**2 * (grid.num_subcarriers**2 - 1) / 6
+    of_angle = 0.3 * num_elements * np.pi**2 * (macro_micro.MACRO_ANTENNAS**2 - 1) / 6
+    assert found == pytest.approx(np.diag([of_range, of_angle / range_m**2]), rel=1e-3, abs=1e-6)
+
+
+def test_one_track_leads_from_the_micro_cells_to_the_macro_station():
+    result = measured("macro_micro_track", 3, 1)
+    assert result.average["macro and micro, data level"]["one_track"] == 1
+    assert result.average["macro and micro, symbol level"]["one_track"] == 1
+    assert result.average["micro BSs, symbol level"]["one_track"] == 0
+
+
+def test_zones_choose_the_way_that_still_works():
+    near = measured("bs_ue_zones", 0, 4).average
+    far = measured("bs_ue_zones", 7, 4).average
+    together = bs_ue_zones.TOGETHER
+    among_ues = bs_ue_zones.AMONG_UES
+    assert near[bs_ue_zones.CHOSEN] == near[together]
+    assert near[together]["location_m"] < near[among_ues]["location_m"] / 3
+    assert far[bs_ue_zones.CHOSEN] == far[among_ues]
+    assert far[among_ues]["location_m"] < 1 < far[together]["location_m"]
+
+
+def test_covariance_carries_the_uncertain_positions_of_ues():
+    average = measured("bs_ue_zones", 5, 12).average
+    assert average[bs_ue_zones.CHOSEN]["consistent"] >= 0.85
+    assert average[bs_ue_zones.EXACT]["consistent"] < 0.6
+
+
+def test_bound_of_ues_with_hardly_known_positions_is_their_own(monkeypatch):
+    # Four independent positions, and nothing else counts: sqrt(2 / 4) deviations in the plane.
+    monkeypatch.setattr(bs_ue_zones, "POSITION_STD_M", 50.0)
+    bound = EXPERIMENTS["bs_ue_zones"]().bounds(100.0)[bs_ue_zones.AMONG_UES]["location_m"]
+    assert bound == pytest.approx(50 / np.sqrt(2), rel=0.02)
 
 
 def test_both_bands_see_the_same_echoes_as_each():

@@ -30,6 +30,9 @@ def test_errors_are_over_detected_targets_and_rates_over_all():
     assert figures.encode_ms == pytest.approx(1250 / 3) and figures.decode_ms == pytest.approx(
         5 / 3
     )
+    assert figures.quality.num_samples == 3
+    assert (figures.quality.horizontal_95_m, figures.quality.horizontal_95_mps) == (5, 6)
+    assert (figures.quality.missed_share, figures.quality.false_share) == (0.5, 0.5)
 
 
 def test_errors_without_detections_are_nan():

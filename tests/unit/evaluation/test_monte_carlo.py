@@ -13,11 +13,13 @@ from cooperative_isac.evaluation.monte_carlo import (
     measure_frame,
     score,
 )
+from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.pipeline import sum_rate
+from cooperative_isac.pipeline import make_frame, sum_rate
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
+from cooperative_isac.schemes.registry import make_scheme
 
 
 def detection(position, velocity=(0, 0, 0)):
@@ -203,6 +205,23 @@ def test_the_bound_is_that_of_the_known_symbols(small):
     all_known_m = measure_frame(small, {}, 6).location_bounds_m
     few_known_m = measure_frame(reference, {}, 6).location_bounds_m
     assert np.all(few_known_m > 1.2 * all_known_m)
+
+
+@pytest.mark.parametrize("symbols", ["payload", "reference_only", "all"])
+def test_reference_signals_need_no_downlink(small, symbols):
+    waveform = replace(
+        small.waveform, signals=("data", "prs", "csi_rs"), reference_subcarrier_stride=0
+    )
+    scene = replace(small, waveform=waveform, sensing=replace(small.sensing, symbols=symbols))
+    scheme = make_scheme("local_ml", scene)
+    frame = make_frame(scene, 6)
+    expected = 0 if symbols == "reference_only" else 8 * len(pack_downlink(frame.on("default")))
+    sample = measure_frame(scene, {"local_ml": make_ends(scheme)}, 6)
+    assert sample.schemes["local_ml"].downlink_bits == expected
+    # Reference symbols are on two thirds of the elements: all together are at least as accurate.
+    whole = replace(scene, sensing=replace(scene.sensing, symbols="all"))
+    bounds_m = measure_frame(whole, {}, 6).location_bounds_m
+    assert np.all(sample.location_bounds_m > 0.999 * bounds_m)
 
 
 def test_a_failing_scheme_is_named_with_its_frame(small):

@@ -51,6 +51,12 @@ def test_bits_are_per_second_of_the_run():
     assert summary["fronthaul_downlink_bits_per_s"] == 5000.0
 
 
+def test_results_are_refreshed_more_rarely_where_frames_are_lost():
+    assert ledger_of(range(4), {0: 50.0, 3: 50.0}).summary(200 * SECOND)["refresh_s"] == 0.4
+    every = dict.fromkeys(range(7), 50.0)
+    assert ledger_of(every, every).summary(200 * SECOND)["refresh_s"] == pytest.approx(0.2)
+
+
 def test_percentiles_of_every_stage():
     ledger = ledger_of([0], {})
     for value in range(101):
@@ -64,6 +70,7 @@ def test_percentiles_of_every_stage():
 def test_an_empty_run_has_no_rates():
     summary = RunLedger(0.2).summary(SECOND)
     assert summary["frames"] == 0 and summary["fronthaul_downlink_bits_per_s"] is None
+    assert summary["refresh_s"] is None
 
 
 def held(thing):

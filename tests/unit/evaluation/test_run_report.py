@@ -2,8 +2,9 @@
 
 import io
 import json
+import math
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from cooperative_isac.evaluation.run_report import (
     read_summary,
     show_report,
 )
+from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.metrics.requirements import SensingQuality, quality_report
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -57,6 +60,46 @@ def summary(**changes):
         "error_to_bound_samples": 4,
         **changes,
     }
+
+
+def quality(**changes):
+    """Sensing quality of a run in a plane, as the evaluator writes it."""
+    measured = SensingQuality(90, 0.3, None, 0.2, None, 0.01, 0.0, 80.0, 0.2)
+    return finite_or_none(quality_report(replace(measured, **changes)))
+
+
+def test_the_table_has_the_sensing_quality(console):
+    print_summary(summary(quality=quality(missed_share=0.015)), console)
+    text = console.export_text()
+    for part in (
+        "horizontal 0.300 m, 0.200 m/s ",
+        "1.5%, 0.0%",
+        "category 3 (category 4 needs horizontal velocity error 0.1 m/s, has 0.2; "
+        "missed 1 %, has 1.5; refresh 0.1 s, has 0.2)",
+        "vertical errors (not estimated: known height), resolution",
+    ):
+        assert part in " ".join(text.split()), part
+
+    # In space with vertical errors.
+    print_summary(summary(quality=quality(vertical_95_m=0.25, vertical_95_mps=0.125)), console)
+    text = " ".join(console.export_text().split())
+    assert "horizontal 0.300 m, 0.200 m/s; vertical 0.250 m, 0.125 m/s" in text
+
+
+def test_the_table_of_a_run_that_found_nothing_names_the_limits(console):
+    nothing = quality(horizontal_95_m=math.nan, horizontal_95_mps=math.nan, missed_share=1.0)
+    print_summary(summary(quality=nothing), console)
+    text = " ".join(console.export_text().split())
+    assert "no category (category 1 needs horizontal error 10 m; missed 5 %, has 100)" in text
+
+
+def test_a_summary_without_sensing_quality_is_shown(tmp_path, console):
+    """Versions before the key wrote such files."""
+    assert "quality" not in WHOLE
+    (tmp_path / SUMMARY_FILE).write_text(json.dumps(WHOLE))
+    print_summary(read_summary(tmp_path), console)
+    text = console.export_text()
+    assert "0.988" in text and "TS 22.137" not in text
 
 
 def test_the_table_has_the_summary(console):
@@ -168,6 +211,7 @@ def test_a_missing_file_of_a_folder_is_named(folder, console, name, content, mes
 
 
 WHOLE = summary()
+WITH_QUALITY = summary(quality=quality())
 # Values that a damaged file may hold.
 ODD = st.sampled_from(
     [
@@ -208,7 +252,7 @@ def places(data, path=()):
 @st.composite
 def odd_summaries(draw):
     """Text of a summary with one to three keys that are changed, renamed or removed."""
-    data = deepcopy(WHOLE)
+    data = deepcopy(draw(st.sampled_from([WHOLE, WITH_QUALITY])))
     for _ in range(draw(st.integers(1, 3))):
         *parents, last = draw(st.sampled_from(sorted(places(data), key=str)))
         inside = data

@@ -101,6 +101,7 @@ def test_shares_count_pairs_of_target_and_frame(tiny):
     )
     assert (figures.false_per_frame, figures.uplink_bits) == (0.5, 150)
     assert (figures.median_location_m, figures.median_velocity_mps) == (0.5, 1.0)
+    assert figures.quality.num_samples == 0
 
 
 def test_a_sequence_agrees_with_the_pipeline(traced):
@@ -129,6 +130,8 @@ def test_a_sequence_agrees_with_the_pipeline(traced):
     )
     assert figures.uplink_bits == pytest.approx(np.mean(bits))
     assert figures.continuity == {"car1": score.summary().targets["car1"].continuity}
+    assert repr(figures.quality) == repr(score.summary().quality)
+    assert figures.quality.num_samples > 0
     assert figures.visible == 1 and figures.found_near_visible == figures.found_near
 
 
@@ -211,6 +214,8 @@ def test_results_are_shown_and_written(traced, tmp_path, capsys):
         "car1",
         "3 links",
         "targets",
+        "tracks: errors (95th percentile)",
+        "TS 22.137, local_ml at 30 dBm:",
     ):
         assert words in " ".join(shown.out.split())
     results = json.loads(path.read_text())
@@ -227,6 +232,7 @@ def test_figures_without_detections_are_null_in_the_file(traced, tmp_path):
         figures["median_location_m"] is None
         and figures["found"] == 0
         and figures["continuity"] == {"car1": None}
+        and figures["quality"]["num_samples"] == 0
     )
 
 

@@ -2,6 +2,11 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +34,17 @@ class Scheme(contract.Scheme):
         return None
     def downlink_bits(self, frame):
         return 0
+"""
+
+# A process with a worker that does not end by itself; it prints the number of the worker.
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from cooperative_isac.evaluation.workers import end_with_parent
+
+pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent)
+print(pool.submit(os.getpid).result(), flush=True)
+pool.submit(time.sleep, 1000).result()
 """
 
 
@@ -102,3 +118,14 @@ def test_the_environment_is_restored(small, monkeypatch):
 
 def test_all_processors_are_counted():
     assert num_processors() == len(os.sched_getaffinity(0)) >= 1
+
+
+def test_a_worker_ends_when_its_parent_is_killed():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        worker = Path("/proc") / parent.stdout.readline().decode().strip()
+        assert worker.name.isdigit() and worker.exists()
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while worker.exists():
+        assert time.monotonic() < deadline, "the worker lives on without its parent"
+        time.sleep(0.05)

@@ -32,6 +32,17 @@ def test_a_frame_is_restored(name, request):
     assert np.array_equal(found.reference.indices, frame.reference.indices)
 
 
+@pytest.mark.parametrize("signals", [("data", "prs", "dmrs"), ("prs",)])
+def test_a_frame_is_restored_with_its_reference_signals(small, signals):
+    waveform = replace(small.waveform, signals=signals, reference_subcarrier_stride=0)
+    scene = replace(small, waveform=waveform)
+    frame = transmit(scene, 7)
+    found = unpack_downlink(scene, pack_downlink(frame))
+    assert np.array_equal(found.streams, frame.streams)
+    assert np.array_equal(found.reference.streams, frame.reference.streams)
+    assert np.array_equal(found.reference.precoders, frame.reference.precoders)
+
+
 def test_the_size_is_symbols_at_their_bits_and_precoders_at_32(small):
     # 64 x 64 elements of 3 streams at 4 bits; 16 groups x 16 antennas x 3 streams at 2 x 16 bits.
     bits = 64 * 64 * 3 * 4 + 16 * 16 * 3 * 32

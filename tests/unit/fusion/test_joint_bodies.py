@@ -7,7 +7,7 @@ import pytest
 from chain import Chain
 
 from cooperative_isac.fusion.detection import detection_problem
-from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies, sound
+from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies, with_valid_information
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
@@ -133,7 +133,9 @@ def test_information_with_rounding_errors_becomes_positive_definite():
     direction = np.array([1.0, 2.0, -1.0])
     spoiled = 100 * np.outer(direction, direction) - 1e-3 * np.eye(3)
     spoiled[0, 1] += 1e-3
-    report = sound(EchoReport("rx1", np.zeros(3), (PathReport(0, 0.0, 10.0, spoiled),)))
+    report = with_valid_information(
+        EchoReport("rx1", np.zeros(3), (PathReport(0, 0.0, 10.0, spoiled),))
+    )
     information = report.paths[0].information
     assert np.array_equal(information, information.T)
     assert np.linalg.eigvalsh(information)[0] > 0

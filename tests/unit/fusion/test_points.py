@@ -153,6 +153,21 @@ def test_every_report_is_in_one_group_and_neighborhoods_change_nothing(campus):
     assert np.array_equal(first.rows, apart.of(0))
 
 
+def test_a_report_without_information_along_an_axis_has_a_gate(campus):
+    generator = np.random.default_rng(6)
+    reports, _ = drawn_reports(campus, generator, 5, lost=0.0)
+    arrays = reports_of(campus, reports)
+
+    # One direction is measured to 1 mm; rounding makes the inverse of such a matrix indefinite.
+    information = arrays.information.copy()
+    for row in range(len(information)):
+        axis = generator.normal(size=3)
+        information[row] = 1e6 * np.multiply.outer(axis, axis) / (axis @ axis)
+    grower = Grower(arrays, information, 0.02)
+    assert (np.linalg.eigvalsh(grower.covariance) > 0).all()
+    assert (grower.reach_m > 1e3).all()
+
+
 def test_two_bands_in_one_estimate_are_consistent(network):
     """Mean NEES of location and velocity over independent draws, within its chi-square bounds."""
     generator = np.random.default_rng(7)

@@ -2,16 +2,22 @@
 of noise.
 """
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import integrate
+from scipy.stats import multivariate_normal
 
 from cooperative_isac.fusion.fuse import fuse
-from cooperative_isac.fusion.path_measurements import PathMeasurements, solve
+from cooperative_isac.fusion.path_measurements import (
+    PathMeasurements,
+    solve,
+    velocity_deviation_mps,
+)
 from cooperative_isac.fusion.reports import links_of
-from cooperative_isac.fusion.soft_fusion import SoftFusion, path_evidence
+from cooperative_isac.fusion.soft_fusion import Pool, SoftFusion, path_evidence
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.information import doppler_information
@@ -81,6 +87,7 @@ def test_three_stations_find_what_none_finds_alone(campus):
         assert soft.fuse((), {name: own}) == ()
 
     (found,) = soft.fuse((), sent)
+    assert found.evidence.log_likelihood_ratio > 5.0
     assert np.linalg.norm(found.position_m - POSITION_M) < 1.0
     assert np.linalg.norm(found.velocity_mps - VELOCITY_MPS) < 3.0
     assert found.num_paths == len(found.links) == 6
@@ -132,6 +139,88 @@ def test_noise_makes_fewer_false_alarms_than_the_bound(campus):
     assert np.mean(counts) <= rate + 3 * np.sqrt(rate / len(counts))
 
 
+def path_by(soft, scene, link, power):
+    """The pool of one path on each of some links, by way of the target at rest."""
+    count = len(link)
+    paths = PathMeasurements(
+        scene,
+        soft.links,
+        np.array(link),
+        np.tile(POSITION_M, (count, 1)),
+        np.zeros(count),
+        np.array(power, float),
+    )
+    expected = soft.expected_snr(paths.link, paths.point_m)
+    least = np.full(len(scene.receivers), 6.0)
+    return Pool(paths, path_evidence(paths.power, expected), least)
+
+
+def test_evidence_is_that_of_the_likeliest_other_cause(campus):
+    """Twin: a loop over all subsets of the paths, the others alone or noise; a target at the same
+    place is no other cause.
+    """
+    soft = SoftFusion(campus)
+    pool = path_by(soft, campus, [0, 1, 3, 5], [60.0, 9.0, 30.0, 7.5])
+    groups = [
+        np.array(members)
+        for size in range(1, 5)
+        for members in itertools.combinations(range(4), size)
+    ]
+    scored = soft._scored(pool, groups)
+    index = len(groups) - 1
+    evidence = soft._evidence(scored, index)
+
+    ratio_of = {tuple(own.tolist()): ratio for own, ratio in zip(groups, scored.ratios)}
+    place_of = {tuple(own.tolist()): place for place, own in enumerate(groups)}
+    prior = multivariate_normal(np.zeros(3), velocity_deviation_mps(campus) ** 2 * np.eye(3))
+    log_prior = prior.logpdf(scored.found.velocity_mps[index])
+    log_prior -= np.log(np.prod(campus.box.high_m - campus.box.low_m))
+    state = scored.found.state(index, 3)
+    causes = []
+    densities = []
+    skipped = 0
+    for subset in [(), *(members for members in ratio_of if len(members) < 4)]:
+        if subset and scored.is_located[place_of[subset]]:
+            skipped += 1
+            continue
+        total = ratio_of.get(subset, 0.0)
+        of_targets = set(subset)
+        for row in set(range(4)) - set(subset):
+            total += max(ratio_of[(row,)], 0.0)
+        of_targets |= {row for row in range(4) if ratio_of[(row,)] > 0}
+        log_density = log_prior
+        if of_targets:
+            place = place_of[tuple(sorted(of_targets))]
+            covariance = np.linalg.inv(scored.found.normal[place])
+            cause = multivariate_normal(scored.found.state(place, 3), covariance)
+            log_density = cause.logpdf(state)
+        causes.append(total)
+        densities.append(total + log_density)
+    ratio = ratio_of[(0, 1, 2, 3)]
+    assert evidence.log_likelihood_ratio == pytest.approx(ratio - max(causes))
+    assert evidence.log_false_density == pytest.approx(max(densities) - ratio)
+    assert max(causes) > 0 and 0 < skipped < len(groups) - 5
+
+
+def test_noise_that_meets_a_path_of_a_target_is_no_detection(campus):
+    """A strong path, alone far likelier of a target than of noise, and a weak one that meets it."""
+    soft = SoftFusion(campus)
+    sent = {
+        site.name: candidates_of(campus, site, POSITION_M, VELOCITY_MPS)
+        for site in campus.receivers[:2]
+    }
+    strong = replace(sent["rx1"].take(np.array([0])), power=np.array([60.0]))
+    true = replace(sent["rx2"].take(np.array([1])), power=np.array([30.0]))
+    assert len(soft.fuse((), {"rx1": strong, "rx2": true})) == 1
+
+    near_m = true.point_m + np.array([2.0, 2.0, 0.0])
+    noise = replace(true, point_m=near_m, power=np.array([6.5]))
+    pool = soft.pool((), {"rx1": strong, "rx2": noise})
+    scored = soft._scored(pool, soft._hypotheses(pool))
+    assert scored.ratios[-1] > 30 and scored.is_possible[-1]
+    assert soft.fuse((), {"rx1": strong, "rx2": noise}) == ()
+
+
 @pytest.mark.parametrize("snr", [2.0, 10.0, 50.0])
 def test_evidence_of_a_path_is_the_ratio_of_two_exponentials(snr):
     """The mean of the ratio over noise is one, for any mean SNR of the target."""
@@ -160,17 +249,17 @@ def test_solution_has_the_errors_that_its_information_states(campus):
     links = links_of(campus)
     link = np.arange(len(links.names))
     exact = PathMeasurements(
-        links, link, np.tile(POSITION_M, (6, 1)), np.zeros(6), np.full(6, power)
+        campus, links, link, np.tile(POSITION_M, (6, 1)), np.zeros(6), np.full(6, power)
     )
     geometry = exact.geometry(link, exact.point_m, np.tile(VELOCITY_MPS, (6, 1)))
-    covariance = np.linalg.inv(exact.location_information(campus))
+    covariance = np.linalg.inv(exact.location_information())
     deviation_hz = 1 / np.sqrt(doppler_information(campus.grid, power))
     distances = []
     for _ in range(200):
         away = [generator.multivariate_normal(np.zeros(3), one) for one in covariance]
         shifts_hz = geometry.doppler_hz + deviation_hz * generator.standard_normal(6)
         drawn = replace(exact, point_m=exact.point_m + np.array(away), doppler_hz=shifts_hz)
-        found = solve(campus, drawn, link, np.zeros(6, int))
+        found = solve(drawn, link, np.zeros(6, int))
         error = np.concatenate(
             [found.position_m[0] - POSITION_M, found.velocity_mps[0] - VELOCITY_MPS]
         )

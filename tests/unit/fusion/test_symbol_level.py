@@ -15,6 +15,7 @@ from cooperative_isac.fusion.data_level import (
 )
 from cooperative_isac.fusion.symbol_level import (
     LinkChannel,
+    covariance_of,
     link_response,
     locate_by_symbols,
     location_statistic,
@@ -77,6 +78,16 @@ def test_location_and_velocity_reach_the_bound(links):
         information = state_information(links, [0.02] * len(links), position_m, velocity_mps)
         normalized.append(error @ information @ error)
     assert np.mean(normalized) == pytest.approx(4, rel=0.3)
+
+
+def test_start_that_a_station_sees_along_an_axis_is_refined():
+    # The velocity across is not measured there: its information is rounding error, not zero.
+    rng = np.random.default_rng(8)
+    position_m = np.array([52.0, -0.5])
+    facing = replace(empty_link(0, 0), elements_m=ELEMENTS_M[:, ::-1])
+    [link] = draw(rng, [facing], position_m, np.array([2.0, -3.0]), 0.5)
+    state = refine_state([link], np.array([52.4, -2e-14]), np.array([2.0, 0.0]))
+    assert state.position_m == pytest.approx(position_m, abs=0.3)
 
 
 def test_information_equals_numerical_differences():
@@ -174,3 +185,25 @@ def test_offset_is_taken_off():
     over_time = np.exp(2j * np.pi * 200.0 * link.time_s)
     shifted = replace(clean, values=clean.values * np.multiply.outer(over_frequency, over_time))
     assert without_offset(shifted, 30e-9, 200.0).values == pytest.approx(clean.values)
+
+
+def test_parameters_without_information_leave_the_others_as_they_are():
+    measured = np.array([[4.0, 1.0], [1.0, 9.0]])
+
+    # No information about the second of three parameters.
+    information = np.zeros((3, 3))
+    information[np.ix_([0, 2], [0, 2])] = measured
+    found = covariance_of(information)
+    assert found[1, 1] == np.inf
+    assert found[np.ix_([0, 2], [0, 2])] == pytest.approx(np.linalg.inv(measured))
+
+    # None about the difference of the last two of four.
+    together = np.zeros((4, 4))
+    together[:2, :2] = measured
+    together[2:, 2:] = 5.0
+    found = covariance_of(together)
+    assert found[:2, :2] == pytest.approx(np.linalg.inv(measured))
+    assert found[2, 2] == found[3, 3] == np.inf
+    assert not found[:2, 2:].any()
+
+    assert covariance_of(np.zeros((2, 2))).diagonal() == pytest.approx(np.inf)

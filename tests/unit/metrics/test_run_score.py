@@ -171,3 +171,30 @@ def test_a_class_may_have_a_threshold_of_its_own():
     continuity = {name: item.continuity for name, item in summary.targets.items()}
     assert continuity == {"car": 1, "drone": 0}
     assert (summary.confirmed_tracks, summary.false_tracks) == (2, 1)
+
+
+def test_quality_is_that_of_the_tracks_of_expected_targets():
+    """A track 2 m off is an error, one 4 m off is false; frames of confirmation do not count."""
+    early = ([target()], [track(position=(2.9, 0, 0))])
+    near = ([target()], [track(position=(0.3, 0.4, 0.1))])
+    off = ([target()], [track(position=(0, 0, 2))])
+    far = ([target()], [track(position=(0, 4, 0))])
+    missed = ([target()], [track(status=TrackStatus.TENTATIVE)])
+    quality = play([early] * 2 + [near] * 5 + [off] + [far] * 2 + [missed] * 2).quality
+    assert quality.num_samples == 6
+    assert quality.horizontal_95_m == pytest.approx(0.5)
+    assert quality.vertical_95_m == pytest.approx(2.0)
+    assert quality.missed_share == pytest.approx(4 / 10)
+    assert quality.false_share == pytest.approx(2 / 8)
+
+
+def test_a_second_track_of_a_target_is_false_in_the_quality():
+    frame = ([target()], [track(1), track(2, (0.5, 0, 0))])
+    # Two frames of confirmation have one track that counts, the others two.
+    assert play([frame] * 6).quality.false_share == pytest.approx(6 / 10)
+
+
+def test_quality_in_a_plane_has_horizontal_errors_only():
+    frames = [([target()], [track(position=(0.3, 0, 5))])] * 4
+    quality = play(frames, dimension=2).quality
+    assert quality.horizontal_95_m == pytest.approx(0.3) and quality.vertical_95_m is None

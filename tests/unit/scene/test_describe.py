@@ -200,3 +200,32 @@ def test_clocks_too_far_apart_are_warned_of_once_a_band(clock, quantity):
 def test_small_clock_offsets_are_no_warning():
     clock = "clock: {timing_offset_s: 1.0e-8, frequency_offset_hz: 50}"
     assert warnings(network(("  - name: west\n", f"  - name: west\n    {clock}\n"))) == []
+
+
+def test_reference_symbols_are_shown_with_their_share():
+    text = scene_path("cell_free_table1").read_text()
+
+    def row(keys):
+        changed = text.replace("  carrier_hz:", keys + "  carrier_hz:", 1)
+        return dict(describe(parse_scene(changed, Path("x.yaml"))))["signals"]
+
+    comb = row("  reference_subcarrier_stride: 2\n  reference_symbol_stride: 4\n")
+    assert comb == "data, comb: reference symbols on 0.125 of the elements; receivers use payload"
+
+    # 6 + 12 of the 168 elements of a resource block and slot, in 18 slots and the first 4 symbols
+    # of another one, by 21 blocks and the first 4 subcarriers of another one.
+    mapped = row("  signals: [data, csi_rs, dmrs]\n  reference_beams: antennas\n")
+    share = 64 * (18 * 2 + 1) / 256**2 + 128 * (18 * 2 + 1) / 256**2
+    assert mapped == (
+        f"data, csi_rs, dmrs: reference symbols on {share:.3g} of the elements in beams of "
+        "antennas; receivers use payload"
+    )
+
+
+def test_reference_symbols_of_a_band_are_shown():
+    scene = network(("    num_subcarriers", "    signals: [data, csi_rs]\n    num_subcarriers"))
+    assert dict(describe(scene))["  signals"].startswith("data, csi_rs: reference symbols on 0.")
+
+
+def test_a_signal_of_data_alone_has_no_row():
+    assert "signals" not in dict(describe(load_scene("cell_free_table1")))

@@ -19,6 +19,7 @@ NEAR = {
     "music": (1.0, 10.0),
     "music_fine": (1.5, 6.0),
     "compressed_sensing": (1.5, 6.0),
+    "symbol_level": (0.5, 3.0),
     "monostatic": (1.5, 15.0),
     "monostatic_fine": (1.5, 15.0),
 }  # m and m/s; else 0.5 m and 2 m/s
@@ -111,7 +112,12 @@ def test_targets_are_detected(scheme, center, frame_echoes, packets, targets):
 def test_packets_have_the_size_of_the_scheme(scheme, packets, frame_echoes):
     for receiver, packet in packets.items():
         raw_bits = 8 * scheme_input(scheme, frame_echoes[1][receiver]["default"].samples).nbytes
-        bits = raw_bits + OVERHEAD_BITS if scheme.name == "raw_ml" else raw_bits / 200
+        bits = raw_bits / 200
+        if scheme.name == "raw_ml":
+            bits = raw_bits + OVERHEAD_BITS
+        elif scheme.name == "symbol_level":
+            # Two bits of 32 for each part of a sample, and its scale.
+            bits = raw_bits / 16 + 40 + OVERHEAD_BITS
         assert isinstance(packet, bytes) and 0 < 8 * len(packet) <= bits
         if hasattr(scheme, "method"):
             assert 8 * len(packet) - OVERHEAD_BITS in {104 * count for count in range(6)}
@@ -194,7 +200,9 @@ def test_noise_alone_is_no_target(encoders, center, world, frame_echoes):
 
 
 def test_the_downlink_is_the_packed_payload_or_nothing(scheme, scene, frame_echoes):
-    free = scene.sensing.symbols == "reference_only" or scheme.name == "raw_ml"
+    # Echoes of schemes that send them whole are processed at the center.
+    sends_echoes = scheme.name in ("raw_ml", "symbol_level")
+    free = scene.sensing.symbols == "reference_only" or sends_echoes
     payload_bits = 8 * len(pack_downlink(frame_echoes[0].on("default")))
     assert scheme.downlink_bits(frame_echoes[0]) == (0 if free else payload_bits)
 

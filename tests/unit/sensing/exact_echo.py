@@ -17,9 +17,9 @@ def sent(frame):
     signal = np.empty((frame.precoders.shape[1], num_subcarriers, num_symbols), complex)
     for subcarrier in range(num_subcarriers):
         signal[:, subcarrier] = frame.precoders[subcarrier // group] @ frame.streams[subcarrier]
-    if frame.reference is not None:
+    if getattr(frame, "reference", None) is not None:
         over_subcarriers, over_symbols = frame.reference_strides
-        signal[:, ::over_subcarriers, ::over_symbols] = sent(frame.reference)
+        signal[:, ::over_subcarriers, ::over_symbols] += sent(frame.reference)
     return signal
 
 

@@ -90,6 +90,18 @@ def test_echoes_as_stated_pass_every_check(recorded):
     )
 
 
+@pytest.mark.parametrize("signals", [("data", "prs", "dmrs"), ("csi_rs", "prs")])
+def test_echoes_of_reference_signals_are_checked_by_those(small, signals):
+    waveform = replace(small.waveform, signals=signals, reference_subcarrier_stride=0)
+    sensing = replace(small.sensing, symbols="reference_only")
+    recorded = Recorded(replace(small, waveform=waveform, sensing=sensing))
+    assessment = recorded.check()
+    assert assessment.verdict == OK and not wrong(assessment)
+    assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
+    reverse = recorded.check(lambda echo: echo[:, ::-1])
+    assert "are in reverse order" in reverse.check("subcarriers").text
+
+
 MUTATIONS = {
     "samples": (np.conj, "samples", "conjugated"),
     "reversed subcarriers": (lambda echo: echo[:, ::-1], "subcarriers", "are in reverse order"),

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
+from cooperative_isac.estimation.coarray import coprime_positions, nested_positions
+from cooperative_isac.scene.arrays import line
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget
-from cooperative_isac.sensing.local_ml import LocalMl, is_same_echo
+from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, least_squares_velocity
+from cooperative_isac.sensing.path_selection import is_same_echo
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
+from cooperative_isac.waveform.signal import whole_signal
 
 PLACES = {
     "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
@@ -79,6 +83,74 @@ def test_reference_symbols_alone_find_a_target(small, listen):
     reference = listener.frame.reference
     fit = LocalMl(scene, listener.site, reference.grid).sense(echo[:, ::2, ::2], reference)
     assert np.linalg.norm(fit.state.points_m[0] - PLACES["small"][0]) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["reference_only", "all", "all with a comb"])
+def test_reference_signals_of_nr_find_targets_within_their_deviation(small, listen, kind):
+    waveform = small.waveform
+    if kind != "all with a comb":
+        waveform = replace(
+            waveform, signals=("data", "prs", "csi_rs"), reference_subcarrier_stride=0
+        )
+    scene = replace(small, waveform=waveform)
+    listener = listen(scene)
+    frame = listener.frame
+    known = frame.reference if kind == "reference_only" else whole_signal(frame)
+    for seed in range(3):
+        echo, _ = listener.echo(PLACES["small"], VELOCITIES, 3e-5, seed)
+        fit = listener.sensor.sense(echo, known)
+        assert_found(fit, scene, PLACES["small"])
+        for path in range(4):
+            shift_hz = bistatic_geometry(
+                scene.transmitters[fit.state.transmitter[path]].position_m,
+                listener.site.position_m,
+                np.array(PLACES["small"])[_nearest(fit.state.points_m[fit.state.owner[path]])],
+                np.array(VELOCITIES)[_nearest(fit.state.points_m[fit.state.owner[path]])],
+                scene.grid.wavelength_m,
+            ).doppler_hz
+            error_hz = fit.state.doppler_hz[path] - shift_hz
+            assert error_hz**2 * fit.doppler_information[path] < 25
+
+
+SPARSE = {"nested": nested_positions(4, 4), "coprime": coprime_positions(2, 5)}
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_a_sparse_array_is_more_accurate_and_finds_no_ghosts(plane, listen, kind):
+    usual = listen(plane)
+    rotation = usual.site.rotation
+    spacing_m = plane.grid.wavelength_m / 2
+    sites = tuple(
+        replace(site, elements_m=line(SPARSE[kind] * spacing_m) @ rotation.T)
+        for site in plane.receivers
+    )
+    sparse = listen(replace(plane, receivers=sites))
+    fits = {}
+    for seed in range(3):
+        for name, one in (("usual", usual), ("sparse", sparse)):
+            echo, _ = one.echo(PLACES["small"], VELOCITIES, 1e-5, seed)
+            fits[name] = one.sensor.sense(echo, one.frame)
+            assert_found(fits[name], one.scene, PLACES["small"])
+
+    # Error across the line of sight: eight elements on up to twice the aperture.
+    across = {name: _across_m(fit, usual.site.position_m) for name, fit in fits.items()}
+    assert np.all(across["sparse"] < 0.75 * across["usual"])
+
+
+def _across_m(fit, origin_m):
+    """Standard deviation of each target's place across the line to the receiver, m, by bearing."""
+    deviations = []
+    order = np.argsort(fit.state.points_m[:, 0])
+    for point_m, information in zip(fit.state.points_m[order], fit.target_information[order]):
+        toward = (point_m - origin_m)[:2] / np.linalg.norm(point_m - origin_m)
+        normal = np.array([-toward[1], toward[0]])
+        deviations.append(math.sqrt(normal @ np.linalg.inv(information) @ normal))
+    return np.array(deviations)
+
+
+def _nearest(point_m):
+    """Index of the place of the plane that is nearest to a point."""
+    return int(np.argmin(np.linalg.norm(np.array(PLACES["small"]) - point_m, axis=1)))
 
 
 def test_targets_are_predicted_by_their_doppler_shifts(listener):

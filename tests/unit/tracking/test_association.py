@@ -19,8 +19,9 @@ def random_covariances(rng, num):
 
 
 def measured(values, covariances):
-    """Full measurements, none of them partial."""
-    return Measurements(values, covariances, np.zeros(len(values), bool))
+    """Full measurements, none of them partial or weak."""
+    none = np.zeros(len(values), bool)
+    return Measurements(values, covariances, none, none, 0.0 * none, 0.0 * none)
 
 
 def pairs_of(costs, allowed):

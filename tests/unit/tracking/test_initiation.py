@@ -21,7 +21,8 @@ def crowd(rng, num=30):
     covariances = factors @ np.swapaxes(factors, 1, 2)
     values = rng.normal(0, 3, (num, 6))
     values[:, 3:] *= 5
-    return Measurements(values, covariances, rng.random(num) < 0.2)
+    none = np.zeros(num, bool)
+    return Measurements(values, covariances, rng.random(num) < 0.2, none, 0.0 * none, 0.0 * none)
 
 
 def plain_beginnings(measurements, spare, explained, dimension):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cooperative_isac.fusion.detection import Evidence
 from cooperative_isac.tracking.measurement import detection_problem, stack
 
 
@@ -15,6 +16,15 @@ def test_detections_become_arrays_in_their_order(detect):
     assert np.array_equal(measurements.speeds_mps(), [np.sqrt(77), 0])
     assert np.allclose(measurements.speed_stds_mps(), np.sqrt(0.75))
     assert np.array_equal(measurements.at(np.array([False, True])).values, measurements.values[1:])
+
+
+def test_evidence_of_weak_detections_is_in_their_rows(detect):
+    weak = replace(detect((0, 0, 0)), evidence=Evidence(4.5, -12.0))
+    measurements = stack([detect((1, 2, 3)), weak])
+    assert measurements.weak.tolist() == [False, True]
+    assert measurements.log_ratios.tolist() == [0.0, 4.5]
+    assert measurements.log_false_densities.tolist() == [0.0, -12.0]
+    assert measurements.at(np.array([1])).log_ratios.tolist() == [4.5]
 
 
 def test_no_detections_are_empty_arrays():

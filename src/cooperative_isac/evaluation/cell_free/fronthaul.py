@@ -16,9 +16,11 @@ from matplotlib.ticker import NullFormatter
 from cooperative_isac.evaluation.cell_free.plots import (
     LOCATION_PANEL,
     VELOCITY_PANEL,
+    VELOCITY_UNKNOWN,
     Row,
     add_legend,
     save_picture,
+    set_error_scale,
 )
 from cooperative_isac.evaluation.cell_free.styles import pictures, scheme_style
 from cooperative_isac.evaluation.monte_carlo import Draw, draw_frame, score
@@ -156,9 +158,11 @@ def draw_fronthaul(
                 label=f"{scheme}, codebooks of {CODEBOOK_SIZES[0]} to {CODEBOOK_SIZES[-1]}",
             )
             for name in group:
+                if key == VELOCITY_PANEL[0] and name in VELOCITY_UNKNOWN:
+                    continue
                 _draw_point(axes, name, rows[name]["fronthaul_bits"], rows[name][key])
-            axes.set(xscale="log", yscale="log")
-            axes.set(xlabel="uplink bits per access point and frame", ylabel=label)
+            axes.set(xscale="log", xlabel="uplink bits per access point and frame", ylabel=label)
+            set_error_scale(axes)
             # Labels at powers of ten only: those between would overlap.
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3, which="both")
@@ -207,11 +211,10 @@ def _figures(
             [codec.unpack(packet, name, number) for name, packet in packets.items()]
         )[None]
 
-        # Estimate.
+        # Estimate, as a batch of one frame.
         is_received = torch.ones(1, len(packets))
-        side_information = torch.from_numpy(network.side_information(draw.frame.on(scene.band)))[
-            None
-        ]
+        frame_information = network.side_information(draw.frame.on(scene.band))
+        side_information = torch.from_numpy(frame_information)[None]
         output = network.decode(network.center(received, is_received, side_information))
 
         # Score.
@@ -221,11 +224,12 @@ def _figures(
         velocity_errors_mps.append(velocity_mps)
         num_targets += len(draw.targets)
 
-    location_m = np.concatenate(location_errors_m)
-    velocity_mps = np.concatenate(velocity_errors_mps)
+    # Errors of all frames.
+    all_location_errors_m = np.concatenate(location_errors_m)
+    all_velocity_errors_mps = np.concatenate(velocity_errors_mps)
     return {
         "fronthaul_bits": float(np.mean(packet_bits)),
-        "rmse_location_m": rmse(location_m),
-        "rmse_velocity_mps": rmse(velocity_mps),
-        "detection_rate": len(location_m) / num_targets,
+        "rmse_location_m": rmse(all_location_errors_m),
+        "rmse_velocity_mps": rmse(all_velocity_errors_mps),
+        "detection_rate": len(all_location_errors_m) / num_targets,
     }

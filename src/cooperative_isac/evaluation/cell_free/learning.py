@@ -9,9 +9,15 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from cooperative_isac.evaluation.cell_free.plots import Row, add_legend, save_picture
+from cooperative_isac.evaluation.cell_free.plots import (
+    Row,
+    add_legend,
+    save_picture,
+    set_error_scale,
+)
 from cooperative_isac.scene.model import Scene
 
 # Learning rates of CF Fig. 11.
@@ -26,8 +32,8 @@ CHANGES = {
     "transmit_layers": 0,
     "codebook": {"size": 256, "restart_after": 20},
 }
-# Validation samples for a training sample, and the least number of them.
-VALIDATION_SHARE = 8
+# Training samples for each validation sample, and the least number of validation samples.
+TRAIN_PER_VALIDATION = 8
 LEAST_VALIDATION = 16
 # Curves of a rate: key of the rows, name and line.
 CURVES = (("loss", "training", "-"), ("validation_loss", "validation", "--"))
@@ -50,16 +56,19 @@ def learning_rows(
 
     rows = []
     for rate in RATES:
+        # Each rate in a folder of its own, without an early stop, so that curves have equal length.
         run = folder / f"{scene.name}-demodulated-{rate:g}-{samples}"
         settings = {
             "learning_rate": rate,
             "schedule": "constant",
             "epochs": epochs,
             "train_samples": samples,
-            "validation_samples": max(samples // VALIDATION_SHARE, LEAST_VALIDATION),
+            "validation_samples": max(samples // TRAIN_PER_VALIDATION, LEAST_VALIDATION),
             "patience": 0,
         }
         job = make_job(scene, TRAINED, run, settings, SampleRanges(), CHANGES, None)
+
+        # All rates have the same samples, whose encoder inputs they share in a cache.
         run_job(replace(job, cache=folder / f"cache-{scene.name}-demodulated"), console)
         rows += _curve_rows(run / "curves.csv", rate)
     return rows
@@ -96,7 +105,9 @@ def draw_learning(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
             label = f"learning rate {rate:.0e}, {name}"
             axes.plot(epochs, losses, line, color=f"C{index}", label=label)
 
-    axes.set(xlabel="epoch", ylabel="mean loss of a sample", yscale="log")
+    axes.set(xlabel="epoch", ylabel="mean loss of a sample")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    set_error_scale(axes)
     title = f"CF Fig. 11: {TRAINED}, demodulated; {scene.name}, simulated"
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(alpha=0.3, which="both")

@@ -10,7 +10,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
 
 from cooperative_isac.evaluation.cell_free.results import CRLB
 from cooperative_isac.evaluation.cell_free.styles import (
@@ -32,6 +38,10 @@ PANELS = (LOCATION_PANEL, VELOCITY_PANEL, FOUND_PANEL)
 VELOCITY_UNKNOWN = ("monostatic", "monostatic_fine")
 # Lowest value of a logarithmic axis over the lowest point or bound.
 BOUND_MARGIN = 0.7
+# Labels of a logarithmic axis of errors, as multiples of each power of ten.
+LOG_LABELS = (1.0, 2.0, 5.0)
+# Margin on both sides of the swept values, as a share of their range.
+SWEEP_MARGIN = 0.05
 # Upper end of the axis of shares: markers at a share of 1 are not cut.
 SHARE_LIMIT = 1.03
 # Resolution of the pictures, dots per inch.
@@ -115,6 +125,14 @@ def add_legend(figure: Figure) -> None:
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
 
 
+def set_error_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers as its labels."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=LOG_LABELS))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _points(rows: Sequence[Row], scheme: str, curve: str, key: str) -> list[tuple[float, float]]:
     """Points of a curve: the swept quantity, and a figure where it was measured."""
     return [
@@ -152,14 +170,20 @@ def _draw_curve(
 
 
 def _draw_bound(axes: Axes, bounds: Mapping[float, float]) -> None:
-    """Shade the region below the root CRLB, on a logarithmic axis."""
+    """Shade the region below the root CRLB, on a logarithmic axis.
+
+    axes: with all curves
+    bounds: root CRLB by value of the horizontal axis
+    """
     if not bounds:
         return
-    # The region ends at the lower edge of the axis, which is below all points.
+
+    # The region ends at the lower edge of the axis, below all points (minposy: the least positive
+    # ordinate of the curves).
     lowest_point = float(axes.dataLim.minposy)
     lowest = BOUND_MARGIN * min(lowest_point, *bounds.values())
 
-    axes.set_yscale("log")
+    set_error_scale(axes)
     axes.fill_between(
         list(bounds),
         lowest,
@@ -179,6 +203,8 @@ def _set_axes(axes: Axes, sweep: Sweep, key: str, label: str) -> None:
     label: of the vertical axis, with its unit
     """
     values = sorted({point.value for point in sweep.points})
+    margin = SWEEP_MARGIN * (values[-1] - values[0])
+    axes.set_xlim(values[0] - margin, values[-1] + margin)
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -11,6 +11,7 @@ from pydantic import FiniteFloat, TypeAdapter
 
 from cooperative_isac.evaluation.cell_free.trained import weights_digest
 from cooperative_isac.evaluation.command import power_result, scene_power_dbm
+from cooperative_isac.evaluation.figures import SchemeFigures
 from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.evaluation.workers import measure_frames
 from cooperative_isac.output.files import check_folder, write_file
@@ -81,7 +82,7 @@ class PointStore:
 
         result = power_result(power_dbm, schemes, samples)
         figures = {CRLB: asdict(result.bound)}
-        figures |= {_key(scene, name): asdict(result.schemes[name]) for name in schemes}
+        figures |= {_key(scene, name): _paper_figures(result.schemes[name]) for name in schemes}
         return finite_or_none(figures)
 
     def _stored(self, path: Path) -> dict[str, dict]:
@@ -97,6 +98,13 @@ class PointStore:
 
     def _path(self, scene: Scene) -> Path:
         return self.folder / f"{scene.name}-{scene.fingerprint}-{self.num_frames}-{self.seed}.json"
+
+
+def _paper_figures(figures: SchemeFigures) -> dict:
+    """The figures without the sensing quality, which the paper does not have."""
+    values = asdict(figures)
+    del values["quality"]
+    return values
 
 
 def _key(scene: Scene, scheme: str) -> str:

@@ -20,14 +20,15 @@ CURVE_LINES = ("-", "--", ":")
 
 @dataclass(frozen=True)
 class SchemeStyle:
-    """Style of a scheme. Variants of a scheme share its color."""
+    """Style of a scheme. Variants of a scheme share its color if they are in different pictures."""
 
     color: str
     marker: str
     line: str = "-"
 
 
-# Colors of Okabe and Ito, which color-blind readers can distinguish, and black and brown.
+# Colors of Okabe and Ito and four others, that readers with protanopia, deuteranopia or tritanopia
+# can distinguish within each picture.
 _BLUE = "#0072B2"
 _SKY = "#56B4E9"
 _ORANGE = "#E69F00"
@@ -36,6 +37,8 @@ _GREEN = "#009E73"
 _PURPLE = "#CC79A7"
 _BLACK = "#000000"
 _BROWN = "#8C510A"
+_DARK_RED = "#8B0000"
+_GRAY = "#8C8C8C"
 
 # Schemes that CF compares.
 PAPER = {
@@ -50,13 +53,14 @@ PAPER = {
 OTHER_CLASSICAL = {
     "local_ml": SchemeStyle(_BLACK, "o"),
     "raw_ml": SchemeStyle(_BROWN, "X"),
+    "symbol_level": SchemeStyle(_ORANGE, "p", "--"),
     "music_fine": SchemeStyle(_GREEN, ">", "--"),
     "monostatic_fine": SchemeStyle(_PURPLE, "<", "--"),
 }
-# Learned schemes with other inputs and networks.
+# Learned schemes with other inputs and networks. Fig. 12 shows them beside dvqvae.
 OTHER_LEARNED = {
-    "dvqvae_demodulated": SchemeStyle(_BLUE, "h", "--"),
-    "dvqvae_paper": SchemeStyle(_BLUE, "*", ":"),
+    "dvqvae_demodulated": SchemeStyle(_DARK_RED, "h", "--"),
+    "dvqvae_paper": SchemeStyle(_GRAY, "*", ":"),
     "cnn_paper": SchemeStyle(_ORANGE, "d", ":"),
 }
 SCHEME_GROUPS = (PAPER, OTHER_CLASSICAL, OTHER_LEARNED)

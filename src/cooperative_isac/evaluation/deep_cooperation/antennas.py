@@ -45,9 +45,11 @@ SNR = 0.1
 # phases are estimated; they cost one seventh of the time.
 SHARED_SYMBOLS = 4
 
-# Delays of a run, and the windows of the search, which leave room for errors on both sides.
+# Delays of a run, and the window of the search, which leaves room for errors on both sides.
 DELAYS_S = (0.4e-6, 1.6e-6)
 SEARCH_DELAYS_S = (0.0, 2e-6)
+# Path speeds of a run, and the window of the search.
+SPEEDS_MPS = (-40.0, 40.0)
 SEARCH_SPEEDS_MPS = (-60.0, 60.0)
 
 ACCUMULATED = "same subcarriers, accumulated"
@@ -73,13 +75,18 @@ def splicing() -> Experiment:
 
 
 def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves have the same path and initial phases of the antennas."""
+    # The path of the target: an amplitude of its own at each antenna.
     count = int(num_antennas)
     delay_s = generator.uniform(*DELAYS_S)
-    speed_mps = generator.uniform(-40, 40)
+    speed_mps = generator.uniform(*SPEEDS_MPS)
     amplitudes = [np.sqrt(SNR) * random_phase(generator) for _ in range(count)]
 
     # All antennas on the same subcarriers: phases from the whole echo.
-    same = [echo_of_path(_block(0), a, delay_s, speed_mps, generator) for a in amplitudes]
+    same = [
+        echo_of_path(_block(0), amplitude, delay_s, speed_mps, generator)
+        for amplitude in amplitudes
+    ]
     channels = np.stack([echo.values for echo in same])
     accumulated = replace(
         same[0],
@@ -99,6 +106,7 @@ def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Erro
     spliced = splice(blocks, phases_of_path(sights, SIGHT_S, 0.0))
     shared = splice(blocks, relative_phases(channels[:, :, :SHARED_SYMBOLS]))
 
+    # Range by each way: half the length of the path.
     errors = {}
     for curve, matrix in (
         (ACCUMULATED, accumulated),
@@ -111,6 +119,7 @@ def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Erro
 
 
 def _splicing_bounds(num_antennas: float) -> Errors:
+    """Root bounds with known initial phases: more SNR when accumulated, more band when spliced."""
     count = int(num_antennas)
     spliced = splice([_block(antenna) for antenna in range(count)], np.zeros(count))
     bounds = {}
@@ -154,20 +163,26 @@ def sparse_arrays() -> Experiment:
 
 
 def _sparse_trial(snr_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all arrays receive the same sources."""
     amplitude = 10 ** (snr_db / 20)
     sources = amplitude * complex_noise(generator, (len(SOURCES), NUM_SNAPSHOTS))
     errors = {}
     for curve, positions in ARRAYS.items():
         noise = complex_noise(generator, (len(positions), NUM_SNAPSHOTS))
         covariance = sample_covariance(steering(SOURCES, positions) @ sources + noise)
+
+        # An array with gaps: the covariance of the uniform array of its differences.
         if np.ptp(positions) >= len(positions):
             covariance = smoothed_covariance(covariance, positions)
+
+        # Directions by root-MUSIC, in the order of the sources.
         found = root_music(covariance, len(SOURCES))
         errors[curve] = {"direction_deg": _in_degrees(_rms(found - SOURCES))}
     return errors
 
 
 def _sparse_bounds(snr_db: float) -> Errors:
+    """Root bounds of random sources, root mean square over the sources."""
     powers = np.full(len(SOURCES), 10 ** (snr_db / 10))
     bounds = {}
     for curve, positions in ARRAYS.items():
@@ -181,5 +196,8 @@ def _rms(values: np.ndarray) -> float:
 
 
 def _in_degrees(frequency: float) -> float:
-    """Angle at broadside of a spatial frequency in cycles per half wavelength, degrees."""
+    """Angle at broadside of a spatial frequency in cycles per half wavelength, degrees.
+
+    The frequency is half the sine of the angle.
+    """
     return float(np.degrees(2 * frequency))

@@ -12,15 +12,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.bs_ue_zones import bs_ue_zones
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
     PointResult,
     Quantity,
 )
-from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
+from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, reference_signals
+from cooperative_isac.evaluation.deep_cooperation.macro_micro import macro_micro
+from cooperative_isac.evaluation.deep_cooperation.macro_micro_track import macro_micro_track
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
+from cooperative_isac.evaluation.deep_cooperation.reflections import reflections
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
 from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
     code_division,
@@ -42,6 +46,10 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "observation_time": observation_time,
     "interference": interference,
     "code_division": code_division,
+    "reflections": reflections,
+    "macro_micro": macro_micro,
+    "macro_micro_track": macro_micro_track,
+    "bs_ue_zones": bs_ue_zones,
 }
 
 # Experiments that each figure is drawn from: those of the paper, and one for each claim that the
@@ -60,7 +68,35 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "observation_time": ("observation_time",),
     "interference": ("interference",),
     "code_division": ("code_division",),
+    "reflections": ("reflections",),
+    "macro_micro": ("macro_micro", "macro_micro_track"),
+    "bs_ue_zones": ("bs_ue_zones",),
 }
+
+
+def sidelobe_table() -> Table:
+    """Side lobes and unambiguous spans of reference signals alone and together."""
+    table = Table(
+        title="Zero filling: side lobes over the main lobe, unambiguous spans in cells",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("signal")
+    for header in ("elements", "peak (dB)", "integrated (dB)", "delay span", "Doppler span"):
+        table.add_column(header, justify="right")
+    for name, figures in mask_figures().items():
+        table.add_row(
+            name,
+            f"{figures.share:.1%}",
+            f"{figures.peak_db:z.1f}",
+            f"{figures.integrated_db:z.1f}",
+            str(figures.delay_cells),
+            str(figures.doppler_cells),
+        )
+    return table
+
+
+# Tables beside the measured curves of an experiment.
+TABLES: Mapping[str, Callable[[], Table]] = {"reference_signals": sidelobe_table}
 
 
 def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
@@ -82,6 +118,8 @@ def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
         experiment = EXPERIMENTS[name]()
         results = _measured(experiment, num_runs, seed, out, console)
         _write(experiment, results, out, console)
+        if name in TABLES:
+            console.print(TABLES[name]())
 
 
 def _measured(
@@ -117,8 +155,10 @@ def _write(experiment: Experiment, results: list[PointResult], out: Path, consol
 def _shown(
     experiment: Experiment, results: list[PointResult], name: str, quantity: Quantity
 ) -> Table:
-    """One quantity at each place, and its ratio to the root bound in brackets."""
-    table = Table(title=f"{experiment.title}\n{quantity.label} (over its bound)", box=SIMPLE_HEAD)
+    """One quantity at each place, and its ratio to the root bound, if it has one, in brackets."""
+    has_bound = any(name in bounds for result in results for bounds in result.bound.values())
+    label = f"{quantity.label} (over its bound)" if has_bound else quantity.label
+    table = Table(title=f"{experiment.title}\n{label}", box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
     for curve in results[0].average:
         table.add_column(curve, justify="right")

@@ -9,28 +9,28 @@ estimates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import estimate_path
-from cooperative_isac.evaluation.deep_cooperation.draws import (
-    complex_noise,
-    random_phase,
-    symbol_duration_s,
-)
+from cooperative_isac.evaluation.deep_cooperation.draws import random_phase, symbol_duration_s
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.stations import (
+    LinkGrid,
+    echo_of_target,
+    empty_link,
+    square_lattice,
+    state_near,
+)
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
 from cooperative_isac.fusion.symbol_level import (
     LinkChannel,
     StateEstimate,
-    link_response,
     location_statistic,
-    refine_state,
     state_information,
-    velocity_statistic,
 )
 
 # Frame of every link: 30.7 MHz around 24 GHz, so that a range cell is 4.9 m.
@@ -41,6 +41,8 @@ CARRIER_HZ = 24e9
 
 # Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
 SYMBOL_S = symbol_duration_s(SPACING_HZ)
+
+GRID = LinkGrid(CARRIER_HZ, SPACING_HZ, NUM_SUBCARRIERS, SYMBOL_S, NUM_SYMBOLS)
 
 # Receive array of a station: a line of elements half a wavelength apart, across the view to the
 # middle of the square.
@@ -92,6 +94,7 @@ CURVES = {
     },
     "c": {
         ONE: _Curve(ACTIVE_LINKS[:1]),
+        "four BSs, active": _Curve(ACTIVE_LINKS),
         "four BSs, passive": _Curve(PASSIVE_LINKS),
         "four BSs, active-passive": _Curve(ACTIVE_LINKS + PASSIVE_LINKS),
     },
@@ -109,7 +112,7 @@ def multi_station(name: str, curves: str) -> Experiment:
     """
     titles = {
         "a": "DC Figs. 6a, 6b: one base station, and active cooperation of four",
-        "c": "DC Figs. 6c, 6d: one base station, and passive and active-passive cooperation",
+        "c": "DC Figs. 6c, 6d: one base station, and four: active, passive, active-passive",
     }
     return Experiment(
         name=name,
@@ -146,14 +149,23 @@ def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Genera
     velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
 
     used = {link for curve in curves.values() for link in curve.links}
-    echoes = {
-        link: _echo(link, snr_db, position_m, velocity_mps, generator) for link in sorted(used)
+    echoes = {}
+    for link in sorted(used):
+        amplitude = 10 ** (snr_db / 20) * random_phase(generator)
+        echoes[link] = echo_of_target(_link(link), amplitude, position_m, velocity_mps, generator)
+
+    points_m = square_lattice(LATTICE_HALF_M, LATTICE_STEP_M)
+    statistics = {
+        link: location_statistic([echo], points_m, MAX_TARGET_SPEED_MPS)
+        for link, echo in echoes.items()
     }
 
     errors = {}
     for name, curve in curves.items():
         links = [echoes[link] for link in curve.links]
-        state = _by_symbols(links) if curve.symbols else _by_estimates(links)
+        evidence = np.stack([statistics[link] for link in curve.links])
+        locate = _by_symbols if curve.symbols else _by_estimates
+        state = locate(links, evidence)
         errors[name] = {
             "location_m": float(np.linalg.norm(state.position_m - position_m)),
             "velocity_mps": float(
@@ -163,22 +175,25 @@ def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Genera
     return errors
 
 
-def _by_symbols(links: Sequence[LinkChannel]) -> StateEstimate:
-    """State from channel matrices: lattice of locations, lattice of velocities, refinement."""
-    points_m = _lattice(LATTICE_HALF_M, LATTICE_STEP_M)
-    velocities_mps = _lattice(MAX_TARGET_SPEED_MPS, VELOCITY_STEP_MPS)
-    statistic = location_statistic(links, points_m, MAX_TARGET_SPEED_MPS)
-    position_m = points_m[np.argmax(statistic)]
-    evidence = velocity_statistic(links, position_m, velocities_mps)
-    return refine_state(links, position_m, velocities_mps[np.argmax(evidence)])
+def _by_symbols(links: Sequence[LinkChannel], evidence: np.ndarray) -> StateEstimate:
+    """State from channel matrices: lattice of locations, lattice of velocities, refinement.
+
+    evidence: [num_links, num_points], float64, of a target at each point
+    """
+    points_m = square_lattice(LATTICE_HALF_M, LATTICE_STEP_M)
+    velocities_mps = square_lattice(MAX_TARGET_SPEED_MPS, VELOCITY_STEP_MPS)
+    return state_near(links, points_m[np.argmax(evidence.sum(axis=0))], velocities_mps)
 
 
-def _by_estimates(links: Sequence[LinkChannel]) -> StateEstimate:
-    """State from each link's own state: location by delay and angle, and speed along its path."""
+def _by_estimates(links: Sequence[LinkChannel], evidence: np.ndarray) -> StateEstimate:
+    """State from each link's own state: location by delay and angle, and speed along its path.
+
+    evidence: [num_links, num_points], float64, of a target at each point
+    """
     estimates = []
     located = []
-    for link in links:
-        own = _by_symbols([link])
+    for link, own_evidence in zip(links, evidence, strict=True):
+        own = _by_symbols([link], own_evidence[None])
         beam = link.toward(own.position_m)
         delay_s = np.linalg.norm(own.position_m - link.transmitter_m) / LIGHT_SPEED_MPS
         delay_s += np.linalg.norm(own.position_m - link.receiver_m) / LIGHT_SPEED_MPS
@@ -214,46 +229,13 @@ def _bounds(curves: dict[str, _Curve], snr_db: float) -> Errors:
     return bounds
 
 
-def _echo(
-    link: tuple[int, int],
-    snr_db: float,
-    position_m: np.ndarray,
-    velocity_mps: np.ndarray,
-    generator: np.random.Generator,
-) -> LinkChannel:
-    """Channel of one target on a link in unit noise."""
-    empty = _link(link)
-    amplitude = 10 ** (snr_db / 20) * random_phase(generator)
-    echo = amplitude * link_response(empty, position_m, velocity_mps)
-    return replace(empty, values=echo + complex_noise(generator, echo.shape))
-
-
 @cache
 def _link(link: tuple[int, int]) -> LinkChannel:
-    """Link between two stations, without a channel."""
+    """Link between two stations, without a channel; arrays face the middle of the square."""
     transmitter, receiver = link
-    wavelength_m = LIGHT_SPEED_MPS / CARRIER_HZ
-    toward_middle = -STATIONS_M[receiver] / np.linalg.norm(STATIONS_M[receiver])
-    along_array = np.array([-toward_middle[1], toward_middle[0]])
-    places = np.arange(NUM_ANTENNAS) - (NUM_ANTENNAS - 1) / 2
-    shape = (NUM_ANTENNAS, NUM_SUBCARRIERS, NUM_SYMBOLS)
-    return LinkChannel(
-        values=np.zeros(shape, complex),
-        frequency_hz=SPACING_HZ * np.arange(NUM_SUBCARRIERS),
-        time_s=SYMBOL_S * np.arange(NUM_SYMBOLS),
-        carrier_hz=CARRIER_HZ,
-        noise_power=1.0,
-        mask=np.ones(shape[1:], bool),
-        transmitter_m=STATIONS_M[transmitter],
-        receiver_m=STATIONS_M[receiver],
-        elements_m=wavelength_m / 2 * np.multiply.outer(places, along_array),
+    return empty_link(
+        GRID, STATIONS_M[transmitter], STATIONS_M[receiver], -STATIONS_M[receiver], NUM_ANTENNAS
     )
-
-
-def _lattice(half: float, step: float) -> np.ndarray:
-    """Points of a square lattice about zero, [num_points, 2]."""
-    axis = np.arange(-half, half + step / 2, step)
-    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
 def _radial(position_m: np.ndarray) -> np.ndarray:

@@ -18,9 +18,13 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Expe
 # 1250 symbols.
 CARRIER_HZ = 24e9
 NUM_SUBCARRIERS = 32
-SPACING_HZ = 100e6 / NUM_SUBCARRIERS
+BANDWIDTH_HZ = 100e6
+SPACING_HZ = BANDWIDTH_HZ / NUM_SUBCARRIERS
 SYMBOL_S = 40e-6
 PATH_SPEED_MPS = 60.0
+
+# Delays of a run, cells: away from both ends of the 32 cells that are unambiguous.
+DELAY_CELLS = (5.0, 25.0)
 
 # A path that one frame of 512 symbols does not show.
 SNR_DB = -34.0
@@ -50,10 +54,12 @@ def observation_time() -> Experiment:
 
 
 def _trial(observation_ms: float, generator: np.random.Generator) -> Errors:
+    """Detections of one run: all ways have the same echo."""
+    # Echo of one path in noise.
     num_symbols = round(observation_ms * 1e-3 / SYMBOL_S)
     zeros = np.zeros((NUM_SUBCARRIERS, num_symbols), complex)
     grid = channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
-    delay_cells = generator.uniform(5, 25)
+    delay_cells = generator.uniform(*DELAY_CELLS)
     delay_s = delay_cells / (NUM_SUBCARRIERS * SPACING_HZ)
     amplitude = 10 ** (SNR_DB / 20) * random_phase(generator)
     echo = amplitude * path_response(grid, delay_s, PATH_SPEED_MPS)
@@ -104,12 +110,13 @@ def _found(power: np.ndarray, delay_cells: float, num_symbols: int) -> dict[str,
     delay_cells: delay of the target, resolution cells
     num_symbols: of the map
     """
+    # The highest peak, and where the target is in the map.
     row, column = np.unravel_index(np.argmax(power), power.shape)
     doppler_hz = CARRIER_HZ * PATH_SPEED_MPS / LIGHT_SPEED_MPS
     doppler_cells = doppler_hz * SYMBOL_S * num_symbols
 
     # Migration moves and widens both peaks by the cells that the path crosses.
-    crossed = PATH_SPEED_MPS * SYMBOL_S * num_symbols * 100e6 / LIGHT_SPEED_MPS
+    crossed = PATH_SPEED_MPS * SYMBOL_S * num_symbols * BANDWIDTH_HZ / LIGHT_SPEED_MPS
     delay_error = row / MAP_OVERSAMPLING - delay_cells
     doppler_error = column / MAP_OVERSAMPLING - doppler_cells
     is_near = abs(delay_error) < PEAK_CELLS + crossed and abs(doppler_error) < PEAK_CELLS + crossed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
     results: one for each place of the axis
     path: of the PNG file
     """
+    # Panels side by side, with room for the legend at the right, inches.
     num_panels = len(experiment.quantities)
     figure = Figure(figsize=(5.2 * num_panels + 2.6, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -42,9 +44,13 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
         for style, curve in zip(STYLES, results[0].average, strict=False):
             errors = [result.average[curve][name] for result in results]
             panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
-            bound = [result.bound.get(curve, {}).get(name) for result in results]
-            if all(value is not None for value in bound):
+
+            # Bound in the color of its curve. Places where a curve has no bound are left out.
+            bound = [result.bound.get(curve, {}).get(name, math.nan) for result in results]
+            if not all(map(math.isnan, bound)):
                 panel.plot(places, bound, color=style["color"], linestyle="--", linewidth=1)
+
+        # One entry of the legend for all bounds.
         if any(name in bounds for bounds in results[0].bound.values()):
             panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")
         scale = "log" if quantity.logarithmic else "linear"

@@ -15,7 +15,12 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     run_point,
     summarize,
 )
-from cooperative_isac.evaluation.workers import interrupts_held, num_processors, one_thread
+from cooperative_isac.evaluation.workers import (
+    end_with_parent,
+    interrupts_held,
+    num_processors,
+    one_thread,
+)
 from cooperative_isac.output.files import replace_file
 
 # Batches below which starting processes, a few seconds, takes longer than the runs.
@@ -41,6 +46,7 @@ def measure(
     folder: of the runs on disk, one file a figure and seed
     on_batch: called after each batch of runs, also of those on disk
     """
+    # Batches that are not on disk, as (index of the place, number of the first run).
     store = _RunStore(folder / f"{experiment.name}_seed{seed}.json", experiment)
     missing = []
     for index in range(len(experiment.values)):
@@ -60,7 +66,8 @@ def measure(
 
 def num_batches(experiment: Experiment, num_runs: int) -> int:
     """Batches of runs of an experiment, for a progress bar."""
-    return len(experiment.values) * -(-num_runs // RUNS_PER_BATCH)
+    batches_per_place = -(-num_runs // RUNS_PER_BATCH)  # rounded up
+    return len(experiment.values) * batches_per_place
 
 
 def _measure_missing(
@@ -71,6 +78,7 @@ def _measure_missing(
     on_batch: Callable[[], None],
 ) -> None:
     """Run batches on all processors and store each as it comes."""
+    # A few in this process.
     if len(missing) < FEW_BATCHES:
         for index, first in missing:
             runs = range(first, first + RUNS_PER_BATCH)
@@ -78,8 +86,9 @@ def _measure_missing(
             on_batch()
         return
 
+    # Many in a pool; on an interrupt batches that have not begun are dropped.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_processors(), context)
+    pool = ProcessPoolExecutor(num_processors(), context, initializer=end_with_parent)
     try:
         with one_thread(), interrupts_held():
             batches = {

@@ -39,8 +39,10 @@ NUM_SYMBOLS = 32
 # SNR of one resource element, linear: the path shows only after integration over the frame.
 SNR = 0.1
 
-# Delays of a run, and the windows of the search, which leave room for errors on both sides.
+# Delays and path speeds of a run, and the windows of the search, which leave room for errors on
+# both sides.
 DELAYS_S = (0.4e-6, 1.6e-6)
+SPEEDS_MPS = (-40.0, 40.0)
 SEARCH_DELAYS_S = (0.0, 2e-6)
 SEARCH_SPEEDS_MPS = (-100.0, 100.0)
 
@@ -63,9 +65,10 @@ def interference() -> Experiment:
 
 
 def _interference_trial(level_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves have the same echo and the same interfering path."""
     # The echo and the other station's path, each as it changes known symbols.
     delay_s = generator.uniform(*DELAYS_S)
-    speed_mps = generator.uniform(-40, 40)
+    speed_mps = generator.uniform(*SPEEDS_MPS)
     amplitude = np.sqrt(SNR) * random_phase(generator)
     echo = echo_of_path(_grid(), amplitude, delay_s, speed_mps, generator)
     other_amplitude = 10 ** (level_db / 20) * random_phase(generator)
@@ -77,6 +80,7 @@ def _interference_trial(level_db: float, generator: np.random.Generator) -> Erro
     symbols = [gold_qpsk(int(seed), size).reshape(echo.values.shape) for seed in seeds]
     scrambled = other * symbols[1] / symbols[0]
 
+    # Ranges from what each way leaves of the interference.
     received = {
         ORTHOGONAL: _every_second(echo),
         CODED: replace(echo, values=echo.values + scrambled),
@@ -90,6 +94,7 @@ def _interference_trial(level_db: float, generator: np.random.Generator) -> Erro
 
 
 def _interference_bounds(level_db: float) -> Errors:
+    """Root bounds: half of the elements, or interference as noise; a ghost target has none."""
     noise = 1 + 10 ** (level_db / 10)
     bounds = {}
     for curve, matrix, snr in (
@@ -117,6 +122,8 @@ COMB = "comb of 4 subcarriers"
 # unambiguous.
 FAR_DELAYS_S = (0.4e-6, 5e-6)
 SEARCH_FAR_S = (0.0, 6e-6)
+# Error of the range below which the path is found, m: half a range cell of the bandwidth.
+FOUND_WITHIN_M = 5.0
 
 
 def code_division() -> Experiment:
@@ -128,7 +135,7 @@ def code_division() -> Experiment:
         values=(0.0, 10.0, 30.0, 60.0, 90.0),
         quantities={
             "range_m": Quantity("RMSE of range (m)"),
-            "found": Quantity("share within 5 m", "mean", logarithmic=False),
+            "found": Quantity(f"share within {FOUND_WITHIN_M:g} m", "mean", logarithmic=False),
         },
         trial=_code_trial,
         bounds=_code_bounds,
@@ -136,6 +143,11 @@ def code_division() -> Experiment:
 
 
 def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors:
+    """One run of both separations, with the same path and noise.
+
+    path_speed_mps: speed at which the path shortens, m/s
+    """
+    # The path from each antenna: the same delay and Doppler shift, a phase of its own.
     delay_s = generator.uniform(*FAR_DELAYS_S)
     response = path_response(_grid(), delay_s, path_speed_mps)
     channels = [np.sqrt(SNR) * random_phase(generator) * response for _ in range(NUM_ANTENNAS)]
@@ -158,11 +170,12 @@ def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors
         mask[antenna::NUM_ANTENNAS] = True
         combs.append(replace(_grid(), values=np.where(mask, channel + noise, 0), mask=mask))
 
+    # Range of the target: half the length of the path.
     errors = {}
     for curve, matrices in ((WORDS, spread), (COMB, combs)):
         path = estimate_path(matrices, SEARCH_FAR_S, SEARCH_SPEEDS_MPS)
         error_m = LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2
-        errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < 5)}
+        errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < FOUND_WITHIN_M)}
     return errors
 
 

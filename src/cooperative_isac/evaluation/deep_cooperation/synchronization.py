@@ -45,10 +45,11 @@ MAX_OFFSET_HZ = 2000.0
 # beside the frame rate.
 ACTIVE_FRAMES = 4
 
-# Delay of the line of sight, delays of the echo, and the windows of the search, which contain both
-# and the remainder of the offset.
+# Delay of the line of sight, delays and path speeds of the echo, and the windows of the search,
+# which contain both and the remainder of the offset.
 LINE_OF_SIGHT_S = 0.3e-6
 DELAYS_S = (0.5e-6, 1.5e-6)
+SPEEDS_MPS = (-40.0, 40.0)
 SEARCH_DELAYS_S = (-1.1e-6, 3.05e-6)
 SEARCH_SPEEDS_MPS = (-120.0, 120.0)
 
@@ -58,6 +59,7 @@ CROSS = "echo times line of sight"
 BOTH = "no line of sight: both directions"
 ACTIVE = "no line of sight: active observation"
 
+# Path speed of a Doppler shift of 1 Hz, m/s: the wavelength.
 METERS_PER_SECOND = LIGHT_SPEED_MPS / CARRIER_HZ
 
 
@@ -78,9 +80,10 @@ def synchronization() -> Experiment:
 
 
 def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all ways have the same path and the same clock offsets."""
     # The target's path, and the clock offsets of the receiver.
     delay_s = generator.uniform(*DELAYS_S)
-    speed_mps = generator.uniform(-40, 40)
+    speed_mps = generator.uniform(*SPEEDS_MPS)
     offset_s = generator.uniform(-MAX_OFFSET_S, MAX_OFFSET_S)
     offset_mps = generator.uniform(-MAX_OFFSET_HZ, MAX_OFFSET_HZ) * METERS_PER_SECOND
 

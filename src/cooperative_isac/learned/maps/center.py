@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import PlaneCenter
+from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.model import Scene
@@ -56,7 +56,7 @@ class MapCenter(PlaneCenter):
         self.enter = nn.ModuleList(
             nn.Conv2d(layout.num_numbers, channels, 1) for _ in range(num_rx)
         )
-        self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
+        self.place = nn.Parameter(CELL_BIAS_STD * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
 
         # Fine cells: upsampling, and the output channels.
@@ -69,7 +69,8 @@ class MapCenter(PlaneCenter):
             nn.Conv2d(inner, outer, 3, padding=1),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBORS) * num_paths, 1)
+        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NEIGHBORS) * num_paths
+        self.out = nn.Conv2d(outer, num_outputs, 1)
 
         # Measurements of paths.
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
@@ -88,7 +89,8 @@ class MapCenter(PlaneCenter):
         super().init_output()
         assert self.out.bias is not None
         choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
-        choice[:, NEIGHBORS // 2] = OWN_CELL_LOGIT
+        own_cell = NEIGHBORS // 2  # the middle of the 3 x 3 cells
+        choice[:, own_cell] = OWN_CELL_LOGIT
 
     def forward(
         self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
@@ -99,25 +101,30 @@ class MapCenter(PlaneCenter):
         receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
         side_information: not used
         """
-        # Sum the planes of the receivers.
+        # Learned bias of each cell, to which the planes of the receivers are added:
+        # [batch, channels, coarse, coarse].
         plane = self.place.expand(len(latents), -1, -1, -1)
         measurements = []
         for index, enter in enumerate(self.enter):
+            # Learned numbers, and measurements [batch, 3, num_tx, coarse, coarse] of the strongest
+            # echo of each path in a cell.
             learned, echoes = self.layout.split(latents[:, index], (self.coarse, self.coarse))
             measured = torch.stack([echoes.power, echoes.doppler, echoes.length_m], 1)
+
+            # Both enter the plane, unless the receiver sent nothing.
             numbers = torch.cat([learned, measured.flatten(1, 2)], 1)
             plane = plane + enter(numbers) * receiver_mask[:, index, None, None, None]
             measurements.append(measured)
 
         # Output channels of the fine cells.
-        channels, choice = self.split_output(self.out(self.finer(self.body(plane))))
+        features = self.finer(self.body(plane))
+        channels, choice = self.split_output(self.out(features))
 
-        # Measurements of paths at the fine cells.
+        # Measurements of the paths of all receivers at the fine cells.
         power, doppler, length_m = self._chosen(torch.cat(measurements, 2), choice)
+        doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        return self.plane_output(
-            channels, power, doppler * self.max_doppler_khz, length_m, path_mask
-        )
+        return self.plane_output(channels, power, doppler_khz, length_m, path_mask)
 
     def _chosen(self, measured: Tensor, choice: Tensor) -> tuple[Tensor, ...]:
         """Soft choice of each path's measurement at each fine cell.
@@ -128,17 +135,33 @@ class MapCenter(PlaneCenter):
         Returns power, Doppler shift and length [m], each [batch, rows, columns, num_paths].
         """
         # Lengths of paths, no longer relative to the cells.
-        length_m = measured[:, 2] + self.lengths_m
-        measured = torch.stack([measured[:, 0], measured[:, 1], length_m], 1)
+        power, doppler, relative_m = measured.unbind(1)
+        measured = torch.stack([power, doppler, relative_m + self.lengths_m], 1)
 
-        # The nine coarse cells around each fine one.
-        around = nn.functional.pad(measured.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
-        around = nn.functional.unfold(around, 3).unflatten(1, (3, -1, NEIGHBORS))
-        around = around.unflatten(4, (self.coarse, self.coarse))
-        around = around.repeat_interleave(UPSAMPLING, 4).repeat_interleave(UPSAMPLING, 5)
-
-        # Means weighed by learned logits and by power.
-        logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * around[:, 0]
+        # Softmax of learned logits and of power, over the coarse cells around each fine one.
+        around = self._neighbors(measured)
+        power_around = around[:, 0]
+        logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * power_around
         weights = torch.softmax(logits, 2)
+
+        # Weighted means of all three.
         chosen = (weights[:, None] * around).sum(3)
         return tuple(channels_last(plane) for plane in chosen.unbind(1))
+
+    def _neighbors(self, measured: Tensor) -> Tensor:
+        """Measurements in the 3 x 3 coarse cells around each fine cell.
+
+        measured: [batch, 3, num_paths, coarse, coarse], float32
+        Returns [batch, 3, num_paths, NEIGHBORS, rows, columns], float32.
+        """
+        # Patches of 3 x 3 about each coarse cell; at the border the cells repeat.
+        padded = nn.functional.pad(measured.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+        patches = nn.functional.unfold(padded, 3)
+
+        # From [batch, 3 num_paths NEIGHBORS, coarse^2] to an axis for each.
+        patches = patches.unflatten(1, (3, -1, NEIGHBORS))
+        patches = patches.unflatten(4, (self.coarse, self.coarse))
+
+        # The same patch for all fine cells of a coarse one.
+        by_row = patches.repeat_interleave(UPSAMPLING, 4)
+        return by_row.repeat_interleave(UPSAMPLING, 5)

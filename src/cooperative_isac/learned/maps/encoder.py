@@ -6,10 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest_echoes
-from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 
+# Inputs of the convolutions for each transmitter. Fine cells: power, Doppler shift, excess length
+# and the gate of these; coarse cells: power, Doppler shift, its absolute value and length.
+NUM_INPUTS = 4
 # Power [log10(1 + SNR)] that noise alone seldom exceeds in a cell.
 NOISE_LEVEL = 1.1
+# Power that is subtracted from the inputs of the convolutions: about that of the highest of many
+# filters in noise, so that most inputs are near zero.
+MIDDLE_POWER = 1.0
 # Slope of the sigmoid that fades Doppler shifts and lengths in where the power is above the noise.
 GATE_SLOPE = 6.0
 
@@ -42,13 +48,14 @@ class MapEncoder(nn.Module):
         self.max_excess_m = max_excess_m
         self.register_buffer("excess_m", excess_m, persistent=False)
 
-        # Fine cells, brought to the coarse grid.
-        self.stem = nn.Conv2d(4 * num_tx, channels // 2, 5, padding=2)
+        # Fine cells, brought to the coarse grid by a kernel one fine cell wider on each side than
+        # the coarse cell.
+        self.stem = nn.Conv2d(NUM_INPUTS * num_tx, channels // 2, 5, padding=2)
         self.down = nn.Conv2d(channels // 2, channels, self.stride + 2, self.stride, padding=1)
 
         # Coarse cells.
-        self.beside = nn.Conv2d(4 * num_tx, channels, 1)
-        self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
+        self.beside = nn.Conv2d(NUM_INPUTS * num_tx, channels, 1)
+        self.place = nn.Parameter(CELL_BIAS_STD * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
         self.head = nn.Sequential(
             nn.GroupNorm(NORM_GROUPS, channels),
@@ -63,20 +70,28 @@ class MapEncoder(nn.Module):
         (LocationMap)
         Returns [batch, coarse^2, layout.size], float32.
         """
-        # Channels of the fine cells: power, centered near that of noise; Doppler shift and length,
-        # faded out where there is noise alone.
         power, doppler, excess = maps.unbind(2)
+
+        # Inputs of the fine cells: Doppler shift and length fade out where there is noise alone.
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
-        fine = torch.cat([power - 1, doppler * gate, excess * gate, gate], 1)
+        fine = torch.cat([power - MIDDLE_POWER, doppler * gate, excess * gate, gate], 1)
 
-        # The strongest echo in each coarse cell.
-        best = self._strongest(power, doppler, excess * self.max_excess_m + self.excess_m)
+        # The strongest echo in each coarse cell, with its length beyond that of the coarse cell.
+        length_m = excess * self.max_excess_m + self.excess_m
+        best = self._strongest(power, doppler, length_m)
+
+        # Inputs of the coarse cells.
         length = best.length_m / self.max_excess_m
-        coarse = torch.cat([best.power - 1, best.doppler, best.doppler.abs(), length], 1)
+        coarse = torch.cat([best.power - MIDDLE_POWER, best.doppler, best.doppler.abs(), length], 1)
 
-        # Convolutions on both.
-        plane = self.down(torch.relu(self.stem(fine))) + self.beside(coarse) + self.place
-        return self.layout.join(self.head(self.body(plane)), best)
+        # Features of both, and of the place, on the coarse grid.
+        from_fine = self.down(torch.relu(self.stem(fine)))
+        from_coarse = self.beside(coarse)
+        features = from_fine + from_coarse + self.place
+
+        # Residual blocks, and the learned part of the latents.
+        learned = self.head(self.body(features))
+        return self.layout.join(learned, best)
 
     def _strongest(self, power: Tensor, doppler: Tensor, length_m: Tensor) -> StrongestEchoes:
         """The strongest echo of each coarse cell, from planes [batch, num_tx, cells, cells]."""
@@ -93,6 +108,8 @@ class MapEncoder(nn.Module):
         plane: [batch, num_tx, cells, cells], float32
         Returns [batch, num_tx, coarse, coarse, stride^2], float32.
         """
+        # Each axis as coarse cell and fine cell within it, last axis first: then the axes are
+        # [batch, num_tx, coarse, stride, coarse, stride].
         blocks = plane.unflatten(3, (self.coarse, self.stride))
         blocks = blocks.unflatten(2, (self.coarse, self.stride))
         return blocks.transpose(3, 4).flatten(4)

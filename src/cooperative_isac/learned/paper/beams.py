@@ -15,7 +15,8 @@ from math import pi, sqrt
 import torch
 from torch import Tensor, nn
 
-# Mean of the positive part of a beam of noise of unit power.
+# Mean of the positive part of a beam of noise of unit power: its real part is normal with standard
+# deviation s = 1 / sqrt(2), and the positive part of that has mean s / sqrt(2 pi).
 NOISE_AMPLITUDE = 1 / (2 * sqrt(pi))
 # Brings what echoes add to the amplitude of noise to order one.
 GAIN = 4.0
@@ -42,6 +43,8 @@ def set_beams(
     """
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(_bias(convolution))
+
+    # An output channel has one beam on one resource element; its other weights stay zero.
     kernels = _beams(num_beams, convolution.kernel_size[0])
     channels = product(kernels, elements, signs)
     for weight, (beam, (subcarrier, symbol), sign) in zip(
@@ -62,6 +65,8 @@ def set_average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, gr
     """
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(_bias(convolution))
+
+    # An output channel averages one group of input channels at one antenna tap.
     groups = range(convolution.in_channels // group)
     for weight, (first, tap) in zip(convolution.weight, product(groups, taps), strict=True):
         averaged = weight[first * group : (first + 1) * group, tap, elements, elements]
@@ -88,6 +93,10 @@ def _beams(count: int, num_ant: int) -> Tensor:
 
     Returns [count, 2, num_ant], float32.
     """
+    # Middles of equal intervals of the sine of direction, from -1 to 1.
     sines = -1 + (2 * torch.arange(count) + 1) / count
-    phase = -pi * sines[:, None] * (torch.arange(num_ant) - (num_ant - 1) / 2)
+
+    # Phases of steering vectors w for elements half a wavelength apart, about the array's middle.
+    elements = torch.arange(num_ant) - (num_ant - 1) / 2
+    phase = -pi * sines[:, None] * elements
     return torch.stack([phase.cos(), phase.sin()], dim=1) / sqrt(num_ant)

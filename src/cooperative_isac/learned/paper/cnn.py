@@ -109,31 +109,41 @@ class Convolutions(nn.Module):
         Returns [batch, L, channels], float32.
         """
         hidden = self.second(self.first(observations).relu()).relu()
+
+        # Pool over subcarriers and symbols, not over antennas, which carry the direction.
         pools = (1, *(min(self.pooling, length) for length in hidden.shape[3:]))
-        return nn.functional.max_pool3d(hidden, pools).flatten(2).mT
+        pooled = nn.functional.max_pool3d(hidden, pools)
+
+        # One latent for each position.
+        return pooled.flatten(2).mT
 
 
 class CnnCenter(nn.Module):
-    """Fully connected layers on the latents of all receivers."""
+    """Fully connected layers on the latents of all receivers.
+
+    latent_axes: antennas, and pooled subcarriers and symbols, of one receiver's latents
+    """
 
     def __init__(self, scene: Scene, config: CnnConfig, latent_axes: tuple[int, ...]):
         super().__init__()
         self.latent_axes = latent_axes
 
-        # Mean pooling
+        # Mean over resource elements, where the configuration asks for it.
         num_receivers = len(scene.receivers)
-        channels = config.channels[1]
+        channels = config.channels[1]  # of the last convolution
         self.elements = (
             ElementMean(num_receivers, channels, latent_axes[0]) if config.alike else None
         )
 
-        # Fully connected layers
+        # Three fully connected layers, on all latents of all receivers, or on their means.
         num_places = latent_axes[0] if config.alike else prod(latent_axes)
         num_inputs = num_receivers * channels * num_places
         widths = [num_inputs, config.neurons, config.neurons, config.neurons]
         self.joint = nn.Sequential(
             *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in itertools.pairwise(widths))
         )
+
+        # Presence and state of each target.
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
     def forward(self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor) -> Tensor:
@@ -144,7 +154,10 @@ class CnnCenter(nn.Module):
         side_information: not used
         Returns [batch, Q, 1 + 2 dimension], float32 (TargetHead).
         """
+        # Latents as channels over space, frequency and time; with mean pooling over space alone.
         hidden = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
             hidden = self.elements(hidden, receiver_mask)
+
+        # All of them as one vector to the fully connected layers.
         return self.head(self.joint(hidden.flatten(1)))

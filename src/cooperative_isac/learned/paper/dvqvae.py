@@ -138,17 +138,21 @@ class Center(nn.Module):
 
     @staticmethod
     def _transmit_branch(scene: Scene, config: DvqvaeConfig) -> nn.Module:
+        """Features of the transmit tensor (real and imaginary part) of all transmit antennas."""
+        hidden = config.hidden
+        widths = channel_widths(hidden, config.transmit_layers)
+        residuals = (Residual(hidden, hidden) for _ in range(config.transmit_residuals))
+
+        # Size of the downsampled tensor.
         num_tx_ant = sum(site.num_ant for site in scene.transmitters)
         shape = (num_tx_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
-        size = config.hidden * latent_count(shape, config.transmit_layers)
-        residuals = (
-            Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals)
-        )
+        flat_size = hidden * latent_count(shape, config.transmit_layers)
+
         return nn.Sequential(
-            downsampling(2, channel_widths(config.hidden, config.transmit_layers)),
+            downsampling(2, widths),
             *residuals,
             nn.Flatten(),
-            nn.Linear(size, config.features),
+            nn.Linear(flat_size, config.features),
         )
 
     def forward(self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor) -> Tensor:

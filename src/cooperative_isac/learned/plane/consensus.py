@@ -106,7 +106,9 @@ def _posterior(
     width: float,
     max_outliers: int,
 ) -> tuple[Tensor, Tensor]:
-    # Hypotheses (subsets of outliers) in an axis of their own.
+    """Mean and covariance as in consensus, in the precision of its arguments."""
+    # Hypotheses, each a subset of outliers, along an axis before the paths: inliers is
+    # [num_hypotheses, num_paths], 1 for an inlier and 0 for an outlier.
     inliers = _inlier_hypotheses(slopes.shape[-2], max_outliers, slopes)
     measured = PathMeasurements(
         measured.value[..., None, :],
@@ -117,31 +119,34 @@ def _posterior(
     slopes = slopes[..., None, :, :]
     prior = prior[..., None, :, :]
 
-    # Weighted least squares over the inliers of each hypothesis.
+    # Weighted least squares over the inliers of each hypothesis: means
+    # [..., num_hypotheses, size], covariances [..., num_hypotheses, size, size].
     information = inliers * mask * (-2 * measured.log_std).exp()
     weighted = slopes * information[..., None]
-    covariance = torch.linalg.inv(weighted.mT @ slopes + prior)
-    means = (covariance @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
+    covariances = torch.linalg.inv(weighted.mT @ slopes + prior)
+    means = (covariances @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
 
-    # Log evidence of each hypothesis: likelihood at its mean, volume, prior.
+    # Log evidence of each hypothesis by Laplace's method: likelihood at its mean, volume of its
+    # covariance, and prior, up to a constant.
     predicted = (slopes @ means[..., None]).squeeze(-1)
     residual = (measured.value - predicted) / measured.log_std.exp()
     inlier, outlier = _log_densities(residual, measured, width)
-    evidence = (
-        (mask * torch.where(inliers > 0, inlier, outlier)).sum(-1)
-        + 0.5 * torch.logdet(covariance)
-        - 0.5 * torch.einsum("...i,...ij,...j->...", means, prior, means)
-    )
+    log_likelihood = (mask * torch.where(inliers > 0, inlier, outlier)).sum(-1)
+    log_volume = 0.5 * torch.logdet(covariances)
+    log_prior = -0.5 * torch.einsum("...i,...ij,...j->...", means, prior, means)
+    log_evidence = log_likelihood + log_volume + log_prior
 
-    # Drop hypotheses with an outlier that has no measurement: they repeat others.
+    # Drop hypotheses in which a path without a measurement is an outlier: each repeats the one in
+    # which that path is an inlier.
     is_repeated = ((inliers == 0) & (mask == 0)).any(-1)
-    weights = evidence.masked_fill(is_repeated, -torch.inf).softmax(-1)[..., None]
+    weights = log_evidence.masked_fill(is_repeated, -torch.inf).softmax(-1)[..., None]
 
     # Mean and covariance of the mixture of hypotheses.
     mean = (weights * means).sum(-2)
     offset = means - mean[..., None, :]
-    spread = covariance + offset[..., :, None] * offset[..., None, :]
-    return mean, (weights[..., None] * spread).sum(-3)
+    second_moments = covariances + offset[..., :, None] * offset[..., None, :]
+    covariance = (weights[..., None] * second_moments).sum(-3)
+    return mean, covariance
 
 
 def _inlier_hypotheses(num_paths: int, max_outliers: int, like: Tensor) -> Tensor:

@@ -36,10 +36,16 @@ def strongest_echoes(power: Tensor, *others: Tensor, noise_level: float) -> Stro
     others: same shape, float32, Doppler shift, path length and, if any, beam of each echo
     noise_level: largest power of noise alone, log10(1 + SNR)
     """
+    # Weighted means, in which the strongest echo prevails.
     weights = torch.softmax(PEAK_SHARPNESS * power, -1)
-    peak, *rest = ((weights * values).sum(-1) for values in (power, *others))
-    is_detected = (peak > noise_level).to(peak.dtype)
-    return StrongestEchoes(peak * is_detected, *(values * is_detected for values in rest))
+    peak_power = (weights * power).sum(-1)
+    peak_others = [(weights * values).sum(-1) for values in others]
+
+    # Zero where there is noise alone.
+    is_detected = (peak_power > noise_level).to(peak_power.dtype)
+    return StrongestEchoes(
+        peak_power * is_detected, *(values * is_detected for values in peak_others)
+    )
 
 
 @dataclass(frozen=True)
@@ -109,13 +115,15 @@ class LatentLayout:
             shared.append(measured.beam)
 
         # Parts of one number: Doppler shifts of all transmitters, then lengths.
-        single = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
+        single = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)
 
-        # Pad, and put the cells into one axis.
-        parts = torch.cat(
-            [self._padded(part).flatten(1, 2) for part in (torch.stack(shared, 1), single)], 1
-        )
-        return torch.cat([learned, parts], 1).flatten(2).transpose(1, 2)
+        # Pad each part, [batch, number of parts, numbers of a part, rows, columns].
+        shared_parts = self._padded(torch.stack(shared, 1))
+        single_parts = self._padded(single[:, :, None])
+
+        # All numbers in one axis, and the cells in another.
+        planes = torch.cat([learned, shared_parts.flatten(1, 2), single_parts.flatten(1, 2)], 1)
+        return planes.flatten(2).transpose(1, 2)
 
     def _padded(self, parts: Tensor) -> Tensor:
         """Parts [batch, num, numbers, rows, columns] with zeros up to part_dim numbers."""

@@ -10,6 +10,9 @@ from cooperative_isac.learned.plane.output import LOG_STD_RANGE
 
 # Groups of channels that are normalized together.
 NORM_GROUPS = 8
+# Initial standard deviation of the learned bias of each cell, to which features of order one are
+# added: small against these, and not the same in all cells.
+CELL_BIAS_STD = 0.02
 
 # Initial log-odds that a path of MEAN_POWER is an outlier, and their change per unit of power.
 # Power is log10(1 + SNR): stronger paths are outliers less often.
@@ -66,7 +69,12 @@ class PathUncertainty(nn.Module):
         log_std_change: [..., num_paths], float32, learned correction of the log standard deviation
         log_odds_change: [..., num_paths], float32, learned correction of the outlier log-odds
         """
-        variance = (2 * self.log_floor).exp() + (2 * self.log_at_0_db).exp() * 10**-power
+        # Variance: a floor, and a part that falls as 1 / (1 + SNR).
+        floor = (2 * self.log_floor).exp()
+        from_noise = (2 * self.log_at_0_db).exp() * 10**-power
+        variance = floor + from_noise
         log_std = (0.5 * variance.log() + log_std_change).clamp(*LOG_STD_RANGE)
+
+        # Outlier log-odds, which fall with the power.
         log_odds = self.doubt + self.doubt_slope * (power - MEAN_POWER) + log_odds_change
         return PathMeasurements(value, log_std, log_odds)

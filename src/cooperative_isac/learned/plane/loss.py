@@ -13,6 +13,10 @@ from cooperative_isac.learned.plane.path_geometry import PathGeometry
 # Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
 # peak of one cell.
 SPOT_CELLS = 0.6
+# Exponents of the focal loss, as in CenterNet: the first weakens cells that are right already, the
+# second empty cells beside a target.
+FOCUS_EXPONENT = 2
+NEAR_TARGET_EXPONENT = 4
 # Cells that learn the state of a target: within STATE_CELLS of it, weighed by a bell of
 # WEIGHT_CELLS standard deviation. They are the cells that can be a peak, and their neighbors.
 STATE_CELLS = 1.6
@@ -70,12 +74,16 @@ def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Te
     one_hot = one_hot.view_as(spots)
     true_heatmap = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
 
-    # Focal cross-entropy in cells of targets and in all others.
+    # Focal log-likelihood in cells of targets and in all others.
     probability = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
-    hits = (1 - probability) ** 2 * probability.log()
-    misses = (1 - true_heatmap) ** 4 * probability**2 * (1 - probability).log()
+    of_target = (1 - probability) ** FOCUS_EXPONENT * probability.log()
+    emptiness = (1 - true_heatmap) ** NEAR_TARGET_EXPONENT
+    of_empty_cell = emptiness * probability**FOCUS_EXPONENT * (1 - probability).log()
+
+    # Sum over all cells, for each target.
     is_target = true_heatmap == 1
-    return -torch.where(is_target, hits, misses).sum() / is_target.sum().clamp_min(1)
+    log_likelihood = torch.where(is_target, of_target, of_empty_cell)
+    return -log_likelihood.sum() / is_target.sum().clamp_min(1)
 
 
 def _state_loss(
@@ -90,13 +98,14 @@ def _state_loss(
     nearest_squared: [batch, rows, columns], float32, squared distance to the nearest target, cells
     nearest_target: [batch, rows, columns], int64, index of that target
     """
-    # Gather the cells near targets, and the true state for each.
-    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (
-        nearest_squared < STATE_CELLS**2
-    )
+    # Gather the cells near targets, from here on in one axis.
+    bell = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2))
+    weight = bell * (nearest_squared < STATE_CELLS**2)
     cells = torch.nonzero(weight, as_tuple=True)
     batch = cells[0]
     weight = weight[cells]
+
+    # Gather the true state and the output for each.
     true_state = truth.state[batch, nearest_target[cells]]
     true_point = true_state[:, :2]
     true_velocity = true_state[:, 2:]
@@ -106,11 +115,15 @@ def _state_loss(
 
     # Likelihoods of the first estimate and of the measurements of paths.
     first_estimate = laplace(point - true_point, log_spread).sum(-1)
-    measured = negative_log_likelihood(
+    doppler_loss = negative_log_likelihood(
         output.doppler[cells], paths.doppler(true_state), paths.outlier_khz
-    ) + negative_log_likelihood(output.length[cells], paths.length(true_point), paths.outlier_m)
+    )
+    length_loss = negative_log_likelihood(
+        output.length[cells], paths.length(true_point), paths.outlier_m
+    )
+    measured = doppler_loss + length_loss
 
-    # Errors of the state that follows from them.
+    # Errors of the state that follows from them; those of the velocity do not move the location.
     std = LAPLACE_STD * log_spread.exp()
     location, _ = paths.location(point, std, output.length[cells], path_mask)
     velocity, _ = paths.velocity(location.detach(), output.doppler[cells], path_mask)

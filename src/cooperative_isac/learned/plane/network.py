@@ -37,6 +37,9 @@ INITIAL_LOG_ODDS = -4.0
 INITIAL_LOG_SPREAD = 0.5
 # Output channels before those of paths: log-odds, offset and log spread of the location.
 NUM_STATE_CHANNELS = 5
+# Output channels of each path: changes of the deviation and of the outlier odds of its Doppler
+# shift and length.
+NUM_CHANGES = 4
 
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
@@ -117,7 +120,7 @@ class PlaneCenter(nn.Module):
 
         channels: [batch, channels, rows, columns], float32
         """
-        num_changes = 4 * self.paths.num_paths
+        num_changes = NUM_CHANGES * self.paths.num_paths
         num_choices = channels.shape[1] - NUM_STATE_CHANNELS - num_changes
         *state, choice = channels.split([1, 2, 2, num_changes, num_choices], 1)
         return OutputChannels(*state), choice
@@ -138,7 +141,7 @@ class PlaneCenter(nn.Module):
         path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
         """
         changes = channels_last(channels.uncertainty_changes)
-        doppler_std, doppler_odds, length_std, length_odds = changes.chunk(4, -1)
+        doppler_std, doppler_odds, length_std, length_odds = changes.chunk(NUM_CHANGES, -1)
         return PlaneOutput(
             channels.heatmap_logits[:, 0],
             self.centers_m + channels_last(channels.offset) * self.cell_m,

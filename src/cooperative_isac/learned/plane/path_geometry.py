@@ -11,6 +11,8 @@ from cooperative_isac.scene.model import Scene, Site
 # Distance below which directions from a site shrink to zero, m: they have no meaning at the site,
 # and a gradient through them would grow without limit.
 MIN_SITE_DISTANCE_M = 0.5
+# Smallest range of speeds of the prior of a velocity, m/s: a scene at rest has no spread.
+MIN_SPEED_MPS = 1.0
 # Gauss-Newton steps of a location: the first linearizes about the first estimate, the second about
 # a point near the target. In training every step costs its gradient.
 LOCATION_STEPS = 2
@@ -34,11 +36,16 @@ class PathGeometry(nn.Module):
         self.register_buffer("transmitters", _positions(scene.transmitters), persistent=False)
         self.register_buffer("receivers", _positions(scene.receivers), persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
+
+        # Densities of outliers.
         self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
         self.outlier_m = 2 * scene.grid.range_resolution_m
         self.max_outliers = MAX_OUTLIERS
-        # Information about a speed that is uniform between -max and max on each axis.
-        self.speed_information = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2
+
+        # Information (inverse variance) about a speed that is uniform between -max and max on each
+        # axis.
+        max_speed_mps = max(scene.draw.max_speed_mps, MIN_SPEED_MPS)
+        self.speed_information = 3 / max_speed_mps**2
 
     @property
     def num_paths(self) -> int:
@@ -90,7 +97,7 @@ class PathGeometry(nn.Module):
         step = torch.zeros_like(point_m)
         covariance = torch.diag_embed(std_m.square())
         for _ in range(LOCATION_STEPS):
-            # Linearize the lengths about the current location.
+            # Linearize the lengths about the current location; no gradient through that choice.
             step = step.detach()
             lengths = self.length(point_m + step)
             slopes = self.slopes(point_m + step)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import PlaneCenter
+from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.spectra.projection import (
@@ -33,6 +33,8 @@ HEAD_FEATURES = 6 + CONTEXT_CHANNELS
 MAX_LOG_WEIGHT = 60.0
 # Scale of the log of the weights as a feature of a cell, which brings it to order one.
 LOG_WEIGHT_SCALE = 0.1
+# Features of a head that are measurements: power, delay and Doppler shift, behind the log weight.
+MEASUREMENTS = slice(1, 4)
 
 
 class SpectraCenter(PlaneCenter):
@@ -99,13 +101,14 @@ class SpectraCenter(PlaneCenter):
         # Layers of all paths together over the plane.
         all_path_channels = num_paths * (PATH_CHANNELS + head_channels)
         self.plane = nn.Conv2d(all_path_channels, channels, 1)
-        self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
+        self.cell_bias = nn.Parameter(CELL_BIAS_STD * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(
             *(PlaneResidual(channels) for _ in range(residuals)),
             nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(channels + all_path_channels, 5 + (4 + NUM_HEADS) * num_paths, 1)
+        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NUM_HEADS) * num_paths
+        self.out = nn.Conv2d(channels + all_path_channels, num_outputs, 1)
         self.add_uncertainties()
         self.init_output()
 
@@ -122,25 +125,25 @@ class SpectraCenter(PlaneCenter):
         planes = []
         measurements = []
         for receiver in range(latents.shape[1]):
-            for plane, measured in self._paths_of(
-                receiver, latents[:, receiver], receiver_mask[:, receiver]
-            ):
+            own_latents = latents[:, receiver]
+            own_mask = receiver_mask[:, receiver]
+            for plane, measured in self._paths_of(receiver, own_latents, own_mask):
                 planes.append(plane)
                 measurements.append(measured)
 
-        # Output channels of the plane.
+        # Output channels of the plane, which also depend directly on those of the paths.
         all_paths = torch.cat(planes, 1)
         body = self.body(self.plane(all_paths) + self.cell_bias)
-        channels, choice = self.split_output(self.out(torch.cat([body, all_paths], 1)))
+        outputs = self.out(torch.cat([body, all_paths], 1))
+        channels, choice = self.split_output(outputs)
 
         # Choice among the heads' measurements.
         weights = channels_last(choice).unflatten(-1, (NUM_HEADS, self.paths.num_paths)).softmax(-2)
         power, delay, doppler = _chosen(measurements, weights)
         length_m = self.paths.length(self.centers_m) + delay * self.resolution_m
+        doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        return self.plane_output(
-            channels, power, doppler * self.max_doppler_khz, length_m, path_mask
-        )
+        return self.plane_output(channels, power, doppler_khz, length_m, path_mask)
 
     def _paths_of(
         self, receiver: int, latents: Tensor, mask: Tensor
@@ -168,17 +171,20 @@ class SpectraCenter(PlaneCenter):
                 spectrum = torch.cat([measured[:, :, transmitter], context], 1).float()
                 heads = self._at_cells(receiver, transmitter, spectrum)
 
-            # Layers in each cell, modulated by the place of the cell in the spectrum.
+            # Layers in each cell. The place of the cell in the spectrum scales and shifts the
+            # features of the first one (feature-wise linear modulation).
             path = receiver * self.layout.num_tx + transmitter
             cell_features = self._projection(receiver).cell_features[transmitter]
             scale, shift = self.modulation[path](cell_features).chunk(2, -1)
-            hidden = torch.relu(self.enter[path](heads.flatten(1, 2).mT) * (1 + scale) + shift)
+            all_heads = heads.flatten(1, 2)
+            entered = self.enter[path](all_heads.mT)
+            hidden = torch.relu(entered * (1 + scale) + shift)
             hidden = torch.relu(self.path_layers[path](hidden)).mT
 
-            # Back to the plane.
+            # Channels, zero where the receiver sent nothing, and measurements, back in the plane.
             shape = (self.cells, self.cells)
-            channels = torch.cat([hidden, heads.flatten(1, 2)], 1) * mask[:, None, None]
-            yield channels.unflatten(2, shape), heads[:, 1:4].unflatten(3, shape)
+            channels = torch.cat([hidden, all_heads], 1) * mask[:, None, None]
+            yield channels.unflatten(2, shape), heads[:, MEASUREMENTS].unflatten(3, shape)
 
     def _at_cells(self, receiver: int, transmitter: int, spectrum: Tensor) -> Tensor:
         """Means of the latents around each cell, by each head.
@@ -196,14 +202,17 @@ class SpectraCenter(PlaneCenter):
         log_weights = self.sharpness[path, :, None, None] * spectrum[:, None, 0]
         weights = log_weights.clamp_max(MAX_LOG_WEIGHT).exp()
 
-        # Weighted means around each cell.
+        # Weighted means around each cell, [batch, 4 + CONTEXT_CHANNELS, NUM_HEADS, num_cells].
         sums = projection(weights, transmitter)
         weighted = (spectrum[:, :, None] * weights[:, None]).flatten(1, 2)
         means = projection(weighted, transmitter).unflatten(1, (-1, NUM_HEADS)) / sums[:, None]
         power, delay, doppler, beam, context = means.split([1, 1, 1, 1, CONTEXT_CHANNELS], 1)
 
-        # Beam offset from the cell, as a displacement across the beam.
-        beam = beam + (projection.beam_moments(weights, transmitter) / sums)[:, None]
+        # Beam offset from the cell: that of the peak from its latent, and of latents from the cell.
+        from_cell = projection.beam_moments(weights, transmitter) / sums
+        beam = beam + from_cell[:, None]
+
+        # The same as a displacement across the beam, in cells.
         across = beam * (projection.across_m / self.cell_m).mT[:, None]
         return torch.cat(
             [
@@ -235,5 +244,6 @@ def _chosen(measurements: Sequence[Tensor], weights: Tensor) -> tuple[Tensor, ..
     weights: [batch, rows, columns, NUM_HEADS, num_paths], float32
     Returns power, delay and Doppler shift, each [batch, rows, columns, num_paths].
     """
+    # Axes [batch, rows, columns, 3, NUM_HEADS, num_paths].
     heads = torch.stack(tuple(measurements), -1).movedim((1, 2), (-3, -2))
     return (heads * weights[:, :, :, None]).sum(-2).unbind(3)

@@ -78,7 +78,7 @@ class Projection(nn.Module):
             delays / shape[1] - 0.5,
         ]
 
-        # Weights of beams times weights of delays.
+        # Weights of beams times weights of delays. Axes: b beam, d delay, c cell.
         beam_offsets = circular_offsets(beams, shape[0])
         delay_offsets = circular_offsets(delays, shape[1])
         weights = np.einsum(
@@ -167,7 +167,8 @@ def projection(
         LEAK_BINS + corner_m * delay_slopes,
     )
 
-    # Displacement in the plane by one beam.
+    # Displacement in the plane by one beam: along the gradient of the beam, by the inverse of its
+    # norm.
     min_steepness = MIN_BEAMS_OVER_PLANE / (scene.box.high_m - scene.box.low_m)[:2].max()
     across_m = slopes / np.maximum(steepness, min_steepness)[:, None] ** 2
     return Projection(coordinates, across_m, shape)
@@ -175,7 +176,7 @@ def projection(
 
 def _paths_over(scene: Scene, receiver: Site, points_m: np.ndarray) -> list[BistaticGeometry]:
     """Geometry of the path of each transmitter over points [num_cells, 3], m."""
-    # Points at a site have no direction: move them a little.
+    # A point at a site has no direction from it: move it a little along all axes.
     for end in (*scene.transmitters, receiver):
         is_at_site = np.linalg.norm(points_m - end.position_m, axis=1) < SITE_OFFSET_M
         points_m = points_m + SITE_OFFSET_M * is_at_site[:, None]
@@ -196,7 +197,8 @@ def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np
     Returns [num], float64, bins.
     Raises ValueError where the antennas are not a uniform line.
     """
-    # Phase step from each antenna to the next, as a complex number of unit length.
+    # Phase step from each antenna to the next, as a complex number of unit length: steering vectors
+    # have unit norm.
     steering = steering_vectors(receiver.elements_m[::-1], directions, wavelength_m)
     steps = steering[:, 1:] * steering[:, :-1].conj() * receiver.num_ant
 
@@ -224,6 +226,10 @@ def beam_slopes(
     elements_m = receiver.elements_m[1::-1]
     steering = steering_vectors(elements_m, directions, wavelength_m)
     derivatives = steering_derivatives(elements_m, directions, distances_m, wavelength_m)
+
+    # Gradient of each antenna's phase, [num, 2, 3] in rad/m: a = exp(j phase) has j phase' a.
     phase_gradients = (derivatives / steering[..., None]).imag
+
+    # Gradient of the phase step in the plane, in bins of 2 pi / num_ant.
     step_gradients = (phase_gradients[:, 1] - phase_gradients[:, 0])[:, :2]
     return step_gradients / (2 * np.pi) * receiver.num_ant

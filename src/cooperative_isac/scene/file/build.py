@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cooperative_isac.estimation.coarray import coprime_positions, nested_positions
 from cooperative_isac.scene import arrays
 from cooperative_isac.scene.band import (
     Clutter,
@@ -80,6 +81,8 @@ def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.nda
     Returns [3, 3], float64.
     Source: axes of REP-103.
     """
+    # A positive rotation about y turns x down, and so has the opposite sign of the pitch. Cosines
+    # and sines of yaw, pitch and roll.
     angles = np.radians([yaw_deg, -pitch_deg, roll_deg])
     cy, cp, cr = np.cos(angles)
     sy, sp, sr = np.sin(angles)
@@ -95,12 +98,12 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     values: x, y and z, m; without z it is at height_m
     Returns [3], float64, m.
     """
-    return np.array([*values, height_m][:3], float)
+    x_m, y_m = values[:2]
+    z_m = values[2] if len(values) == 3 else height_m
+    return np.array([x_m, y_m, z_m], float)
 
 
-def array_elements(
-    entry: schema.Ula | schema.Planar | schema.Custom, wavelength_m: float
-) -> np.ndarray:
+def array_elements(entry: schema.ArrayEntry, wavelength_m: float) -> np.ndarray:
     """Offsets of an array's elements along its own axes.
 
     Returns [num_ant, 3], float64, m.
@@ -110,16 +113,22 @@ def array_elements(
     spacing_m = entry.spacing_wavelengths * wavelength_m
     if isinstance(entry, schema.Ula):
         return arrays.ula(entry.num_elements, spacing_m)
+    if isinstance(entry, schema.Nested):
+        return arrays.line(nested_positions(entry.num_inner, entry.num_outer) * spacing_m)
+    if isinstance(entry, schema.Coprime):
+        return arrays.line(coprime_positions(entry.first, entry.second) * spacing_m)
     return arrays.planar(entry.num_horizontal, entry.num_vertical, spacing_m)
 
 
 def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
-    """A site with its elements turned into map axes.
+    """A site with the elements of its array in the axes of the map.
 
+    entry: of the scene file
+    wavelength_m: of the carrier, in which the spacing of elements is given, m
     height_m: z of a position without one, m
     """
-    turn = entry.orientation
-    rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
+    angles = entry.orientation
+    rotation = rotation_matrix(angles.yaw_deg, angles.pitch_deg, angles.roll_deg)
     return Site(
         name=entry.name,
         position_m=point(entry.position_m, height_m),
@@ -149,6 +158,8 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
         power_w=dbm_to_w(entry.power_dbm),
         reference_subcarrier_stride=entry.reference_subcarrier_stride,
         reference_symbol_stride=entry.reference_symbol_stride,
+        signals=tuple(entry.signals),
+        reference_beams=entry.reference_beams,
     )
 
 

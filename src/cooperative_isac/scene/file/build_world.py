@@ -58,6 +58,8 @@ def _ground(entry: schema.GroundEntry, carrier_hz: float, places_m: np.ndarray) 
     """The rectangle of the ground below all places [num_places, 3], m, with a margin."""
     low_m = places_m[:, :2].min(axis=0) - entry.margin_m
     high_m = places_m[:, :2].max(axis=0) + entry.margin_m
+
+    # Edges [2] along both axes, m.
     x, y = np.diag(high_m - low_m)
     return Surface(
         corner_m=np.append(low_m, entry.height_m),

@@ -6,10 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
+from cooperative_isac.scene.band import DATA
 from cooperative_isac.scene.file import schema
-from cooperative_isac.scene.file.build import static_suppression
+from cooperative_isac.scene.file.build import build_waveform, static_suppression
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
+from cooperative_isac.scene.slot_layout import (
+    SUBCARRIERS_PER_BLOCK,
+    SYMBOLS_PER_SLOT,
+    grid_elements,
+)
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
 # written numbers.
@@ -148,25 +156,79 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
             f"is {wave.reference_symbol_stride}; must be 0 "
             f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is",
         )
+    yield from _signals(wave)
+
+
+def _signals(wave: schema.WaveformEntry) -> Iterator[Problem]:
+    """Components of the signal: each once, on the grid, and one kind of reference symbols."""
+    names = [name for name in wave.signals if name != DATA]
+    if len(set(wave.signals)) < len(wave.signals):
+        yield Problem("waveform.signals", f"is {wave.signals}; must have each signal once")
+    if not names:
+        return
+    if wave.reference_subcarrier_stride:
+        yield Problem(
+            "waveform.signals",
+            f"has reference signals ({', '.join(names)}), and so has the comb of "
+            "reference_subcarrier_stride; set one of both",
+        )
+    grid = build_waveform(wave).grid
+    for name in names:
+        if not grid_elements([name], grid).any():
+            yield Problem(
+                "waveform.signals",
+                f"has {name}, of which the strides of the grid leave no element; use strides "
+                f"without common divisors with {SUBCARRIERS_PER_BLOCK} subcarriers and "
+                f"{SYMBOLS_PER_SLOT} symbols",
+            )
 
 
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     """The symbols that are sensed with exist, and are enough to suppress static paths."""
-    if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
+    wave = file.waveform
+    has_reference = wave.signals != [DATA] or wave.reference_subcarrier_stride > 0
+    if file.sensing.symbols == "reference_only" and not has_reference:
         yield Problem(
             "sensing.symbols",
             "is 'reference_only', but the waveform has no reference "
             "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
             "symbols: payload",
         )
+    if file.sensing.symbols != "reference_only" and DATA not in wave.signals:
+        yield Problem(
+            "sensing.symbols",
+            f"is '{file.sensing.symbols}', but waveform.signals has no data; add data, or set "
+            "symbols: reference_only",
+        )
 
+    # Suppression of static paths takes one symbol for each stream on a subcarrier.
     static_paths = static_suppression(file)
-    if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
+    num_streams = file.users.num_users
+    num_symbols = wave.num_symbols
+    source = "users.num_users"
+    if file.sensing.symbols == "reference_only" and wave.signals != [DATA]:
+        # Reference signals are one stream of each transmitter, in some symbols of a subcarrier: the
+        # used subcarrier with the fewest decides.
+        built = build_waveform(wave)
+        elements = grid_elements(built.reference_signals, built.grid)
+        symbols_per_subcarrier = elements.sum(axis=1)
+        num_streams = len(file.transmitters)
+        num_symbols = int(
+            np.min(
+                symbols_per_subcarrier,
+                where=symbols_per_subcarrier > 0,
+                initial=wave.num_symbols,
+            )
+        )
+        source = "one of each transmitter"
+    elif file.sensing.synchronization != "none":
+        num_streams *= len(file.transmitters)
+        source += ", times the transmitters, as sensing.synchronization separates them"
+    if static_paths != "keep" and num_streams >= num_symbols:
         yield Problem(
             "sensing.static_paths",
-            f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} symbols "
-            f"with {file.users.num_users} streams (users.num_users); needs more symbols than "
-            "streams, or keep",
+            f"is '{static_paths}', which takes out all of {num_symbols} symbols "
+            f"with {num_streams} streams ({source}); needs more symbols than streams, or keep",
         )
 
 

@@ -185,6 +185,8 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
             f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with a "
             "letter"
         )
+    if kind == "value_error":
+        return str(context["error"])
     return f"is {_shown(value)}; {message}"
 
 

@@ -239,7 +239,7 @@ def _station(
         scheme=entry.scheme or "",
         position_std_m=entry.position_std_m,
     )
-    station.pose_at(0.0)
+    station.pose_at(0.0)  # raises ValueError where its motion has no state
     return station
 
 

@@ -16,6 +16,7 @@ from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults
+from cooperative_isac.scene.slot_layout import grid_elements, steps
 from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import World
 
@@ -79,8 +80,11 @@ def unambiguous_range(scene: Scene) -> float:
 
 def unambiguous_speed(scene: Scene) -> float:
     """Largest speed of a target, in any direction, with an unambiguous Doppler shift, m/s."""
+    # A speed v shifts by 2 v / wavelength at most; shifts below half of the symbol rate are
+    # unambiguous.
     _, reference_stride = _sensed_strides(scene)
-    return scene.grid.wavelength_m / (4 * scene.grid.symbol_period_s * reference_stride)
+    period_s = scene.grid.symbol_period_s * reference_stride
+    return scene.grid.wavelength_m / (4 * period_s)
 
 
 def ends_speed(scene: Scene) -> float:
@@ -100,11 +104,17 @@ def ends_speed(scene: Scene) -> float:
 
 
 def _sensed_strides(scene: Scene) -> tuple[int, int]:
-    """Strides over subcarriers and symbols of the resource elements that are sensed with."""
+    """Strides over subcarriers and symbols of the resource elements that are sensed with.
+
+    Reference signals as NR maps them have those of their elements' greatest common steps.
+    """
     wave = scene.waveform
-    if scene.sensing.symbols == "payload":
+    if scene.sensing.symbols != "reference_only":
         return 1, 1
-    return wave.reference_subcarrier_stride, wave.reference_symbol_stride
+    if not wave.reference_signals:
+        return wave.reference_strides
+    over_subcarriers, over_symbols = steps(grid_elements(wave.reference_signals, wave.grid))
+    return max(over_subcarriers, 1), max(over_symbols, 1)
 
 
 def _area(scene: Scene) -> Iterator[Problem]:

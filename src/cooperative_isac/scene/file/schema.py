@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.band import Propagation, Waveform
 from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
@@ -62,6 +63,45 @@ class Ula(Section):
     """
 
 
+class Nested(Section):
+    """A nested linear array along its own y axis: more aperture with as many elements as a ULA."""
+
+    kind: Literal["nested"]
+    num_inner: Count
+    """Elements of the dense part, from the origin."""
+    num_outer: Count
+    """Elements of the sparse part, `num_inner` + 1 spacings apart."""
+    spacing_wavelengths: Positive = 0.5
+    """Distance between neighboring elements of the dense part in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+
+class Coprime(Section):
+    """An extended coprime linear array along its own y axis: two ULAs of sparse elements."""
+
+    kind: Literal["coprime"]
+    first: Count
+    """Spacings between elements of the ULA of `second` elements; below `second`."""
+    second: Count
+    """Spacings between elements of the ULA of 2 `first` elements; coprime to `first`. Together
+    they have 2 `first` + `second` - 1 elements.
+    """
+    spacing_wavelengths: Positive = 0.5
+    """One spacing in wavelengths."""
+    pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
+
+    @model_validator(mode="after")
+    def _has_coprime_numbers(self) -> Self:
+        if self.first >= self.second or math.gcd(self.first, self.second) > 1:
+            raise ValueError(
+                f"has first {self.first} and second {self.second}; the second must be larger, "
+                "without a common divisor, such as 2 and 3"
+            )
+        return self
+
+
 class Planar(Section):
     """A uniform planar array of rows and columns, across its look direction."""
 
@@ -77,13 +117,16 @@ class Planar(Section):
 
 
 class Custom(Section):
-    """An array of any shape: the elements' places, in its own axes."""
+    """An array of any shape, by the positions of its elements."""
 
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
     """Positions of the elements in the array's axes."""
     pattern: Pattern = later(Antenna.pattern)
     """As of `kind: ula`."""
+
+
+ArrayEntry = Ula | Nested | Coprime | Planar | Custom
 
 
 class Orientation(Section):
@@ -106,7 +149,7 @@ class SiteEntry(Section):
     """Origin of the array."""
     orientation: Orientation = Orientation()
     """Orientation of the array."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
 
 
@@ -154,6 +197,17 @@ class WaveformEntry(Section):
     """Comb of public reference symbols among the sensed subcarriers; 0: none."""
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
     """Comb of public reference symbols among the sensed symbols; 0: none."""
+    signals: Annotated[
+        list[Literal["data", "prs", "csi_rs", "dmrs"]], Field(min_length=1, max_length=4)
+    ] = later(["data"])
+    """Components of the signal: `data`, and reference signals that are public, at the resource
+    elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are
+    empty. Where two signals use an element, the later one has it.
+    """
+    reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
+    """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
+    all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    """
 
 
 class UsersEntry(Section):
@@ -254,9 +308,9 @@ class SensingEntry(Section):
 
     scheme: Name = "local_ml"
     """Scheme by which access points encode echoes and the center decodes them."""
-    symbols: Literal["payload", "reference_only"] = "payload"
-    """Symbols that access points use: those of the whole frame (`payload`, sent to them over the
-    downlink), or the public reference comb alone.
+    symbols: Literal["payload", "reference_only", "all"] = "payload"
+    """Symbols that access points use: those of the users (`payload`, sent to them over the
+    downlink), the public reference symbols alone, or both.
     """
     false_alarm_probability: Probability = 0.01
     """False-alarm probability per access point and frame."""
@@ -277,17 +331,30 @@ class SensingEntry(Section):
     echoes of a radio use `project`.
     """
     static_memory_s: Positive = later(Sensing.static_memory_s)
-    """Memory of the background of `learn`."""
+    """Time constant of the background of `learn`."""
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
         later(Sensing.multipath_ratio_db)
     )
-    """Assumed power of the direct echo of a target with a body over its echoes by way of walls,
+    """Assumed power ratio of the direct echo of a target with a body to its echoes by way of walls,
     which interfere with it; it limits the SNR that the center assigns to a report.
     """
     candidate_bits: Annotated[int, Field(ge=0)] = later(Sensing.candidate_bits)
-    """Bits up to which weak candidates, below the detection threshold of one access point, fill
-    the packet of `local_ml` for a frame, reports included; the center adds up those of several
-    access points. 0: none. 4000 take about 80. For point targets on one band.
+    """Size up to which the packet of `local_ml` for a frame, reports included, is filled with weak
+    candidates: echoes below the detection threshold of one access point, whose evidence the center
+    adds up over several. 0: no candidates; 4000 bits hold about 80. For point targets on one band.
+    """
+    synchronization: Literal["none", "line_of_sight", "active_observation"] = later(
+        Sensing.synchronization
+    )
+    """Correction of the stations' clock offsets: `none` (clocks count as synchronous),
+    `line_of_sight` (a receiver estimates the offsets of each link in every frame from the line of
+    sight in its echo, or from a reflection off the `world` where that is blocked; for `local_ml`,
+    `raw_ml` and `symbol_level`) or `active_observation` (the center estimates them from targets
+    that the stations' own echoes locate; for `symbol_level`, without a `world`).
+    """
+    symbol_bits: Annotated[int, Field(ge=1, le=8)] = later(Sensing.symbol_bits)
+    """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost
+    2.0, 0.5 and 0.2 dB of SNR.
     """
 
 
@@ -383,7 +450,7 @@ class WorldEntry(Section):
 
 
 class TrackingEntry(Section):
-    """Motion filter, gate and life of tracks; the defaults are those of scene.model.Tracking."""
+    """Motion filter, gate and life of tracks."""
 
     model: str = Tracking.model
     """Motion filter: `cv` (constant velocity), `imm` (constant velocity and coordinated turn), or a
@@ -402,11 +469,16 @@ class TrackingEntry(Section):
     confirm_window: Count = Tracking.confirm_window
     """Frames over which those detections are counted."""
     max_coast_s: Positive = Tracking.max_coast_s
-    """A track without a detection for longer is deleted."""
+    """Time without a detection after which a track is deleted."""
     max_speed_mps: Positive = Tracking.max_speed_mps
     """Largest speed of targets."""
     uav_height_m: Finite = Tracking.uav_height_m
     """Height above which a target is classified as a UAV."""
+    false_tracks_per_minute: Positive = later(Tracking.false_tracks_per_minute)
+    """Mean number of false tracks in a minute that weak detections (`sensing.candidate_bits`) may
+    confirm: a track with weak detections is confirmed by a sequential test of their likelihood
+    ratios, the threshold of which follows from it. Unused without weak candidates.
+    """
 
 
 class ConstantVelocityEntry(Section):
@@ -452,7 +524,7 @@ class WaypointsEntry(Section):
     curve through the points.
     """
     loop: bool = False
-    """Back to the first point and on without end."""
+    """Return to the first point, and repeat the motion without end."""
 
 
 class TrajectoryEntry(Section):
@@ -464,23 +536,23 @@ class TrajectoryEntry(Section):
     the environment.
     """
     start_s: NotNegative = 0.0
-    """Beginning of the stretch that is used, after the file's first stamp."""
+    """Beginning of the stretch that is used, as time since the file's first stamp."""
     stop_s: Positive | None = None
-    """End of that stretch; by default the file's last stamp."""
+    """End of that stretch, likewise; by default the file's last stamp."""
     origin_m: Vector = [0.0, 0.0, 0.0]
     """Point of the file that is put at `translation_m`."""
     translation_m: Vector = [0.0, 0.0, 0.0]
-    """Its position in the map."""
+    """Position of that point in the map."""
     yaw_deg: Finite = 0.0
     """Rotation about the vertical through that point, counter-clockwise."""
     height_m: Finite | None = None
-    """Puts the whole trajectory at one height; by default that of the file."""
+    """Height of the whole trajectory, instead of the heights in the file."""
     smoothing_s: NotNegative = 0.05
-    """Motion that is faster than about this is smoothed, so that noise of positions does not become
-    speed; 0: exact.
+    """Time constant of a smoothing that keeps the noise of positions out of the velocities; 0: no
+    smoothing.
     """
     loop: bool = False
-    """Repeated without end, for a trajectory that ends within 1 m of its beginning."""
+    """Repeat the motion without end; the trajectory must end within 1 m of its beginning."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
     """Unit of the stamps; by default that of the format."""
     rate_hz: Positive | None = later(None)
@@ -537,7 +609,7 @@ class AntennaEntry(Section):
 
     band: Name
     """Name of the band."""
-    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    array: Annotated[ArrayEntry, Field(discriminator="kind")]
     """Antenna array."""
     duplex: Literal["tx", "rx", "full"] = "full"
     """The array transmits, receives, or does both at once (full duplex)."""
@@ -555,7 +627,7 @@ class StationEntry(Section):
     position_m: Point | None = None
     """Position; of a station that follows `odometry` or `tf_frame`, before the first message."""
     orientation: Orientation = Orientation()
-    """Orientation; of a station that moves, its mounting on the carrier (x ahead, z up)."""
+    """Orientation; of a station that moves, relative to its vehicle (x ahead, z up)."""
     motion: MotionEntry | None = None
     """Motion of the station, which turns with its velocity; instead of `position_m`."""
     odometry: str | None = None
@@ -669,5 +741,5 @@ class NetworkFile(CommonKeys):
     """Stations."""
     links: Literal["passive", "active", "active-passive"] = "active-passive"
     """Pairs of stations that sense together: `passive` (one transmits, another receives), `active`
-    (a station with its own echoes), or both.
+    (a station receives the echoes of its own signal), or both.
     """

@@ -17,7 +17,7 @@ MOST_BYTES = 2e9
 # those of sensing.search_grid.
 MOST_BEAMS_PER_ELEMENT = 1.5
 STEPS_PER_RESOLUTION = 2.5
-# Range steps that are counted at most: more are beyond every machine, and would overflow.
+# Largest number of range steps that is computed: more are beyond every machine, and would overflow.
 MOST_STEPS = 1e15
 # Sites: each of them is a process of a live scene.
 MOST_SITES = 64
@@ -33,18 +33,35 @@ def size_problems(file: schema.SceneFile) -> list[Problem]:
     return counts or list(_memory(file))
 
 
-def num_elements(array: schema.Ula | schema.Planar | schema.Custom) -> int:
+def num_elements(array: schema.ArrayEntry) -> int:
     """Elements of an array of the file."""
     if isinstance(array, schema.Custom):
         return len(array.elements_m)
     if isinstance(array, schema.Ula):
         return array.num_elements
+    if isinstance(array, schema.Nested):
+        return array.num_inner + array.num_outer
+    if isinstance(array, schema.Coprime):
+        return 2 * array.first + array.second - 1
     return array.num_horizontal * array.num_vertical
 
 
+def num_spacings(array: schema.ArrayEntry) -> int:
+    """Elements of an array of the same length without gaps, the uniform array of a sparse one."""
+    if isinstance(array, schema.Nested):
+        return (array.num_inner + 1) * array.num_outer
+    if isinstance(array, schema.Coprime):
+        return (2 * array.first - 1) * array.second + 1
+    return num_elements(array)
+
+
 def _counts(file: schema.SceneFile) -> Iterator[Problem]:
-    """Numbers of sites, elements, targets and users."""
-    # Sites and their arrays.
+    """Problems of the numbers of sites, elements, targets and users.
+
+    file: with `transmitters` and `receivers`; one with `stations` is split into such files before,
+        one per band
+    """
+    # Sites and their antenna arrays.
     for group in ("transmitters", "receivers"):
         sites = getattr(file, group)
         if len(sites) > MOST_SITES:
@@ -60,13 +77,13 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
                     f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
                 )
 
-    # Arrays of a frame.
-    limits = {
+    # Targets and users, for which each frame has data arrays.
+    counts = {
         "targets": len(file.targets),
         "sensing.max_targets": file.sensing.max_targets,
         "users.num_users": file.users.num_users,
     }
-    for key, count in limits.items():
+    for key, count in counts.items():
         if count > MOST_TARGETS:
             yield Problem(
                 key,
@@ -75,7 +92,7 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _memory(file: schema.SceneFile) -> Iterator[Problem]:
-    """The largest arrays of a frame."""
+    """Problem of the first of a frame's largest arrays that takes too much memory."""
     wave = file.waveform
     samples = wave.num_subcarriers * wave.num_symbols
     users = file.users.num_users
@@ -121,7 +138,8 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     """The search grid of a receiver: beams times steps in range."""
     wave = file.waveform
 
-    # Steps over the area, as seen from the receivers.
+    # Steps in range over the area and the receivers. The extent of all their coordinates together
+    # bounds that along each axis.
     bandwidth_hz = wave.num_subcarriers * wave.subcarrier_stride * wave.subcarrier_spacing_hz
     step_m = SPEED_OF_LIGHT_MPS / bandwidth_hz / STEPS_PER_RESOLUTION
     coordinates_m = [*file.area.low_m, *file.area.high_m]
@@ -129,8 +147,8 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     across_m = max(coordinates_m) - min(coordinates_m)
     steps = math.ceil(min(across_m / step_m, MOST_STEPS))
 
-    # Beams of the largest array.
-    beams = max(num_elements(site.array) for site in file.receivers)
+    # Beams of the largest array, over one angle in a plane and two in space.
+    beams = max(num_spacings(site.array) for site in file.receivers)
     beams *= MOST_BEAMS_PER_ELEMENT ** (file.dimension - 1)
 
     cells = beams * steps

@@ -165,20 +165,22 @@ def _short(node: yaml.Node) -> str:
 
 def _check_size(root: yaml.Node) -> None:
     """Refuse values that contain themselves, and aliases that multiply beyond MOST_VALUES."""
-    # Number of values in each node, None while they are counted.
+    # Number of values in each node by its id, None while they are counted.
     sizes: dict[int, int | None] = {}
 
     def size(node: yaml.Node) -> int:
+        """Number of values in a node, itself included; those of aliases count each time."""
         if isinstance(node, yaml.ScalarNode):
             return 1
 
-        # A node of an alias, counted before.
+        # An alias, whose node was counted before.
         if id(node) in sizes:
             counted = sizes[id(node)]
             if counted is None:
                 raise ConstructorError(None, None, "an alias contains itself", node.start_mark)
             return counted
 
+        # Values below it; of a mapping both keys and values.
         sizes[id(node)] = None
         children = node.value
         if isinstance(node, yaml.MappingNode):

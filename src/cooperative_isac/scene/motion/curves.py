@@ -212,7 +212,10 @@ class _Corner:
 
 
 def _corner(points_m: np.ndarray, i: int, radius_m: float, closed: bool) -> _Corner | None:
-    """The corner at point i; None where the polyline is straight, begins or ends."""
+    """The corner at point i; None where the polyline is straight, begins or ends.
+
+    points_m: [num_points, 3], float64, m
+    """
     if not closed and i in (0, len(points_m) - 1):
         return None
 

@@ -89,6 +89,8 @@ def read_trajectory(
     """
     path = Path(path)
     rows, header = _rows(path)
+
+    # Names of the columns without units in brackets, such as "p_RS_R_x [m]".
     names = [re.sub(r"\s*\[.*?\]", "", name).strip() for name in header.cells]
 
     # Recognize the format.
@@ -122,7 +124,7 @@ def _tum(path: Path, rows: list[_Row], names: list[str], time_unit: str | None) 
         raise TrajectoryError(f"{path}:{row.number}: has {len(row.cells)} columns; {KNOWN_FORMATS}")
     else:
         values = [_numbers(path, row, row.cells, TUM_COLUMNS) for row in rows]
-        table = _rising(path, rows, values)
+        table = _checked_table(path, rows, values)
     times_s, note = _seconds(path, table[:, 0], table[:, 1:4], time_unit)
     return Trajectory(times_s, table[:, 1:4], table[:, 4:8], note)
 
@@ -194,7 +196,7 @@ def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
     # One stamp for each pose.
     rows, _ = _rows(beside)
     values = [_numbers(beside, row, row.cells, ("time",)) for row in rows]
-    table = _rising(beside, rows, values)
+    table = _checked_table(beside, rows, values)
     if len(table) != count:
         raise TrajectoryError(f"{beside}: has {len(table)} stamps, {path.name} has {count} poses")
     return table[:, 0] * TIME_UNITS_S[time_unit or "s"]
@@ -345,11 +347,16 @@ def _columns(
                 f"{path}:{row.number}: has {len(row.cells)} columns, the header names {len(names)}"
             )
         values.append(_numbers(path, row, [row.cells[place] for place in places], required))
-    return _rising(path, rows, values)
+    return _checked_table(path, rows, values)
 
 
 def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) -> list[float]:
-    """Finite numbers of a row's cells."""
+    """Cells of a row as finite numbers.
+
+    cells: texts of the cells
+    names: of the columns
+    Raises TrajectoryError with file, line and column.
+    """
     if len(cells) != len(names):
         raise TrajectoryError(
             f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: {' '.join(names)}"
@@ -357,16 +364,19 @@ def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) ->
 
     values = []
     for name, cell in zip(names, cells):
-        shown = (
-            cell if len(cell) <= LONGEST_QUOTED_CELL else cell[: LONGEST_QUOTED_CELL - 3] + "..."
-        )
+        # the cell as messages quote it
+        quoted = cell
+        if len(cell) > LONGEST_QUOTED_CELL:
+            quoted = cell[: LONGEST_QUOTED_CELL - 3] + "..."
+
         try:
             value = float(cell)
         except ValueError:
-            text = f"{path}:{row.number}: {name} is '{shown}'; it must be a number"
-            raise TrajectoryError(text) from None
+            raise TrajectoryError(
+                f"{path}:{row.number}: {name} is '{quoted}'; it must be a number"
+            ) from None
         if not math.isfinite(value):
-            raise TrajectoryError(f"{path}:{row.number}: {name} is {shown}; it must be finite")
+            raise TrajectoryError(f"{path}:{row.number}: {name} is {quoted}; it must be finite")
         values.append(value)
     return values
 
@@ -377,17 +387,20 @@ def _require_two(path: Path, rows: list[_Row]) -> None:
         raise TrajectoryError(f"{path}: has {len(rows)} poses, needs at least 2")
 
 
-def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarray:
+def _checked_table(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarray:
     """Rows as an array [num_poses, num_columns], float64, with checked stamps and positions.
 
-    Raises TrajectoryError: stamps do not rise, or a position is on no map.
+    path: of the file, for messages
+    rows: of the file
+    values: numbers of each row, the stamp first, then the position if there is one
+    Raises TrajectoryError: stamps do not rise, or a position is beyond FARTHEST_M.
     """
-    # Stamps alone may be one.
+    # A trajectory needs two poses; a file of stamps alone (of KITTI poses) may have one.
     has_positions = not values or len(values[0]) > 1
     if has_positions:
         _require_two(path, rows)
 
-    # Stamps rise.
+    # Each stamp is later than the one before.
     for before, after, row in zip(values, values[1:], rows[1:]):
         if after[0] <= before[0]:
             relation = "repeats the stamp" if after[0] == before[0] else "goes back from"
@@ -396,7 +409,7 @@ def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarr
                 f"{path}:{row.number}: {fault}; stamps must rise: sort the file and drop duplicates"
             )
 
-    # Positions are on a map.
+    # Positions in meters are not that far.
     table = np.array(values)
     is_far = np.abs(table[:, 1:4]).max(axis=1, initial=0.0) > FARTHEST_M
     if is_far.any():

@@ -126,7 +126,8 @@ def trajectory_motion(
         positions_m = positions_m[:-1]
     period_s = float(times_s[-1] + closing_s)
 
-    # Periodic spline; where it smooths, of three laps, of which the middle one is used.
+    # Periodic spline. A smoothing spline cannot be periodic: it is fitted to three laps, of which
+    # the middle one, from time 0 on, is used, as its ends are smoothed like the rest.
     if smoothing_s == 0:
         lap_m = np.vstack([positions_m, positions_m[:1]])
         spline = CubicSpline(np.append(times_s, period_s), lap_m, bc_type="periodic")
@@ -158,12 +159,21 @@ def _closing_time(times_s: np.ndarray, positions_m: np.ndarray) -> float:
 def _spline(
     times_s: np.ndarray, positions_m: np.ndarray, smoothing_s: float
 ) -> BSpline | CubicSpline:
-    """Cubic spline of positions over time, smoothed where there are enough poses."""
+    """Cubic spline of positions over time, smoothed where there are enough poses.
+
+    times_s: [num_poses], float64, s
+    positions_m: [num_poses, 3], float64, m
+    smoothing_s: time constant as in `trajectory_motion`, s; 0: through each position
+    """
     if smoothing_s == 0 or len(times_s) < MIN_SMOOTHED_POSES:
         return CubicSpline(times_s, positions_m)
 
+    # The spline f minimizes sum |p_i - f(t_i)|^2 + penalty * integral |f''|^2 dt. With samples dt
+    # apart its gain is 1 / (1 + penalty dt w^4), which is to be 1 / (1 + (w smoothing_s)^4).
+    step_s = float(np.median(np.diff(times_s)))
+    penalty = smoothing_s**4 / step_s
+
     # Each axis by itself, then one spline of all.
-    penalty = smoothing_s**4 / float(np.median(np.diff(times_s)))
     axes = [make_smoothing_spline(times_s, positions_m[:, axis], lam=penalty) for axis in range(3)]
     coefficients = np.column_stack([spline.c for spline in axes])
     return BSpline(axes[0].t, coefficients, axes[0].k)

@@ -164,7 +164,8 @@ def _static_verdict(
     found: name of the most likely one
     fault: in words, with {} for a name
     """
-    # Energies of the best order and of its strongest rival; below the noise none is a margin.
+    # Energies of the best order and of its strongest rival. A rival counts for no less than noise:
+    # half of STATIC_DEVIATIONS, with the root of the energy as its standard deviation.
     assert choice.static is not None
     best = choice.static.max()
     rival = max(float(energy[index]) for index in _rivals(values, found))

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Component, Signal
 
 # Singular values of Gram matrices below this share of the largest one count as zero: above the
 # rounding of single precision.
@@ -33,7 +33,7 @@ class KnownPart:
     used: [num_subcarriers, num_symbols], bool, elements that belong to this part
     """
 
-    frame: Signal
+    frame: Component
     streams: np.ndarray
     gram: np.ndarray
     subcarriers: slice
@@ -76,7 +76,8 @@ class KnownPart:
         fullest = num_used == num_used.max()
         num_symbols = int(num_used[fullest][0])
 
-        # Doppler shifts of whole cycles in the frame, one more than targets have.
+        # Doppler shifts of whole cycles in the frame: up to one more than targets have, but for all
+        # 2 highest + 1 shifts of each stream together at most half as many unknowns as symbols.
         grid = self.frame.grid
         num_streams = self.streams.shape[1]
         duration_s = grid.num_symbols * grid.symbol_period_s
@@ -85,11 +86,11 @@ class KnownPart:
         highest = min(needed, affordable)
         cycles = np.arange(-highest, highest + 1) if highest > 0 else np.zeros(1)
 
-        # Streams with these shifts.
-        times = grid.symbol_times_s / duration_s
-        phases = np.exp(2j * np.pi * cycles[:, None] * times)
+        # Streams with these shifts, [num_fullest, num_streams num_shifts, num_symbols].
+        frame_shares = grid.symbol_times_s / duration_s
+        phases = np.exp(2j * np.pi * cycles[:, None] * frame_shares)
         basis = self.streams[fullest][:, :, None] * phases
-        basis = basis.reshape(int(fullest.sum()), -1, len(times))
+        basis = basis.reshape(int(fullest.sum()), -1, len(frame_shares))
 
         # Projection out of their span, and the leverage of each sample on it.
         gram = basis @ basis.conj().swapaxes(1, 2)
@@ -98,7 +99,7 @@ class KnownPart:
         samples = echo[:, self.subcarriers, self.symbols][:, fullest].transpose(1, 0, 2)
         residual = samples - samples @ basis.conj().swapaxes(1, 2) @ inverse @ basis
 
-        # Unit noise gain.
+        # Unit noise gain: a residual retains the share 1 - leverage of the noise power.
         usable = self.used[fullest] & (leverage < 1 - LEAST_NOISE_SHARE)
         residual /= np.sqrt(np.maximum(1 - leverage, LEAST_NOISE_SHARE))[:, None]
         return residual.transpose(0, 2, 1)[usable]
@@ -123,23 +124,17 @@ def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart,
     # Payload, without the elements of reference symbols.
     parts = []
     whole = slice(None)
-    if not reference_only:
-        used = np.ones((frame.grid.num_subcarriers, frame.grid.num_symbols), bool)
-        if frame.reference is not None:
-            used[frame.reference_elements[0], frame.reference_elements[2]] = False
-        parts.append(_known_part(frame, whole, whole, used))
+    if not reference_only and frame.has_data:
+        parts.append(_known_part(frame, whole, whole))
 
-    # Reference symbols, on a comb of the frame.
+    # Reference symbols, on a comb of the frame or on single elements.
     if frame.reference is not None:
-        grid = frame.reference.grid
-        used = np.ones((grid.num_subcarriers, grid.num_symbols), bool)
-        subcarriers, _, symbols = frame.reference_elements
-        parts.append(_known_part(frame.reference, subcarriers, symbols, used))
+        parts.append(_known_part(frame.reference, *frame.reference_elements))
     return tuple(parts)
 
 
-def _known_part(frame: Signal, subcarriers: slice, symbols: slice, used: np.ndarray) -> KnownPart:
+def _known_part(frame: Component, subcarriers: slice, symbols: slice) -> KnownPart:
     """Part with the Gram matrices of its streams."""
     streams = frame.streams
     gram = streams @ streams.conj().swapaxes(1, 2)
-    return KnownPart(frame, streams, gram, subcarriers, symbols, used)
+    return KnownPart(frame, streams, gram, subcarriers, symbols, frame.elements)

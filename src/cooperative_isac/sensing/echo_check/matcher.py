@@ -217,6 +217,7 @@ class Matcher:
 
         echoes: [num_rx_ant, num_subcarriers, num_symbols] each, complex64, one for every frame
         """
+        # The first part of a frame: its payload, or the reference symbols where it is not known.
         residuals = [
             parts[0].residual(echo, self.max_doppler_hz) for parts, echo in zip(self.parts, echoes)
         ]

@@ -67,7 +67,7 @@ def check_carrier(
         spectrum = np.fft.fft(by_symbol, num_shifts, axis=-1)
         power += (np.abs(spectrum) ** 2).sum(axis=0)
 
-    # Its peak, with the CRLB of a frequency.
+    # Its peak, found as that of a delay profile, with the CRLB of a frequency.
     shifts_hz = np.fft.fftfreq(num_shifts) / scene.grid.symbol_period_s
     shift_hz = peak_delay_s(Profiles(power, shifts_hz), int(power.argmax()))
     cell_hz = scene.grid.doppler_resolution_hz

@@ -75,8 +75,8 @@ class _ShownStation:
 
 
 def _shown_stations(scene: Scene) -> list[_ShownStation]:
-    """Every station once; in a scene of sites, every transmitter and every receiver."""
-    # a scene file with `transmitters` and `receivers`
+    """Stations as they are drawn, each once with all its arrays."""
+    # a scene file with `transmitters` and `receivers`: each of them is drawn
     if scene.layout is None:
         groups = (("transmitter", scene.transmitters), ("receiver", scene.receivers))
         return [
@@ -85,27 +85,32 @@ def _shown_stations(scene: Scene) -> list[_ShownStation]:
             for index, site in enumerate(sites)
         ]
 
-    # a scene file with `stations`: each has a place on each of its bands
-    places = {
+    # a scene file with `stations`: a station has an array on each of its bands
+    placed_arrays = {
         (site.name, view.band): site
         for view in scene.views
         for site in (*view.transmitters, *view.receivers)
     }
+
+    # stations are numbered within their kind: markers of one kind share a namespace
     shown = []
     counts: Counter[str] = Counter()
     for station in scene.stations:
         transmits = any(antenna.duplex.transmits for antenna in station.antennas)
-        kind = "receiver"
-        if transmits:
-            kind = "transceiver" if station.receives else "transmitter"
-        arrays = tuple(places[station.name, band] for band in station.bands)
+        if transmits and station.receives:
+            kind = "transceiver"
+        elif transmits:
+            kind = "transmitter"
+        else:
+            kind = "receiver"
+        arrays = tuple(placed_arrays[station.name, band] for band in station.bands)
         shown.append(_ShownStation(kind, counts[kind], arrays, station.is_mobile))
         counts[kind] += 1
     return shown
 
 
 def _area(scene: Scene, layout: SceneLayout, stamp_ns: int) -> Marker:
-    """Edge of the area on the ground, as a closed line."""
+    """Outline of the area on the ground, as a closed line."""
     x_low_m, y_low_m = scene.box.low_m[:2]
     x_high_m, y_high_m = scene.box.high_m[:2]
     corners_m = [

@@ -55,6 +55,9 @@ def announcement(message: isac_msgs.Frame) -> Announcement:
     check_band_names("an announcement", message.bands)
     check_names("an announcement", message.scene, message.scene_fingerprint)
     check_ranges("an announcement", message, time_s=(-MAX_TIME_S, MAX_TIME_S))
+
+    # Below 0: not given (Frame.msg).
+    time_s = message.time_s if message.time_s >= 0 else None
     return Announcement(
         frame=frame_stamp(message),
         scene=message.scene,
@@ -64,7 +67,7 @@ def announcement(message: isac_msgs.Frame) -> Announcement:
         payload=bytes(message.payload),
         downlink_bits=message.downlink_bits,
         bands=tuple(message.bands),
-        time_s=message.time_s if message.time_s >= 0 else None,
+        time_s=time_s,
     )
 
 

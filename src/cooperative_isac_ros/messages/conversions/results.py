@@ -8,7 +8,13 @@ import numpy as np
 from cooperative_isac_msgs import msg as isac_msgs
 from sensor_msgs.msg import PointCloud2, PointField
 
-from cooperative_isac.fusion.detection import PARTIAL, Detection, complete
+from cooperative_isac.fusion.detection import (
+    NO_EVIDENCE,
+    PARTIAL,
+    Detection,
+    Evidence,
+    complete,
+)
 from cooperative_isac.scene.limits import LARGEST_SNR_DB, TRACK_MARGIN
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.station import Link
@@ -39,6 +45,9 @@ from cooperative_isac_ros.messages.records import DetectionList, TrackList
 # Fields of a point of the detections' cloud, float32 each.
 POINT_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "snr_db")
 FLOAT32_BYTES = 4
+
+# Largest absolute value of log-likelihood ratios and log densities: far beyond those of any target.
+LARGEST_EVIDENCE = 1e6
 
 
 def detections_message(record: DetectionList) -> isac_msgs.Detections:
@@ -102,16 +111,23 @@ def _strength(message: isac_msgs.Detection) -> tuple[bool, float]:
 
 def _detection_message(detection: Detection) -> isac_msgs.Detection:
     links = [isac_msgs.Link(tx=link.tx, rx=link.rx, band=link.band) for link in detection.links]
+    evidence = detection.evidence or NO_EVIDENCE
     return isac_msgs.Detection(
         **state_fields(detection),
         snr_db=float(detection.snr_db),
         sites=list(detection.sites),
         num_paths=int(detection.num_paths),
         links=links,
+        log_likelihood_ratio=float(evidence.log_likelihood_ratio),
+        log_false_density=float(evidence.log_false_density),
     )
 
 
 def _detection(message: isac_msgs.Detection, index: int) -> Detection:
+    """Detection of a message. Raises ConversionError where a value is out of range.
+
+    index: of the detection in its list, for the messages of errors
+    """
     who = f"detection {index}"
     check_ranges(who, message, snr_db=(-LARGEST_SNR_DB, LARGEST_SNR_DB), num_paths=(0, math.inf))
 
@@ -126,12 +142,18 @@ def _detection(message: isac_msgs.Detection, index: int) -> Detection:
     links = tuple(Link(link.tx, link.rx, link.band) for link in message.links)
     check_names(who, *(name for link in links for name in (link.tx, link.rx, link.band)))
 
+    # evidence of a weak detection
+    within = (-LARGEST_EVIDENCE, LARGEST_EVIDENCE)
+    check_ranges(who, message, log_likelihood_ratio=within, log_false_density=within)
+    evidence = Evidence(message.log_likelihood_ratio, message.log_false_density)
+
     return Detection(
         **state_of(message, who),
         snr_db=message.snr_db,
         sites=tuple(message.sites),
         num_paths=message.num_paths,
         links=links,
+        evidence=None if evidence == NO_EVIDENCE else evidence,
     )
 
 

@@ -1,24 +1,27 @@
 """Figures of the cell-free paper: swept quantities, stored points, tables and pictures."""
 
 import csv
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
 from cooperative_isac.evaluation.cell_free import results
-from cooperative_isac.evaluation.cell_free.fronthaul import refitted
+from cooperative_isac.evaluation.cell_free.fronthaul import draw_fronthaul, refitted
 from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
 from cooperative_isac.evaluation.cell_free.results import PointStore
 from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.evaluation.cell_free.styles import (
     MAX_CURVES,
     PAPER,
+    SCHEME_GROUPS,
     STYLES,
     pictures,
     scheme_style,
@@ -30,6 +33,29 @@ from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.weights import make_network, save_weights
 from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.schemes.catalog import BUILT_IN
+
+# Color vision without and with protanopia, deuteranopia and tritanopia, as matrices of linear RGB
+# (Machado, Oliveira and Fernandes 2009, Table I, severity 1).
+COLOR_VISIONS = {
+    "normal": np.eye(3),
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+# Least distance of two colors of a picture in CIELAB. Just noticeable are 2.3.
+LEAST_COLOR_DISTANCE = 15.0
 
 TINY = Path(__file__).resolve().parents[3] / "scenes" / "tiny.yaml"
 
@@ -103,6 +129,36 @@ def test_every_built_in_scheme_has_a_style_of_its_own():
     assert scheme_style("of_a_package") == scheme_style("of_a_package")
 
 
+def cielab(color, vision):
+    """CIELAB coordinates of a color of sRGB (IEC 61966-2-1, CIE 15, white point D65)."""
+    encoded = np.array(to_rgb(color))
+    linear = np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92)
+    seen = np.clip(np.array(vision) @ linear, 0, 1)
+    xyz_of_rgb = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    share_of_white = xyz_of_rgb @ seen / xyz_of_rgb.sum(axis=1)
+    x, y, z = np.where(
+        share_of_white > 0.008856, np.cbrt(share_of_white), 7.787 * share_of_white + 16 / 116
+    )
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_a_conversion_of_colors_has_the_values_of_tables():
+    assert cielab("white", np.eye(3)) == pytest.approx([100, 0, 0], abs=0.01)
+    assert cielab("red", np.eye(3)) == pytest.approx([53.24, 80.09, 67.20], abs=0.1)
+
+
+@pytest.mark.parametrize("vision", COLOR_VISIONS)
+@pytest.mark.parametrize("group", SCHEME_GROUPS, ids=["paper", "classical", "learned"])
+def test_colors_of_a_picture_can_be_distinguished(group, vision):
+    # The curve of dvqvae is in every picture of Fig. 12.
+    colors = [STYLES[name].color for name in {"dvqvae", *group}]
+    points = [cielab(color, COLOR_VISIONS[vision]) for color in colors]
+    distances = [np.linalg.norm(first - second) for first, second in combinations(points, 2)]
+    assert min(distances) > LEAST_COLOR_DISTANCE
+
+
 @pytest.mark.parametrize("curves_per_scheme", [1, 3])
 def test_schemes_are_distributed_over_pictures_of_six_curves(curves_per_scheme):
     schemes = [*BUILT_IN, *(f"of_a_package_{index}" for index in range(8))]
@@ -134,6 +190,25 @@ def test_pictures_show_schemes_in_their_styles_beside_the_bound(tmp_path, monkey
         # The bound, and the schemes at the lower edge of the axis above it.
         assert location.collections[0].get_datalim(location.transData).y1 == pytest.approx(0.1)
         assert location.get_ylim()[0] < 0.1 and not found.collections
+
+
+def test_fronthaul_pictures_show_each_scheme_where_it_was_measured(tiny, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    measured = {"fronthaul_bits": 300.0, "rmse_location_m": 0.4, "rmse_velocity_mps": 2.0}
+    points = [{"scheme": name, **measured} for name in BUILT_IN]
+    curve = [measured, measured | {"fronthaul_bits": 3e4, "rmse_location_m": 0.1}]
+    paths = draw_fronthaul(tiny, "dvqvae", curve, points, tmp_path / "fig.png")
+    assert [path.name for path in paths] == ["fig.png", "fig_2.png", "fig_3.png"]
+    for picture, group in zip(drawn, SCHEME_GROUPS, strict=True):
+        location, velocity = picture.axes
+        assert [line.get_label() for line in location.lines[1:]] == list(group)
+        with_velocity = [name for name in group if not name.startswith("monostatic")]
+        assert [line.get_label() for line in velocity.lines[1:]] == with_velocity
+        # Errors are labeled with plain numbers.
+        picture.draw_without_rendering()
+        labels = [label.get_text() for label in location.yaxis.get_majorticklabels()]
+        assert {"0.1", "0.2"} <= set(labels)
 
 
 def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
@@ -13,6 +14,7 @@ from cooperative_isac.scene.file.build import (
     rotation_matrix,
     w_to_dbm,
 )
+from cooperative_isac.scene.file.sizes import num_elements, num_spacings
 
 WAVELENGTH_M = 0.01
 
@@ -20,6 +22,27 @@ WAVELENGTH_M = 0.01
 def site(array, **orientation):
     entry = {"name": "a", "position_m": [1.0, 2.0, 3.0], "orientation": orientation, "array": array}
     return build_site(schema.SiteEntry.model_validate(entry), WAVELENGTH_M, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("array", "places"),
+    [
+        ({"kind": "nested", "num_inner": 3, "num_outer": 3}, [0, 1, 2, 3, 7, 11]),
+        ({"kind": "nested", "num_inner": 1, "num_outer": 2}, [0, 1, 3]),
+        ({"kind": "coprime", "first": 2, "second": 3}, [0, 2, 3, 4, 6, 9]),
+        ({"kind": "coprime", "first": 3, "second": 4}, [0, 3, 4, 6, 8, 9, 12, 16, 20]),
+        ({"kind": "nested", "num_inner": 1, "num_outer": 1, "spacing_wavelengths": 2.0}, [0, 4]),
+    ],
+)
+def test_sparse_arrays_have_elements_at_multiples_of_half_a_wavelength(array, places):
+    found = site(array)
+    assert found.kind == array["kind"] and found.num_ant == len(places)
+    expected = [[0, WAVELENGTH_M / 2 * place, 0] for place in places]
+    assert np.allclose(found.elements_m, expected, atol=1e-12)
+    entry = TypeAdapter(schema.ArrayEntry).validate_python(array)
+    assert num_elements(entry) == len(places)
+    if "spacing_wavelengths" not in array:
+        assert num_spacings(entry) == places[-1] + 1
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,12 @@ KEYS = [
         "kind: planar",
         "kind: planer",
         ": transmitters[0].array.kind: is 'planer'; did you mean 'planar'? "
-        "allowed: ula, planar, custom",
+        "allowed: ula, nested, coprime, planar, custom",
     ),
     (
         "kind: planar, ",
         "",
-        ": transmitters[0].array.kind: is missing; allowed: ula, planar, custom",
+        ": transmitters[0].array.kind: is missing; allowed: ula, nested, coprime, planar, custom",
     ),
     (
         "num_vertical: 4",
@@ -414,6 +414,27 @@ BETWEEN_KEYS = [
     ),
     (
         GOOD,
+        "group_size: 4",
+        "group_size: 4\n  signals: [data, prs, data]",
+        "waveform.signals: is ['data', 'prs', 'data']; must have each signal once",
+    ),
+    (
+        GOOD,
+        "group_size: 4",
+        "group_size: 4\n  signals: [data, prs, dmrs]\n  reference_subcarrier_stride: 2\n"
+        "  reference_symbol_stride: 2",
+        "waveform.signals: has reference signals (prs, dmrs), and so has the comb of "
+        "reference_subcarrier_stride; set one of both",
+    ),
+    (
+        GOOD,
+        "group_size: 4",
+        "group_size: 4\n  signals: [prs]",
+        "sensing.symbols: is 'payload', but waveform.signals has no data; add data, or set "
+        "symbols: reference_only",
+    ),
+    (
+        GOOD,
         "symbols: payload",
         "symbols: reference_only",
         "sensing.symbols: is 'reference_only', but the waveform has no reference symbols; set "
@@ -550,6 +571,42 @@ def test_an_ambiguous_comb_of_reference_symbols_is_refused():
         "218.5 m, the comb is unambiguous over 156.1 m; reduce the stride or the area",
         ": waveform.symbol_stride: leaves Doppler ambiguous: it allows speeds below 14.99 m/s, "
         "sensing.max_speed_mps is 30; reduce the stride or the speed",
+    ]
+
+
+def test_strides_that_leave_nothing_of_a_reference_signal_are_refused():
+    text = changed(
+        GOOD,
+        ("symbol_stride: 4", "symbol_stride: 7"),
+        ("group_size: 4", "group_size: 4\n  signals: [data, csi_rs, dmrs]"),
+        ("max_speed_mps: 30.0", "max_speed_mps: 25.0"),
+    )
+    assert faults(text) == [
+        ": waveform.signals: has dmrs, of which the strides of the grid leave no element; use "
+        "strides without common divisors with 12 subcarriers and 14 symbols"
+    ]
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 4), (3, 2), (1, 1)])
+def test_a_coprime_array_has_coprime_numbers(first, second):
+    array = f"{{kind: coprime, first: {first}, second: {second}}}"
+    text = changed(PLANE, ("{kind: ula, num_elements: 16, spacing_wavelengths: 0.5}", array))
+    assert faults(text)[0].endswith(
+        f"transmitters[0].array: has first {first} and second {second}; the second must be "
+        "larger, without a common divisor, such as 2 and 3"
+    )
+
+
+def test_static_paths_leave_something_of_the_reference_symbols():
+    text = changed(
+        GOOD,
+        ("group_size: 4", "group_size: 4\n  signals: [data, csi_rs]"),
+        ("num_symbols: 64", "num_symbols: 4"),
+        ("symbols: payload", "symbols: reference_only\n  static_paths: project"),
+    )
+    assert faults(text) == [
+        ": sensing.static_paths: is 'project', which takes out all of 2 symbols with 2 streams "
+        "(one of each transmitter); needs more symbols than streams, or keep"
     ]
 
 

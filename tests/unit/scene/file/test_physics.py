@@ -55,6 +55,22 @@ def test_reference_symbols_alone_make_the_comb_coarser():
     assert unambiguous_speed(comb) == pytest.approx(unambiguous_speed(scene) / 4)
 
 
+@pytest.mark.parametrize(
+    ("names", "over_subcarriers", "over_symbols"),
+    [(["csi_rs"], 4, 2), (["dmrs"], 2, 1), (["prs"], 1, 1), (["csi_rs", "prs"], 1, 1)],
+)
+def test_reference_signals_alone_are_as_coarse_as_their_combs(
+    names, over_subcarriers, over_symbols
+):
+    scene = load_scene("cell_free_table1")
+    waveform = replace(scene.waveform, signals=tuple(names))
+    comb = replace(
+        scene, waveform=waveform, sensing=replace(scene.sensing, symbols="reference_only")
+    )
+    assert unambiguous_range(comb) == pytest.approx(unambiguous_range(scene) / over_subcarriers)
+    assert unambiguous_speed(comb) == pytest.approx(unambiguous_speed(scene) / over_symbols)
+
+
 def test_leaving_the_area_late_is_refused_with_the_time(tmp_path):
     # Back and forth for 40 minutes, then a step of 2 s out of the area.
     times = [*range(0, 2400, 5), 2401, 2403, 2405]

@@ -1,0 +1,124 @@
+"""What resource-level cooperation brings in a scene, switched by the keys of its file.
+
+Reference signals instead of data, more symbols, and sparse instead of uniform receive arrays, in
+variants of the scene cell_free_compact (DC section III).
+
+python benchmarks/resource_level.py [--frames N] [--seed S] [--workers W]
+"""
+
+import argparse
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.api import evaluate
+from cooperative_isac.scene.file.config import parse_scene, scene_path
+
+SCENE = "cell_free_compact"
+
+# Strides without a common divisor with a resource block and a slot: sensed elements have reference
+# signals as often as all elements of the band.
+STRIDES = (
+    ("subcarrier_stride: 4", "subcarrier_stride: 5"),
+    ("symbol_stride: 4", "symbol_stride: 5"),
+)
+ULA = "{kind: ula, num_elements: 8, spacing_wavelengths: 0.5}"
+
+
+def signals(names, symbols, beams="random"):
+    """Changes of the scene file: components of the signal, and what receivers use of them."""
+    keys = f"signals: [{names}]\n  reference_beams: {beams}\n  group_size: 4"
+    return (*STRIDES, ("group_size: 4", keys), ("symbols: payload", f"symbols: {symbols}"))
+
+
+MAPPED_NAMES = "data, prs, csi_rs, dmrs"
+SIGNALS = {
+    "data alone, known": signals("data", "payload"),
+    "data beside references, data known": signals(MAPPED_NAMES, "payload"),
+    "references known": signals(MAPPED_NAMES, "reference_only"),
+    "references known, antenna by antenna": signals(MAPPED_NAMES, "reference_only", "antennas"),
+    "PRS alone known": signals("data, prs", "reference_only"),
+    "both known": signals(MAPPED_NAMES, "all"),
+}
+SYMBOLS = {
+    f"{count} symbols of a frame": (("num_symbols: 64", f"num_symbols: {count}"),)
+    for count in (32, 64, 128)
+}
+ARRAYS = {
+    "ula 8": (),
+    "nested 4 + 4": ((ULA, "{kind: nested, num_inner: 4, num_outer: 4}"),),
+    "coprime 2, 5": ((ULA, "{kind: coprime, first: 2, second: 5}"),),
+}
+
+
+def changed(changes, receivers_only=False):
+    """The scene with changed keys, those of arrays at the receivers alone."""
+    path = scene_path(SCENE)
+    text = path.read_text()
+    start = text.index("\nreceivers:") if receivers_only else 0
+    head, tail = text[:start], text[start:]
+    for before, after in changes:
+        if before not in tail:
+            raise ValueError(f"{path} has no '{before}'")
+        tail = tail.replace(before, after)
+    return parse_scene(head + tail, path)
+
+
+def measured(title, variants, powers_dbm, receivers_only, options):
+    """Table of the accuracy and cost of each variant."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column("variant")
+    for name in (
+        "dBm",
+        "found",
+        "false",
+        "loc. RMSE m",
+        "bound m",
+        "loc. median m",
+        "vel. median m/s",
+    ):
+        table.add_column(name, justify="right")
+    table.add_column("bits down", justify="right")
+    table.add_column("bit/s/Hz", justify="right")
+    for label, changes in variants.items():
+        scene = changed(changes, receivers_only)
+        result = evaluate(
+            scene,
+            frames=options.frames,
+            seed=options.seed,
+            powers_dbm=powers_dbm,
+            workers=options.workers,
+        )
+        for at_power in result.powers:
+            figures = at_power.schemes["local_ml"]
+            table.add_row(
+                label,
+                f"{at_power.power_dbm:g}",
+                f"{figures.detection_rate:.1%}",
+                f"{figures.false_alarms_per_frame:.3f}",
+                f"{figures.rmse_location_m:.3f}",
+                f"{at_power.bound.root_mean_location_m:.3f}",
+                f"{figures.median_location_m:.3f}",
+                f"{figures.median_velocity_mps:.2f}",
+                f"{figures.fronthaul_downlink_bits:,.0f}",
+                f"{at_power.sum_rate:.1f}",
+            )
+    return table
+
+
+def main():
+    """Measures the variants and prints their tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=None)
+    options = parser.parse_args()
+    console = Console(width=130)
+    console.print(measured("Reference signals", SIGNALS, [33.0], False, options))
+    console.print(measured("Accumulation over symbols", SYMBOLS, [21.0], False, options))
+    console.print(measured("Receive arrays", ARRAYS, [33.0, 21.0], True, options))
+
+
+if __name__ == "__main__":
+    main()

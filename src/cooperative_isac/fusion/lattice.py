@@ -1,0 +1,365 @@
+"""Search for targets in the echoes of several receivers together, on a lattice of locations.
+
+At each point of the lattice the power of every link is matched to the delay, angles and stream
+weights that the point implies, and added up: no link has to exceed a threshold alone. A velocity
+is found likewise, and the state is fitted to all echoes (fusion.joint_ml). The target is then
+subtracted from all of them, and the next peak of the lattice is examined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
+from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.search_grid import SearchGrid, beam_directions
+from cooperative_isac.sensing.surface import (
+    SEARCH_DOPPLER_OVERSAMPLING,
+    doppler_bins,
+    likelihood_surface,
+    static_weights,
+)
+
+# Spacing of the lattice over the range resolution c / B of the band, along the ground and upwards:
+# a path between two points loses 2 dB on average, which the finer lattice about a peak gives back.
+SPACING = 0.6
+VERTICAL_SPACING = 0.9
+
+# Spacing of velocities over the speed resolution of a monostatic link.
+VELOCITY_SPACING = 0.75
+
+# Halvings of that spacing about the best velocity.
+VELOCITY_HALVINGS = 2
+
+# Power of a fitted state over that of its links, each at its own best Doppler shift, from which the
+# fit did not end on a side lobe; noise alone at the best Doppler shift is beyond its own.
+EXPLAINED_SHARE = 0.5
+
+# Speed of a fitted state over the scene's largest one, at most: its velocity has an error.
+LARGEST_SPEED = 1.2
+
+# Points and velocities of a lattice at most: larger ones are made coarser.
+MOST_POINTS = 12_000
+MOST_VELOCITIES = 20_000
+
+# Power of one link above which only its logarithm counts, in noise variances, or over the largest
+# power of the link: a strong echo has side lobes on all points of its delay, which would exceed
+# targets on all links.
+LINEAR_POWER = 30.0
+LINEAR_SHARE = 0.1
+
+# Distance of two peaks of the lattice, in spacings: nearer ones are of one target.
+SEPARATION = 1.5
+
+# Peaks that are examined before a search ends without a target.
+MOST_PEAKS = 4
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Lattice of locations in the box of a scene, and of velocities.
+
+    scene: seen on one band, with its stations at rest; its links are summed
+    sensors: search of each receiver, by name
+    """
+
+    scene: Scene
+    sensors: Mapping[str, LocalMl]
+
+    @cached_property
+    def spacing_m(self) -> np.ndarray:
+        """Distance of neighboring points along each axis, [D], float64, m."""
+        size_m = (self.scene.box.high_m - self.scene.box.low_m)[: self.scene.dimension]
+        shares = np.array([SPACING, SPACING, VERTICAL_SPACING])[: self.scene.dimension]
+        spacing_m = shares * self.scene.grid.range_resolution_m
+        num_points = float(np.prod(size_m / spacing_m + 1))
+        return spacing_m * max(1.0, num_points / MOST_POINTS) ** (1 / self.scene.dimension)
+
+    @cached_property
+    def points_m(self) -> np.ndarray:
+        """Points of the lattice, [num_points, 3], float64, m, map."""
+        box = self.scene.box
+        lines = [
+            np.linspace(low, high, max(math.ceil((high - low) / spacing), 1) + 1)
+            for low, high, spacing in zip(box.low_m, box.high_m, self.spacing_m)
+        ]
+        return self._in_space(lines, self.scene.plane_height_m)
+
+    @cached_property
+    def velocities_mps(self) -> np.ndarray:
+        """Velocities up to the scene's largest speed, [num_velocities, 3], float64, m/s, map."""
+        largest_mps = self.scene.sensing.max_speed_mps
+        count = 2 * math.ceil(largest_mps / self._velocity_spacing_mps) + 1
+        line = np.linspace(-largest_mps, largest_mps, count)
+        velocities_mps = self._in_space([line] * self.scene.dimension, 0.0)
+        return velocities_mps[np.linalg.norm(velocities_mps, axis=1) <= largest_mps]
+
+    @property
+    def threshold(self) -> float:
+        """Log-likelihood ratio that noise exceeds anywhere with the scene's probability.
+
+        The false-alarm probability is that of all stations together.
+        """
+        num_trials = len(self.points_m) * len(self.velocities_mps)
+        probability = self.scene.sensing.false_alarm_probability * len(self.scene.receivers)
+        return float(np.log(num_trials / probability))
+
+    def statistic(self, joints: Mapping[str, JointFit]) -> np.ndarray:
+        """Power of all links at each point, each at its best Doppler shift.
+
+        joints: echoes by receiver
+        Returns [num_points], float64, in noise variances, that of strong links compressed.
+        Source: DC reference [9].
+        """
+        total = np.zeros(len(self.points_m))
+        for name, joint in joints.items():
+            linked = list(self.scene.linked_transmitters(name))
+            if not linked:
+                continue
+            order, cells = self._grids[name]
+            surface = likelihood_surface(
+                cells,
+                joint.maker.reference,
+                joint.correlation,
+                joint.noise_power_w,
+                self.sensors[name].max_doppler_hz,
+            )
+            total[order] += _compressed(surface.power[linked]).sum(axis=0)
+        return total
+
+    def search(self, joints: Mapping[str, JointFit], known: Targets, most: int) -> Targets:
+        """The known targets, then those that are found in what they leave.
+
+        joints: echoes by receiver
+        known: targets that are in the echoes, fitted
+        most: number of all targets, at most
+        """
+        found = known
+        residual = _without(self.scene, joints, found)
+        may_replace = True
+        while len(found) < most:
+            # The first of the highest peaks with enough evidence.
+            match = self._strongest(residual)
+            if match is None:
+                break
+
+            # Beside a known target: its fit may be off, which the other makes up for.
+            near = self._is_near(found, match.targets.points_m[0])
+            if near.any() and may_replace:
+                may_replace = False
+                found = found.keep(~near)
+                residual = _without(self.scene, joints, found)
+                continue
+
+            # Subtract it: its side lobes are peaks, too.
+            found = Targets(
+                np.concatenate([found.points_m, match.targets.points_m]),
+                np.concatenate([found.velocities_mps, match.targets.velocities_mps]),
+            )
+            residual = {
+                name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
+                for name, joint in residual.items()
+            }
+        return found
+
+    def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
+        """Targets within one main lobe of a point, [num_targets], bool."""
+        size = self.scene.dimension
+        away = (targets.points_m - point_m)[:, :size] / self.spacing_m
+        return np.linalg.norm(away, axis=1) <= SEPARATION
+
+    def _strongest(self, joints: Mapping[str, JointFit]) -> JointMatch | None:
+        """The fit of the highest peak whose evidence exceeds the threshold; None: there is none."""
+        joint = JointMl(self.scene, joints)
+        for point_m in self._peaks(self.statistic(joints)):
+            # Finer lattice about the peak, and the best velocity there.
+            nearby_m = point_m + self._offsets_m / 2
+            best = np.argmax([self._power_at(joints, each) for each in nearby_m])
+            start_m = nearby_m[best]
+            start = Targets(start_m[None], self._velocity_at(joints, start_m)[None])
+
+            # Fit of the state, which must explain what the links have there.
+            match = joint.fisher_scoring(joint.match(start))
+            available = self._power_at(joints, match.targets.points_m[0])
+            is_explained = match.power[0] >= EXPLAINED_SHARE * available
+            speed_mps = np.linalg.norm(match.targets.velocities_mps[0])
+            is_possible = speed_mps <= LARGEST_SPEED * self.scene.sensing.max_speed_mps
+            if is_explained and is_possible and match.evidence[0] >= self.threshold:
+                return match
+        return None
+
+    @property
+    def _velocity_spacing_mps(self) -> float:
+        """Distance of neighboring velocities along an axis, m/s."""
+        grid = self.scene.grid
+        fine_mps = VELOCITY_SPACING * grid.doppler_resolution_hz * grid.wavelength_m / 2
+        most = MOST_VELOCITIES ** (1 / self.scene.dimension)
+        return max(fine_mps, 2 * self.scene.sensing.max_speed_mps / most)
+
+    @cached_property
+    def _velocity_steps_mps(self) -> np.ndarray:
+        """Steps to a velocity itself and its neighbors, [3^D, 3], float64, m/s."""
+        line = self._velocity_spacing_mps * np.array([-1.0, 0.0, 1.0])
+        return self._in_space([line] * self.scene.dimension, 0.0)
+
+    @cached_property
+    def _offsets_m(self) -> np.ndarray:
+        """Steps to a point itself and its neighbors, [3^D, 3], float64, m."""
+        lines = [spacing * np.array([-1.0, 0.0, 1.0]) for spacing in self.spacing_m]
+        return self._in_space(lines, 0.0)
+
+    @cached_property
+    def _grids(self) -> dict[str, tuple[np.ndarray, SearchGrid]]:
+        """Points in front of each receiver, beam by beam: their indices, and the search grid."""
+        grids = {}
+        for name, sensor in self.sensors.items():
+            receiver = sensor.receiver
+            wavelength_m = sensor.grid.wavelength_m
+            away_m = self.points_m - receiver.position_m
+            ranges_m = np.linalg.norm(away_m, axis=1)
+            ahead = np.flatnonzero((away_m @ receiver.boresight >= 0) & (ranges_m > 0))
+
+            # Nearest beam of each point.
+            directions = beam_directions(receiver, self.scene.dimension, wavelength_m)
+            beams = steering_vectors(receiver.elements_m, directions, wavelength_m)
+            arrivals = steering_vectors(
+                receiver.elements_m, away_m[ahead] / ranges_m[ahead, None], wavelength_m
+            )
+            beam = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
+            used, number = np.unique(beam, return_inverse=True)
+
+            by_beam = np.argsort(number, kind="stable")
+            order = ahead[by_beam]
+            cells = SearchGrid(
+                beams=beams[used].conj().astype(np.complex64),
+                starts=np.searchsorted(number[by_beam], np.arange(len(used) + 1)),
+                points_m=self.points_m[order],
+                ranges_m=ranges_m[order],
+                range_step_m=float(self.spacing_m[0]),
+                transmitters=self.scene.transmitters,
+                receiver=receiver,
+                grid=sensor.grid,
+            )
+            grids[name] = (order, cells)
+        return grids
+
+    def _peaks(self, statistic: np.ndarray) -> list[np.ndarray]:
+        """The highest points of a statistic, no two of one target, [3], float64, m, each."""
+        peaks: list[np.ndarray] = []
+        for index in np.argsort(-statistic, kind="stable").tolist():
+            if len(peaks) == MOST_PEAKS:
+                break
+            point_m = self.points_m[index]
+            others = Targets(np.array(peaks).reshape(-1, 3), np.zeros((len(peaks), 3)))
+            if not self._is_near(others, point_m).any():
+                peaks.append(point_m)
+        return peaks
+
+    def _spectra(self, joint: JointFit, name: str, point_m: np.ndarray) -> np.ndarray:
+        """Power of all links of one receiver at a point, over the Doppler bins of the search.
+
+        Returns [num_links, num_bins], float64, in noise variances, the bins of sensing.surface.
+        """
+        maker = joint.maker
+        reference = maker.reference
+        bins, shifts_hz = doppler_bins(reference, self.sensors[name].max_doppler_hz)
+        weights = static_weights(reference, shifts_hz)
+        in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
+        spectra = []
+        for index in self.scene.linked_transmitters(name):
+            filters, energy = maker.filters_at(index, point_m[None])
+            blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
+            num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
+            values = reference.spectrum(blocks, num_bins)[bins]
+            spectra.append(weights * np.abs(values) ** 2 / (energy[0] * joint.noise_power_w))
+        return np.array(spectra)
+
+    def _power_at(self, joints: Mapping[str, JointFit], point_m: np.ndarray) -> float:
+        """Power of all links at one point, each at its best Doppler shift."""
+        return sum(
+            float(self._spectra(joint, name, point_m).max(axis=1).sum())
+            for name, joint in joints.items()
+        )
+
+    def _velocity_at(self, joints: Mapping[str, JointFit], point_m: np.ndarray) -> np.ndarray:
+        """Velocity with the largest power of all links at a point, [3], float64, m/s."""
+        spectra = {name: self._spectra(joint, name, point_m) for name, joint in joints.items()}
+        velocities_mps = self.velocities_mps
+        best_mps = velocities_mps[self._velocity_power(joints, spectra, point_m, velocities_mps)]
+
+        # Finer and finer lattices about the best one.
+        for halvings in range(1, VELOCITY_HALVINGS + 1):
+            nearby_mps = best_mps + self._velocity_steps_mps / 2**halvings
+            best_mps = nearby_mps[self._velocity_power(joints, spectra, point_m, nearby_mps)]
+        return best_mps
+
+    def _velocity_power(
+        self,
+        joints: Mapping[str, JointFit],
+        spectra: Mapping[str, np.ndarray],
+        point_m: np.ndarray,
+        velocities_mps: np.ndarray,
+    ) -> int:
+        """Index of the velocity with the largest power of all links at a point.
+
+        spectra: of _spectra, by receiver
+        velocities_mps: [n, 3], float64, m/s
+        """
+        total = np.zeros(len(velocities_mps))
+        for name, joint in joints.items():
+            sensor = self.sensors[name]
+            _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
+            ascending = np.argsort(shifts_hz)
+            compressed = _compressed(spectra[name])
+            linked = self.scene.linked_transmitters(name)
+            for index, spectrum in zip(linked, compressed):
+                paths = bistatic_geometry(
+                    self.scene.transmitters[index].position_m,
+                    sensor.receiver.position_m,
+                    point_m,
+                    velocities_mps,
+                    sensor.grid.wavelength_m,
+                )
+                total += np.interp(paths.doppler_hz, shifts_hz[ascending], spectrum[ascending])
+        return int(total.argmax())
+
+    def _in_space(self, lines: list[np.ndarray], plane: float) -> np.ndarray:
+        """All combinations of values along the axes, [n, 3], with a value for z in a plane."""
+        mesh = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
+        rest = np.full((len(mesh), 3 - len(lines)), plane)
+        return np.column_stack([mesh, rest])
+
+
+def _compressed(power: np.ndarray) -> np.ndarray:
+    """Powers of which only the logarithm counts above a limit of each link.
+
+    power: [num_links, n], in noise variances
+    Returns [num_links, n], float64.
+    """
+    limits = np.maximum(LINEAR_SHARE * power.max(axis=1), LINEAR_POWER)[:, None]
+    return limits * np.log1p(power / limits)
+
+
+def _without(scene: Scene, joints: Mapping[str, JointFit], targets: Targets) -> dict[str, JointFit]:
+    """Echoes without the paths of targets."""
+    if not len(targets):
+        return dict(joints)
+    match = JointMl(scene, joints).match(targets)
+    return {
+        name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
+        for name, joint in joints.items()
+    }
+
+
+def _residual(joint: JointFit, correlation: np.ndarray) -> JointFit:
+    """The likelihood of what is left of an echo."""
+    return JointFit(joint.maker, correlation, joint.noise_power_w)

@@ -1,0 +1,297 @@
+"""Scheme symbol_level: echoes of a few bits a sample, summed at the center over all links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.channel.clocks import ClockOffsets
+from cooperative_isac.channel.echo import Echo
+from cooperative_isac.fronthaul.symbol_packet import SYMBOLS_FORMAT, pack_symbols, unpack_symbols
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.joint_detect import detections_of, significant
+from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
+from cooperative_isac.fusion.lattice import Lattice
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import LinkMode
+from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
+from cooperative_isac.schemes.known_symbols import KnownSymbols, frame_downlink_bits
+from cooperative_isac.schemes.local_receiver import LocalReceiver
+from cooperative_isac.schemes.views import StationView, check_plain
+from cooperative_isac.sensing.clock_stage import offset_history, synchronized
+from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.static_paths import suppress, unknown_static
+from cooperative_isac.sensing.synchronization import ObservedTargets, target_offsets
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.signal import Component
+
+# Longest time over which the targets of a frame are predicted, s.
+LONGEST_PREDICTION_S = 1.0
+
+# Frames whose offsets of a link by active observation must agree: one may be that of another path.
+LEAST_AGREEING = 3
+
+# Stations that must detect a target by their own echoes while offsets are unknown.
+LEAST_ACTIVE_SITES = 3
+
+NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
+
+# Samples [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), and the clock offsets of
+# the links; None: they count as synchronous.
+ReceivedEcho = tuple[np.ndarray, ClockOffsets | None]
+
+
+class SymbolLevelScheme(Scheme):
+    """Fusion of symbols: the center registers the echoes of all links in space and adds them up.
+
+    Stations subtract known static paths, suppress others and estimate their clock offsets. They
+    send the rest of the echo, `sensing.symbol_bits` for each part of a sample, which is below the
+    noise. The center searches a lattice of locations in all echoes together (fusion.lattice).
+
+    Raises ValueError for scenes of several bands, moving stations or bodies.
+    """
+
+    formats = (SYMBOLS_FORMAT,)
+    synchronizes = ("line_of_sight", "active_observation")
+
+    def __init__(self, scene: Scene, name: str):
+        check_plain(scene, name)
+        if scene.has_bodies:
+            raise ValueError(
+                f"scheme '{name}' is for point targets, and scene '{scene.name}' has `bodies`; use "
+                "scheme raw_ml or local_ml"
+            )
+        is_active = any(link.is_monostatic for link in scene.links)
+        if scene.sensing.synchronization == "active_observation" and not is_active:
+            raise ValueError(
+                f"sensing.synchronization of scene '{scene.name}' is 'active_observation', but no "
+                "station receives its own echoes; use line_of_sight"
+            )
+        super().__init__(scene, name)
+
+    def at(self, station: str) -> SymbolEncoder:
+        """A new encoder for one station; see schemes.contract."""
+        return SymbolEncoder(self.scene, self.scene.receiver(station).name)
+
+    def center(self) -> SymbolDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return SymbolDecoder(self.scene)
+
+    def downlink_bits(self, frame: Frame) -> int:
+        """Symbols and precoders, where stations need them for clocks or static paths."""
+        sensing = self.scene.sensing
+        if sensing.static_paths == "keep" and sensing.synchronization != "line_of_sight":
+            return 0
+        return frame_downlink_bits(self.scene, frame)
+
+
+class SymbolEncoder(Encoder):
+    """Encoder of one station: its echo without static paths, quantized."""
+
+    def __init__(self, scene: Scene, station: str):
+        self.scene = scene
+        self.station = station
+        self._receiver = LocalReceiver(StationView(scene, station))
+
+    def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
+        """The packet of the quantized echo; see schemes.contract."""
+        prepared = self._receiver.prepare(echoes[self.scene.band], frame)
+
+        # Elements without known symbols, where static paths are as strong as ever.
+        is_known = np.any(prepared.signal.streams != 0, axis=1)
+        return pack_symbols(
+            self.scene,
+            self.station,
+            frame.number,
+            np.where(is_known, prepared.samples, 0),
+            self.scene.sensing.symbol_bits,
+            prepared.offsets,
+        )
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Detections of an earlier frame.
+
+    time_s: of the frame, s
+    """
+
+    time_s: float
+    targets: Targets
+
+
+class SymbolDecoder(Decoder):
+    """Decoder at the center: follows the targets of the last frame, and searches for others.
+
+    With `synchronization: active_observation` it locates targets by the stations' own echoes first,
+    which have one clock each, estimates the offsets of all other links from the paths of these
+    targets, and adds up all links after that.
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self._known = KnownSymbols(scene)
+        sensors = {site.name: LocalMl(scene, site, self._known.grid) for site in scene.receivers}
+        self._all = Lattice(scene, sensors)
+        self._active = Lattice(replace(scene, link_mode=LinkMode.ACTIVE), sensors)
+        self._memory: _Memory | None = None
+        self._histories = {
+            site.name: [offset_history(scene) for _ in scene.transmitters]
+            for site in scene.receivers
+        }
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        echoes = {
+            station: unpack_symbols(self.scene, self._known.grid, station, frame.number, packet)
+            for station, packet in sorted(packets.items())
+        }
+        if not echoes:
+            return ()
+        signal = self._known.of_frame(frame.on(self.scene.band))
+        lattice = self._all
+        if self.scene.sensing.synchronization == "active_observation":
+            echoes, lattice = self._observed(echoes, signal, frame.time_s)
+        joints = self._joints(echoes, signal, frame)
+
+        # Targets of the last frame, then others on the lattice, then all of them together.
+        match = self._match(lattice, joints, self._expected(frame.time_s))
+        if frame.time_s is not None:
+            targets = NO_TARGETS if match is None else match.targets
+            self._memory = _Memory(frame.time_s, targets)
+        if match is None:
+            return ()
+        station = min(joints)
+        reference = joints[station].maker.reference
+        path_threshold = lattice.sensors[station].path_threshold(reference)
+        detections = detections_of(self.scene, match, path_threshold)
+        if lattice is self._all:
+            return detections
+
+        # Echoes of links whose offsets are unknown make ghosts, which few stations share.
+        return tuple(one for one in detections if len(one.sites) >= LEAST_ACTIVE_SITES)
+
+    def _match(
+        self, lattice: Lattice, joints: Mapping[str, JointFit], expected: Targets
+    ) -> JointMatch | None:
+        """The fit of the expected targets and of others that the links of a lattice have."""
+        joint = JointMl(lattice.scene, joints)
+        followed = significant(joint, expected, lattice.threshold)
+        known = NO_TARGETS if followed is None else followed.targets
+        found = lattice.search(joints, known, self.scene.sensing.max_targets)
+        return significant(joint, found, lattice.threshold)
+
+    def _observed(
+        self, echoes: Mapping[str, ReceivedEcho], signal: Component, time_s: float | None
+    ) -> tuple[dict[str, ReceivedEcho], Lattice]:
+        """Echoes with the clock offsets by active observation, and the lattice for them.
+
+        It is that of the active links, as long as the offsets of others are unknown.
+        """
+        # Targets by the active links: predicted ones where all links have been synchronized.
+        joints = {
+            station: self._all.sensors[station].correlate(samples, signal)
+            for station, (samples, _) in echoes.items()
+        }
+        expected = self._expected(time_s)
+        if len(expected) and self._offsets(echoes, time_s, {}) is not None:
+            joint = JointMl(self._active.scene, joints)
+            match = significant(joint, expected, self._active.threshold)
+        else:
+            match = self._match(self._active, joints, expected)
+        targets = _observed_targets(match)
+
+        # Offsets of this frame, with those of earlier ones.
+        found = {
+            station: target_offsets(
+                self.scene,
+                self.scene.receiver(station),
+                signal,
+                samples,
+                targets,
+            )
+            for station, (samples, _) in echoes.items()
+        }
+        if time_s is not None:
+            for station, links in found.items():
+                for index, clock in links.items():
+                    history = self._histories[station][index]
+                    history.add(time_s, clock)
+        offsets = self._offsets(echoes, time_s, found)
+        if offsets is None:
+            return dict(echoes), self._active
+        aligned: dict[str, ReceivedEcho] = {
+            station: (samples, offsets[station]) for station, (samples, _) in echoes.items()
+        }
+        return aligned, self._all
+
+    def _offsets(
+        self,
+        stations: Iterable[str],
+        time_s: float | None,
+        found: Mapping[str, Mapping[int, ClockOffset]],
+    ) -> dict[str, ClockOffsets] | None:
+        """Clock offsets of the links to some stations; None where those of a link are unknown.
+
+        found: of an independent frame, by station and transmitter; others have a history
+        """
+        offsets = {}
+        for station in stations:
+            rows = np.zeros((len(self.scene.transmitters), 3))
+            for index, site in enumerate(self.scene.transmitters):
+                if site.name == station:
+                    continue
+                if time_s is not None:
+                    values = self._histories[station][index].predicted(time_s, LEAST_AGREEING)
+                else:
+                    clock = found.get(station, {}).get(index)
+                    values = None if clock is None else [clock.delay_s, clock.frequency_hz]
+                if values is None:
+                    return None
+                rows[index, :2] = values
+            offsets[station] = ClockOffsets(*rows.T)
+        return offsets
+
+    def _joints(
+        self, echoes: Mapping[str, ReceivedEcho], signal: Component, frame: Frame
+    ) -> dict[str, JointFit]:
+        """Likelihoods of the echoes of the stations."""
+        # What a learned background leaves is so small that replicas do without it.
+        mode = self.scene.sensing.static_paths
+        is_projected = mode == "project" or (mode == "learn" and frame.time_s is None)
+        joints = {}
+        for station, (samples, offsets) in echoes.items():
+            received = synchronized(signal, offsets)
+            static = None
+            if is_projected:
+                # Quantization is noise among static paths, which replicas do not expect.
+                static = unknown_static(received.streams)
+                samples = suppress(samples, received.streams, static)
+            sensor = self._all.sensors[station]
+            joints[station] = sensor.correlate(samples, received, static=static)
+        return joints
+
+    def _expected(self, time_s: float | None) -> Targets:
+        """Targets of the last frame at a time; none of a later one, or of one long ago."""
+        memory = self._memory
+        if memory is None or time_s is None:
+            return NO_TARGETS
+        elapsed_s = time_s - memory.time_s
+        if not 0 < elapsed_s <= LONGEST_PREDICTION_S:
+            return NO_TARGETS
+        targets = memory.targets
+        return Targets(
+            targets.points_m + elapsed_s * targets.velocities_mps, targets.velocities_mps
+        )
+
+
+def _observed_targets(match: JointMatch | None) -> ObservedTargets:
+    """Targets of a fit with their covariances."""
+    if match is None:
+        return ObservedTargets(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 6, 6)))
+    covariances = np.linalg.pinv(match.information, hermitian=True)
+    return ObservedTargets(match.targets.points_m, match.targets.velocities_mps, covariances)

@@ -1,0 +1,87 @@
+"""Stage of a scheme that synchronizes the links to one receiver (sensing.synchronization)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.offset_history import OffsetHistory
+from cooperative_isac.sensing.synchronization import LinkOffset, static_offsets
+from cooperative_isac.waveform.offset_signal import with_clock_offsets
+from cooperative_isac.waveform.signal import Component
+
+# Largest difference of estimates of a link in a few frames, over the resolution of the band: timing
+# drifts by less than a cell in half a second, carriers hardly drift.
+AGREEING_DELAYS = 1.0
+AGREEING_SHIFTS = 0.3
+
+
+class ClockStage:
+    """Clock offsets of the links to one receiver, where its echoes are processed.
+
+    The mode is a parameter of the scene. With `none` stations count as synchronous, and with
+    `active_observation` the center estimates the offsets, not this stage. With `line_of_sight`
+    the offsets of each frame are estimated from the known static paths in its echo, which are then
+    subtracted. A link without such a path in a frame has the offsets that its last ones predict.
+    """
+
+    def __init__(self, scene: Scene):
+        self._mode = scene.sensing.synchronization
+        self._histories = [offset_history(scene) for _ in scene.transmitters]
+
+    def estimate(
+        self,
+        scene: Scene,
+        receiver: Site,
+        signal: Component,
+        echo: np.ndarray,
+        time_s: float | None,
+    ) -> tuple[np.ndarray, ClockOffsets | None]:
+        """The echo without known static paths, and the clock offsets of the links.
+
+        Where the stations count as synchronous it is the same echo, and the offsets are None.
+
+        scene: seen on the band, with the poses of the frame
+        receiver: receiving station
+        signal: known symbols of the frame
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
+        time_s: of the frame, s; None where frames are independent draws
+        """
+        if self._mode != "line_of_sight":
+            return echo, None
+        found, remaining = static_offsets(scene, receiver, signal, echo)
+
+        # Offsets of this frame, or the predicted ones.
+        num_links = len(scene.transmitters)
+        offsets = np.zeros((num_links, 3))
+        for index in range(num_links):
+            if index in found:
+                clock = found[index].clock
+                offsets[index] = clock.delay_s, clock.frequency_hz, found[index].phase_rad
+            elif time_s is not None:
+                predicted = self._histories[index].predicted(time_s)
+                offsets[index, :2] = 0.0 if predicted is None else predicted
+        if time_s is not None:
+            self._remember(found, time_s)
+        return remaining, ClockOffsets(*offsets.T)
+
+    def _remember(self, found: dict[int, LinkOffset], time_s: float) -> None:
+        """Keep the estimates of a frame."""
+        for index, offset in found.items():
+            self._histories[index].add(time_s, offset.clock)
+
+
+def offset_history(scene: Scene) -> OffsetHistory:
+    """History of the clock offsets of a link on the band of a scene."""
+    timing_s = AGREEING_DELAYS * scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
+    return OffsetHistory(timing_s, AGREEING_SHIFTS * scene.grid.doppler_resolution_hz)
+
+
+def synchronized(signal: Component, offsets: ClockOffsets | None) -> Component:
+    """The signal as a receiver observes it; the same object without clock offsets."""
+    if offsets is None:
+        return signal
+    return with_clock_offsets(signal, clock_phasors(signal.grid, offsets))

@@ -1,0 +1,126 @@
+"""Stations whose clocks differ: with lines of sight they locate as synchronous ones do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene, parse_scene
+from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.scene.model import Box, TargetClass, TargetState
+from cooperative_isac.schemes.registry import make_scheme
+
+OFFSETS = {
+    "bs2": "{timing_offset_s: 50.0e-9, timing_drift: 1.0e-8, frequency_offset_hz: 200, "
+    "frequency_drift_hzps: 2}",
+    "bs3": "{timing_offset_s: -80.0e-9, frequency_offset_hz: -150, phase_offset_deg: 40}",
+    "bs4": "{timing_offset_s: 20.0e-9, frequency_offset_hz: 320}",
+}
+SYNCHRONIZED = {"synchronization": "line_of_sight", "static_paths": "keep"}
+
+
+def base_stations(world="world: {}\n"):
+    """The scene `multi_bs` with lines of sight and clocks that differ."""
+    text = Path(load_scene("multi_bs").source).read_text()
+    for name, clock in OFFSETS.items():
+        before = f"  - name: {name}\n"
+        assert before in text
+        text = text.replace(before, f"{before}    clock: {clock}\n")
+    return parse_scene(text + world, Path("clocks.yaml"))
+
+
+def with_sensing(scene, **values):
+    """The scene with other settings of its receivers, on every band."""
+    return replace(scene, sensing=replace(scene.sensing, **values))
+
+
+def located(scene, scheme_name):
+    """Number of targets with a detection within 0.5 m, in one frame at 2 s, and all detections."""
+    scheme = make_scheme(scheme_name, scene)
+    time_s = 2.0
+    frame = make_frame(scene, 8, time_s)
+    targets = scene_targets(scene, time_s)
+    # A search in every echo, as without earlier frames.
+    frame = replace(frame, time_s=None)
+    packets = {
+        station: encoder.encode(echoes, frame)
+        for station, echoes in receive_all(scene, frame, targets).items()
+        for encoder in [make_encoders(scheme)[station]]
+    }
+    detections = scheme.center().decode(packets, frame)
+    positions_m = np.array([one.position_m for one in detections]).reshape(-1, 3)
+    return sum(
+        bool((np.linalg.norm(positions_m - target.position_m, axis=1) < 0.5).any())
+        for target in targets
+    ), detections
+
+
+@pytest.mark.parametrize("scheme", ["raw_ml", "symbol_level"])
+def test_targets_are_located_by_all_links_of_stations_without_a_common_clock(scheme):
+    scene = base_stations()
+    found, detections = located(with_sensing(scene, **SYNCHRONIZED), scheme)
+    assert found == 3
+    assert len(detections) == 3
+    stations = {name for one in detections for link in one.links for name in (link.tx, link.rx)}
+    assert stations == {"bs1", "bs2", "bs3", "bs4"}
+    assert sum(link.tx != link.rx for one in detections for link in one.links) > 12
+
+
+def test_without_line_of_sight_targets_of_the_active_links_give_the_offsets():
+    # Half of the area, so that the lattice is small, and an independent frame.
+    scene = with_sensing(
+        base_stations(world=""), synchronization="active_observation", max_targets=3
+    )
+    box = Box(np.array([14.0, 14.0, 8.0]), np.array([46.0, 46.0, 28.0]))
+    scene = replace(scene, box=box)
+    states = [((22.0, 30.0, 14.0), (4.0, -3.0, 0.0)), ((38.0, 24.0, 18.0), (-2.0, 6.0, 0.0))]
+    targets = [
+        TargetState(str(number), TargetClass.UAV, np.array(place), np.array(velocity))
+        for number, (place, velocity) in enumerate(states)
+    ]
+    frame = make_frame(scene, 3)
+    scheme = make_scheme("symbol_level", scene)
+    encoders = make_encoders(scheme)
+    packets = {
+        station: encoders[station].encode(echoes, frame)
+        for station, echoes in receive_all(scene, frame, targets).items()
+    }
+    detections = scheme.center().decode(packets, frame)
+    for target in targets:
+        nearest = min(
+            detections, key=lambda one, at=target.position_m: np.linalg.norm(one.position_m - at)
+        )
+        assert np.linalg.norm(nearest.position_m - target.position_m) < 0.7
+        assert len(nearest.links) > 8
+
+
+def test_schemes_are_refused_that_cannot_correct_clocks_that_way():
+    scene = with_sensing(base_stations(), synchronization="active_observation")
+    with pytest.raises(ValueError, match="set line_of_sight, or use another scheme"):
+        make_scheme("local_ml", scene)
+
+
+def test_no_target_is_located_where_nothing_corrects_the_clocks():
+    assert located(base_stations(), "local_ml")[0] == 0
+
+
+def test_schemes_that_do_not_correct_clocks_are_refused():
+    scene = with_sensing(base_stations(), **SYNCHRONIZED)
+    with pytest.raises(
+        ValueError, match=r"'music' does not correct clock offsets by 'line_of_sight'.*set none"
+    ):
+        make_scheme("music", scene)
+
+
+def test_streams_of_all_transmitters_need_symbols():
+    text = Path(load_scene("multi_bs").source).read_text()
+    text = text.replace("num_users: 2", "num_users: 8") + "world: {}\n"
+    parse_scene(text, Path("scene.yaml"))
+    text = text.replace(
+        "  scheme: local_ml ", "  synchronization: line_of_sight\n  scheme: local_ml "
+    )
+    with pytest.raises(SceneError, match=r"32 streams .*synchronization separates"):
+        parse_scene(text, Path("scene.yaml"))

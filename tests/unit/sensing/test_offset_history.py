@@ -1,0 +1,66 @@
+"""Clock offsets over frames: a drift, a wrong estimate, and runs that begin again."""
+
+import numpy as np
+import pytest
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.sensing.offset_history import KEPT_ESTIMATES, OffsetHistory
+
+COVARIANCE = np.diag([1e-20, 4.0])
+
+
+def history(num_estimates, wrong=()):
+    """Estimates of a clock that drifts by 4 ns and 2 Hz a second, four of them a second."""
+    past = OffsetHistory(5e-9, 100.0)
+    for number in range(num_estimates):
+        time_s = number / 4
+        timing_s = 30e-9 + 4e-9 * time_s
+        frequency_hz = 200 + 2 * time_s
+        if number in wrong:
+            timing_s += 200e-9
+        past.add(time_s, ClockOffset(timing_s, frequency_hz, COVARIANCE))
+    return past
+
+
+def test_a_drift_goes_on():
+    timing_s, frequency_hz = history(6).predicted(2.0)
+    assert timing_s == pytest.approx(38e-9, rel=1e-9)
+    assert frequency_hz == pytest.approx(204, rel=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [(0,), (3,), (5,), (1, 4)])
+def test_estimates_of_other_paths_are_left_out(wrong):
+    timing_s, _ = history(7, wrong).predicted(2.0)
+    assert timing_s == pytest.approx(38e-9, rel=1e-9)
+
+
+def test_precise_estimates_count_more_but_not_alone():
+    past = OffsetHistory(5e-9, 100.0)
+    for number in range(3):
+        past.add(number / 4, ClockOffset(0.0, 0.0, COVARIANCE))
+    past.add(0.75, ClockOffset(0.0, 10.0, COVARIANCE / 1e6))
+    equal = np.polyfit([0, 0.25, 0.5, 0.75], [0, 0, 0, 10], 1)
+    found = past.predicted(0.75)[1]
+    assert np.polyval(equal, 0.75) < found < 10.0
+
+
+def test_as_many_must_agree_as_the_caller_asks_for():
+    assert history(0).predicted(1.0) is None
+    np.testing.assert_allclose(history(1).predicted(1.0), [30e-9, 200])
+    assert history(2).predicted(1.0, least=3) is None
+    assert history(4, wrong=(1, 2)).predicted(1.0, least=3) is None
+    assert history(3).predicted(1.0, least=3) is not None
+
+
+def test_a_run_that_begins_again_has_no_past():
+    past = history(6)
+    assert past.predicted(0.5) is None
+    past.add(0.0, ClockOffset(-1e-9, 5.0, COVARIANCE))
+    np.testing.assert_allclose(past.predicted(3.0), [-1e-9, 5.0])
+
+
+def test_only_the_last_estimates_are_kept():
+    past = history(KEPT_ESTIMATES)
+    for number in range(KEPT_ESTIMATES):
+        past.add(10.0 + number, ClockOffset(0.0, 0.0, COVARIANCE))
+    np.testing.assert_allclose(past.predicted(20.0), [0.0, 0.0], atol=1e-15)

@@ -97,7 +97,7 @@ def test_scenes_without_symmetry_and_other_networks_are_refused(network, tiny):
 
 
 def test_a_run_with_mirror_images_differs_from_one_without(job):
-    scene = replace(load_scene("cell_free_compact"))
+    scene = load_scene("cell_free_compact")
     maps = Recipe("maps", {"cells": 16, "coarse": 4, "num_targets": 2})
     settings = replace(job.settings, epochs=1, train_samples=4, validation_samples=1)
     plain = replace(job, scene=scene, recipe=maps, settings=settings)

@@ -77,7 +77,7 @@ def show_quality(rows: Sequence[QualityRow], found: str, console: Console) -> No
 
     # The figures that were not measured are the same in all rows.
     not_compared = not_compared_text(rows[0].quality)
-    console.print(f"not compared: {not_compared}\n", markup=False, highlight=False)
+    console.print(f"not compared: {not_compared}\n", markup=False, highlight=False, soft_wrap=True)
 
 
 def quality_table(rows: Sequence[QualityRow], found: str) -> Table:

@@ -76,7 +76,7 @@ def detection_list(
             f"{len(message.sites_missing)} sites are missing; allowed: {MAX_SITES}"
         )
 
-    # keep the strongest, in the message's order
+    # keep the strongest, in the message's order; each with its index there, for refusals
     numbered = list(enumerate(message.detections))
     surplus = len(numbered) - MAX_DETECTIONS
     if surplus > 0:
@@ -90,8 +90,12 @@ def detection_list(
         )
 
     # convert the valid ones
+    def converted(numbered_message: tuple[int, isac_msgs.Detection]) -> Detection:
+        index, detection_message = numbered_message
+        return _detection(detection_message, index)
+
     detections = convert_valid(
-        lambda pair: _detection(pair[1], pair[0]),
+        converted,
         numbered,
         lambda reason: on_fault("detections_refused", f"frame {frame.number}: {reason}", 1),
     )

@@ -37,7 +37,11 @@ STEPS = {
     8: (0.0308, 0.00009),
 }
 
+# Width in bits, scale of the samples in sqrt(W).
 _HEADER = struct.Struct("<Bf")
+
+# Timing and carrier offset of a link, float32 each.
+CLOCK_BYTES = 8
 
 
 def pack_symbols(
@@ -54,6 +58,7 @@ def pack_symbols(
     width: bits of a real or an imaginary part, a key of STEPS
     offsets: clock offsets of the links from all transmitters; None: none are sent
     """
+    # Real and imaginary parts, and their standard deviation over the known samples.
     step, _ = STEPS[width]
     parts = np.ascontiguousarray(echo, np.complex64).view(np.float32)
     power = float(np.sum(np.square(parts, dtype=float))) / max(np.count_nonzero(parts), 1)
@@ -64,6 +69,7 @@ def pack_symbols(
     labels = np.floor(parts / np.float32(step * scale)) - lowest
     labels = np.clip(np.nan_to_num(labels), 0, (1 << width) - 1).astype(np.uint8)
 
+    # Clock offsets, those of one link after the other.
     clocks = b""
     if offsets is not None:
         clocks = np.column_stack([offsets.timing_s, offsets.frequency_hz]).astype("<f4").tobytes()
@@ -88,21 +94,23 @@ def unpack_symbols(
     if width not in STEPS:
         raise PacketError(receiver, f"its samples have {width} bits, expected 1 to {max(STEPS)}")
 
-    # Size
+    # Expected size; bits of the samples fill whole bytes, rounded up.
     shape = (scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols)
     num_parts = 2 * int(np.prod(shape))
     num_links = len(scene.transmitters) if scene.sensing.synchronization == "line_of_sight" else 0
-    begin = _HEADER.size + 8 * num_links
+    begin = _HEADER.size + CLOCK_BYTES * num_links
     num_bytes = begin + -(-num_parts * width // 8)
     if len(payload) != num_bytes:
         raise PacketError(
             receiver, f"its echo has {len(payload)} bytes, those of the scene have {num_bytes}"
         )
 
-    # Samples at the middles of their steps; noise gets back the variance that it lost.
+    # Scale, which is at most that of the largest echo.
     largest = np.sqrt(10 ** (LARGEST_ECHO_DB / 10) * scene.propagation.noise_power_w)
     if not 0 <= scale <= largest:
         raise PacketError(receiver, f"the scale {scale:g} of its samples is no level of an echo")
+
+    # Samples at the middles of their steps; noise gets back the variance that it lost.
     step, lost = STEPS[width]
     labels = unpack_labels(payload[begin:], width, num_parts)
     levels = (labels + np.float32(0.5 - (1 << (width - 1)))) * np.float32(step * scale)

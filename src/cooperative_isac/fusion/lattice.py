@@ -40,8 +40,9 @@ VELOCITY_SPACING = 0.75
 # Halvings of that spacing about the best velocity.
 VELOCITY_HALVINGS = 2
 
-# Power of a fitted state over that of its links, each at its own best Doppler shift, from which the
-# fit did not end on a side lobe; noise alone at the best Doppler shift is beyond its own.
+# Least power of a fitted state over that of its links, each at its own best Doppler shift: with a
+# smaller share the fit ended on a side lobe. It is well below 1, as noise raises the power at the
+# best shift of a link above that at the shift of the state.
 EXPLAINED_SHARE = 0.5
 
 # Speed of a fitted state over the scene's largest one, at most: its velocity has an error.
@@ -81,6 +82,8 @@ class Lattice:
         size_m = (self.scene.box.high_m - self.scene.box.low_m)[: self.scene.dimension]
         shares = np.array([SPACING, SPACING, VERTICAL_SPACING])[: self.scene.dimension]
         spacing_m = shares * self.scene.grid.range_resolution_m
+
+        # Coarser along all axes alike where the points would be too many.
         num_points = float(np.prod(size_m / spacing_m + 1))
         return spacing_m * max(1.0, num_points / MOST_POINTS) ** (1 / self.scene.dimension)
 
@@ -107,7 +110,8 @@ class Lattice:
     def threshold(self) -> float:
         """Log-likelihood ratio that noise exceeds anywhere with the scene's probability.
 
-        The false-alarm probability is that of all stations together.
+        The false-alarm probability is that of all stations together. Power of noise at one state is
+        Exp(1): it exceeds x with probability exp(-x).
         """
         num_trials = len(self.points_m) * len(self.velocities_mps)
         probability = self.scene.sensing.false_alarm_probability * len(self.scene.receivers)
@@ -125,6 +129,8 @@ class Lattice:
             linked = list(self.scene.linked_transmitters(name))
             if not linked:
                 continue
+
+            # Power of each link at the points in front of the receiver, beam by beam.
             order, cells = self._grids[name]
             surface = likelihood_surface(
                 cells,
@@ -152,7 +158,8 @@ class Lattice:
             if match is None:
                 break
 
-            # Beside a known target: its fit may be off, which the other makes up for.
+            # Beside a known target: its fit may be off, and this peak what it left. It is dropped
+            # and found anew, once in a search; later peaks beside known targets are targets, too.
             near = self._is_near(found, match.targets.points_m[0])
             if near.any() and may_replace:
                 may_replace = False
@@ -201,9 +208,13 @@ class Lattice:
     def _velocity_spacing_mps(self) -> float:
         """Distance of neighboring velocities along an axis, m/s."""
         grid = self.scene.grid
-        fine_mps = VELOCITY_SPACING * grid.doppler_resolution_hz * grid.wavelength_m / 2
-        most = MOST_VELOCITIES ** (1 / self.scene.dimension)
-        return max(fine_mps, 2 * self.scene.sensing.max_speed_mps / most)
+        resolution_mps = grid.doppler_resolution_hz * grid.wavelength_m / 2
+        fine_mps = VELOCITY_SPACING * resolution_mps
+
+        # Coarser where the velocities would be too many.
+        most_per_axis = MOST_VELOCITIES ** (1 / self.scene.dimension)
+        coarse_mps = 2 * self.scene.sensing.max_speed_mps / most_per_axis
+        return max(fine_mps, coarse_mps)
 
     @cached_property
     def _velocity_steps_mps(self) -> np.ndarray:
@@ -222,6 +233,7 @@ class Lattice:
         """Points in front of each receiver, beam by beam: their indices, and the search grid."""
         grids = {}
         for name, sensor in self.sensors.items():
+            # Points in front of the receiver.
             receiver = sensor.receiver
             wavelength_m = sensor.grid.wavelength_m
             away_m = self.points_m - receiver.position_m
@@ -234,14 +246,16 @@ class Lattice:
             arrivals = steering_vectors(
                 receiver.elements_m, away_m[ahead] / ranges_m[ahead, None], wavelength_m
             )
-            beam = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
-            used, number = np.unique(beam, return_inverse=True)
+            nearest = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
+            used, number = np.unique(nearest, return_inverse=True)
 
+            # Sort points by beam; those of beam k are cells starts[k] to starts[k + 1].
             by_beam = np.argsort(number, kind="stable")
+            starts = np.searchsorted(number[by_beam], np.arange(len(used) + 1))
             order = ahead[by_beam]
             cells = SearchGrid(
                 beams=beams[used].conj().astype(np.complex64),
-                starts=np.searchsorted(number[by_beam], np.arange(len(used) + 1)),
+                starts=starts,
                 points_m=self.points_m[order],
                 ranges_m=ranges_m[order],
                 range_step_m=float(self.spacing_m[0]),
@@ -269,16 +283,21 @@ class Lattice:
 
         Returns [num_links, num_bins], float64, in noise variances, the bins of sensing.surface.
         """
+        # Doppler bins that a target can have, and factors that make up for the energy which the
+        # suppression of static paths removes there.
         maker = joint.maker
         reference = maker.reference
         bins, shifts_hz = doppler_bins(reference, self.sensors[name].max_doppler_hz)
         weights = static_weights(reference, shifts_hz)
+        num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
+
+        # Correlations in the beam toward the point.
         in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
         spectra = []
         for index in self.scene.linked_transmitters(name):
+            # Filter at the delay and stream weights of the point, then the spectrum over time.
             filters, energy = maker.filters_at(index, point_m[None])
             blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
-            num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
             values = reference.spectrum(blocks, num_bins)[bins]
             spectra.append(weights * np.abs(values) ** 2 / (energy[0] * joint.noise_power_w))
         return np.array(spectra)
@@ -316,11 +335,14 @@ class Lattice:
         """
         total = np.zeros(len(velocities_mps))
         for name, joint in joints.items():
+            # Spectra of the receiver's links in the order of their shifts, as interp needs them.
             sensor = self.sensors[name]
             _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
             ascending = np.argsort(shifts_hz)
             compressed = _compressed(spectra[name])
             linked = self.scene.linked_transmitters(name)
+
+            # Power at the Doppler shift that each velocity has on the link.
             for index, spectrum in zip(linked, compressed):
                 paths = bistatic_geometry(
                     self.scene.transmitters[index].position_m,

@@ -157,12 +157,14 @@ def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted
     (receiver,) = sites
     if any(_is_at_location_of(cluster, other.detection) for other in accepted):
         return True
-    return any(
-        _is_side_lobe(scene, cluster, other.cluster)
-        if receiver in other.detection.sites
-        else _is_misplaced(scene, cluster, other.cluster, other.detection)
-        for other in accepted
-    )
+    for other in accepted:
+        if receiver in other.detection.sites:
+            is_echo = _is_side_lobe(scene, cluster, other.cluster)
+        else:
+            is_echo = _is_misplaced(scene, cluster, other.cluster, other.detection)
+        if is_echo:
+            return True
+    return False
 
 
 def paths_needed(scene: Scene, point_m: np.ndarray, received: Received | None = None) -> int:
@@ -176,9 +178,12 @@ def paths_needed(scene: Scene, point_m: np.ndarray, received: Received | None = 
     point_m: [3], float64, m, map, location; outside the area the nearest one inside is used
     received: stations and bands of the frame; None: all
     """
+    # Nearest location inside the area.
     size = scene.dimension
     inside_m = point_m.copy()
     inside_m[:size] = np.clip(point_m[:size], scene.box.low_m[:size], scene.box.high_m[:size])
+
+    # Links of all bands that face it.
     num_links = sum(
         _num_links(view, inside_m, received)
         for view in scene.views
@@ -213,8 +218,9 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
 
     # Within the body: two bodies cannot be at one location.
     difference_m = detection.position_m - other.detection.position_m
-    apart_m = np.abs(difference_m)
-    if np.linalg.norm(apart_m[:2]) < other.body.radius_m and apart_m[2] < other.body.size_m[2]:
+    horizontal_m = np.linalg.norm(difference_m[:2])
+    vertical_m = np.abs(difference_m[2])
+    if horizontal_m < other.body.radius_m and vertical_m < other.body.size_m[2]:
         return True
 
     # Beyond the distance of two touching bodies and the accuracy of both locations.
@@ -226,15 +232,16 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
     if distance_m > 2 * other.body.radius_m + BODY_SIGMAS * std_m:
         return False
 
-    # Doppler shifts of the body's motion, within those of its turning.
-    velocity_std = np.sqrt(np.trace(other.detection.covariance[3:, 3:]))
+    # Doppler shifts of the body's motion, to the accuracy of its velocity, and within those of its
+    # turning: a speed v shifts the frequency of a path by up to 2 v / lambda.
+    velocity_std_mps = np.sqrt(np.trace(other.detection.covariance[3:, 3:]))
     for report in cluster:
         view = scene.on(report.band)
         tolerance_hz = 2 * PART_SPEED_MPS / view.grid.wavelength_m
-        tolerance_hz += 2 * velocity_std / view.grid.wavelength_m
-        expected = _shifts_hz(view, report, report.point_m, other.detection.velocity_mps)
-        measured = np.array([path.doppler_hz for path in report.paths])
-        if np.any(np.abs(measured - expected) > tolerance_hz):
+        tolerance_hz += 2 * velocity_std_mps / view.grid.wavelength_m
+        expected_hz = _shifts_hz(view, report, report.point_m, other.detection.velocity_mps)
+        measured_hz = np.array([path.doppler_hz for path in report.paths])
+        if np.any(np.abs(measured_hz - expected_hz) > tolerance_hz):
             return False
     return True
 
@@ -271,6 +278,7 @@ def are_static(scene: Scene, velocities_mps: np.ndarray, covariances: np.ndarray
     limit_mps = scene.sensing.min_speed_mps
     if limit_mps == 0:
         return np.zeros(len(velocities_mps), bool)
+    # Chi-square quantile of the squared Mahalanobis distance to the nearest slow velocity.
     gate = chdtri(scene.dimension, 1 - STATIC_PROBABILITY)
     return distances_to_ball(velocities_mps, covariances, limit_mps) < gate
 
@@ -290,7 +298,7 @@ def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
     snr = np.array([path.power for path in report.paths])
     information = shift_information(view.grid, snr, measured_hz, scene.sensing.static_paths)
 
-    # Largest shift of clutter, and the accuracy of the measured ones.
+    # Largest shift of clutter, 2 v / lambda, and the accuracy of the measured ones.
     shifts_hz = np.abs(measured_hz - at_rest_hz)
     limits_hz = 2 * limit_mps / view.grid.wavelength_m + STATIC_SIGMAS / np.sqrt(information)
     return bool(np.all(shifts_hz < limits_hz))
@@ -394,7 +402,8 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
     along = along[outside]
     lengths = lengths[outside]
 
-    # Bisection between the vector itself (to rounding) and one that is shorter than the radius.
+    # Bisection of log m between the vector itself (to rounding) and one that is shorter than the
+    # radius. Along an axis of variance p, the nearest vector has the component of v over 1 + m p.
     low = np.log(LEAST_MULTIPLIER / variances[:, -1])
     high = np.log(lengths / radius / variances[:, 0])
     for _ in range(BISECTIONS):
@@ -404,10 +413,10 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
         low = np.where(is_long, middle, low)
         high = np.where(is_long, high, middle)
 
-    # Distances at the multipliers.
+    # Distances (v - u)^T P^-1 (v - u) at the multipliers, in which P^-1 (v - u) = m u.
     multiplier = np.exp((low + high) / 2)[:, None]
-    share = multiplier * along / (1 + multiplier * variances)
-    distances[outside] = np.sum(variances * share**2, axis=1)
+    scaled_nearest = multiplier * along / (1 + multiplier * variances)
+    distances[outside] = np.sum(variances * scaled_nearest**2, axis=1)
     return distances
 
 
@@ -436,9 +445,13 @@ def is_located(scene: Scene, cluster: Cluster) -> bool:
     scene: of one or several bands
     cluster: its reports
     """
+    # Largest standard deviation, from the diagonal of the area.
     limit_m = LOCATED_SHARE * np.linalg.norm((scene.box.high_m - scene.box.low_m)[:2])
+
+    # Information along the least accurate axis.
     information = sum(report.information for report in cluster)
-    return bool(np.linalg.eigvalsh(information)[0] > limit_m**-2.0)
+    least_information = np.linalg.eigvalsh(information)[0]
+    return bool(least_information > limit_m**-2.0)
 
 
 def _is_at_location_of(cluster: Cluster, detection: Detection) -> bool:

@@ -38,16 +38,19 @@ from cooperative_isac.sensing.report import EchoReport
 # Mean number of false detections that noise makes in a frame, at most, alone and with each target.
 # The bound is loose: in `campus` noise alone makes 0.02. The tracker tests them over frames.
 FALSE_ALARMS = 1.0
-# Of a hypothesis of two paths of one target to agree in location.
+# Probability with which two paths of one target pass the test that they agree in location.
 GATE_PROBABILITY = 0.9995
-# The same before its location is fitted: the ridges of the likelihood are curved.
+# Squared Mahalanobis distance of the locations of two paths that are tested so. It is far beyond
+# the quantile of that probability, as the Gaussians about both locations leave out that ridges of
+# constant range are curved.
 COARSE_GATE = 100.0
 # Share of the largest power that a transmitter radiates on average, where precoders have to serve
 # users at once.
 USED_POWER = 0.5
-# Probability of as few links, given a target: fewer are ghosts of stronger targets, which noise
-# does not explain. FOUND_SHARE: of the paths above its threshold, those that a station sends.
+# Least probability with which a target has paths on as few links as a hypothesis has: less likely
+# ones are ghosts of stronger targets, which noise does not explain.
 FEW_LINKS_PROBABILITY = 0.02
+# Share of the paths above its threshold that a station sends.
 FOUND_SHARE = 0.9
 # Hypotheses of a frame with as many paths that are examined, those with the most evidence first:
 # limits the time.
@@ -106,6 +109,8 @@ class SoftFusion:
         self.scene = scene
         self.links = links_of(scene)
         self._names = [site.name for site in scene.receivers]
+
+        # Noise makes exp(-x) hypotheses or fewer with a log-likelihood ratio above x (see above).
         self.threshold = -float(np.log(false_alarms))
 
     def fuse(
@@ -151,7 +156,11 @@ class SoftFusion:
         return tuple(taken)
 
     def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
-        """All paths of a frame."""
+        """All paths of a frame.
+
+        reports: of all stations in the frame
+        candidates: by name of the station
+        """
         scene = self.scene
 
         # Candidates; the weakest one shows the threshold of its station.
@@ -160,7 +169,8 @@ class SoftFusion:
         for name, own in candidates.items():
             if len(own):
                 least[self._names.index(name)] = own.power.min()
-            link = self.links.first[scene.band, name] + own.transmitter
+            first = self.links.first[scene.band, name]  # link from the first transmitter
+            link = first + own.transmitter
             rows.append(np.column_stack([link, own.point_m, own.doppler_hz, own.power]))
 
         # Paths of reports.
@@ -187,6 +197,7 @@ class SoftFusion:
         scene = self.scene
         snr = np.empty(len(link))
         for number in np.unique(link).tolist():
+            # Geometry of the link's own paths.
             own = link == number
             name = self.links.names[number]
             transmitter = next(site for site in scene.transmitters if site.name == name.tx)
@@ -198,6 +209,7 @@ class SoftFusion:
                 np.zeros(3),
                 scene.grid.wavelength_m,
             )
+
             # Energy of the frame towards the point, on average over precoders.
             energy = USED_POWER * scene.waveform.power_w / transmitter.num_ant
             energy *= scene.grid.num_symbols
@@ -217,30 +229,33 @@ class SoftFusion:
         if count < 2:
             return []
 
-        # Pairs of links that agree in location, roughly.
+        # Pairs of paths on different links that agree in location, roughly.
         points = paths.point_m[:, :size]
         covariance = np.linalg.inv(paths.location_information())
         first, second = np.triu_indices(count, 1)
-        other = link[first] != link[second]
-        first = first[other]
-        second = second[other]
-        away = points[first] - points[second]
+        is_other_link = link[first] != link[second]
+        first = first[is_other_link]
+        second = second[is_other_link]
+        away_m = points[first] - points[second]
         spread = covariance[first] + covariance[second]
-        distances = np.einsum("ni,ni->n", away, np.linalg.solve(spread, away[..., None])[..., 0])
-        near = distances <= COARSE_GATE
-        first = first[near]
-        second = second[near]
+        weighted = np.linalg.solve(spread, away_m[..., None])[..., 0]
+        squared_distances = np.einsum("ni,ni->n", away_m, weighted)
+        is_near = squared_distances <= COARSE_GATE
+        first = first[is_near]
+        second = second[is_near]
         if not len(first):
             return []
 
-        # The same with the location fitted.
+        # The same with the state fitted. The 2 (D + 1) values of two paths and the D components of
+        # the prior velocity, less the 2 D components of the state, leave D + 2 degrees of freedom.
         pairs = np.column_stack([first, second]).ravel()
         fitted = solve(paths, pairs, np.repeat(np.arange(len(first)), 2))
-        near = fitted.misfit <= chdtri(size + 2, 1 - GATE_PROBABILITY)
+        has_fit = fitted.misfit <= chdtri(size + 2, 1 - GATE_PROBABILITY)
         agree = np.zeros((count, count), bool)
-        agree[first[near], second[near]] = True
+        agree[first[has_fit], second[has_fit]] = True
 
-        # Growth by one path at a time: later ones that agree with all members.
+        # Growth by one path at a time: later rows that agree with all members of a set, [count],
+        # bool, of each set. `agree` is True above its diagonal only, so that no set occurs twice.
         sets = [np.array([row]) for row in range(count)]
         common = [agree[row] for row in range(count)]
         complete = list(sets)
@@ -253,6 +268,8 @@ class SoftFusion:
                     shared.append(able & agree[row])
             sets = grown
             common = shared
+
+            # Only the sets with the most evidence grow further.
             if len(sets) > MOST_HYPOTHESES:
                 total = np.array([pool.evidence[members].sum() for members in sets])
                 best = np.argsort(-total, kind="stable")[:MOST_HYPOTHESES]
@@ -286,7 +303,8 @@ class SoftFusion:
         exceeds, log_missed = self._threshold_probabilities(pool, found)
         ratios += np.where(has_path, 0.0, log_missed).sum(axis=1)
 
-        # Likelihood integrated over the state, by a Gaussian about its maximum (Laplace).
+        # Likelihood integrated over the state, by a Gaussian about its maximum (Laplace): its value
+        # there times (2 pi)^D / sqrt(det N), with the information N of the 2 D components.
         _, log_determinant = np.linalg.slogdet(found.normal)
         ratios -= found.misfit / 2
         ratios -= log_determinant / 2 - size * np.log(2 * np.pi)
@@ -296,15 +314,17 @@ class SoftFusion:
         velocity_variance = velocity_deviation_mps(scene) ** 2
         ratios -= np.log(volume) + size * np.log(2 * np.pi * velocity_variance) / 2
 
-        # Ghosts of stronger targets have a path on fewer links than a target would.
-        num_links = sum_distribution(FOUND_SHARE * exceeds)
-        as_few = np.cumsum(num_links, axis=1)[hypotheses, has_path.sum(axis=1)]
-        is_located = self._is_located(found)
+        # Ghosts of stronger targets have a path on fewer links than a target would: probability
+        # that a target has paths on so few links.
+        link_counts = sum_distribution(FOUND_SHARE * exceeds)
+        as_few_probability = np.cumsum(link_counts, axis=1)[hypotheses, has_path.sum(axis=1)]
 
-        # A single path is no detection.
+        # Possible detections: located, on enough links, and of more than a single path.
         members = np.zeros((len(hypotheses), len(pool.evidence)), bool)
         members[group, rows] = True
-        is_possible = is_located & (as_few >= FEW_LINKS_PROBABILITY) & (members.sum(axis=1) > 1)
+        is_located = self._is_located(found)
+        is_on_enough_links = as_few_probability >= FEW_LINKS_PROBABILITY
+        is_possible = is_located & is_on_enough_links & (members.sum(axis=1) > 1)
         ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
         return _Hypotheses(found, members, ratios, is_located, is_possible)
 
@@ -312,6 +332,9 @@ class SoftFusion:
         """Evidence of one hypothesis against the likeliest other cause of its paths.
 
         A target at the same place, with some of the paths, is no other cause.
+
+        hypotheses: all of the frame
+        index: of the one that is tested
         """
         members = hypotheses.members
         positions_m = hypotheses.found.position_m
@@ -319,44 +342,56 @@ class SoftFusion:
 
         # Single paths of other targets, where these are likelier than noise; the first hypotheses
         # are those of single paths.
-        alone = np.maximum(hypotheses.ratios[: members.shape[1]], 0.0) * own
-        cause = own & (alone > 0)
+        alone_ratios = np.maximum(hypotheses.ratios[: members.shape[1]], 0.0) * own
+        is_alone = own & (alone_ratios > 0)
 
-        # Other causes: single paths alone, or with some of the paths of one target.
-        parts = np.flatnonzero(~(members & ~own).any(axis=1))
-        away_m = np.linalg.norm(positions_m[parts] - positions_m[index], axis=1)
-        parts = parts[~hypotheses.is_located[parts] | (away_m >= SAME_M)]
-        others = (hypotheses.ratios[parts] + (~members[parts] * alone).sum(axis=1)).tolist()
-        causes = [part.tobytes() for part in members[parts] | cause]
-        others.append(float(alone.sum()))
-        causes.append(cause.tobytes())
+        # Hypotheses with some of the paths and no other; those elsewhere are other causes.
+        within = np.flatnonzero(~(members & ~own).any(axis=1))
+        away_m = np.linalg.norm(positions_m[within] - positions_m[index], axis=1)
+        parts = within[~hypotheses.is_located[within] | (away_m >= SAME_M)]
+
+        # Other causes: one target with a part of the paths and the rest alone, or all of them
+        # alone. Each has a log-likelihood ratio to noise, and a set of paths that are not noise.
+        rest_ratios = (~members[parts] * alone_ratios).sum(axis=1)
+        cause_ratios = (hypotheses.ratios[parts] + rest_ratios).tolist()
+        cause_paths = [paths.tobytes() for paths in members[parts] | is_alone]
+        cause_ratios.append(float(alone_ratios.sum()))
+        cause_paths.append(is_alone.tobytes())
 
         # Density of false detections about the state: that of a target with the same paths, or the
-        # highest one where that hypothesis was not examined.
-        within = np.flatnonzero(~(members & ~own).any(axis=1))
+        # highest one where that hypothesis was not examined. Without any path, the prior.
         index_of: dict[bytes, int | None] = {np.zeros_like(own).tobytes(): None}
         index_of |= {members[part].tobytes(): part for part in within.tolist()}
         densities = [
-            ratio + self._log_density(hypotheses, index, index_of.get(cause, index))
-            for ratio, cause in zip(others, causes)
+            cause_ratio + self._log_density(hypotheses, index, index_of.get(paths, index))
+            for cause_ratio, paths in zip(cause_ratios, cause_paths)
         ]
         ratio = hypotheses.ratios[index]
-        return Evidence(float(ratio - max(others)), float(max(densities) - ratio))
+        return Evidence(
+            log_likelihood_ratio=float(ratio - max(cause_ratios)),
+            log_false_density=float(max(densities) - ratio),
+        )
 
     def _log_density(self, hypotheses: _Hypotheses, index: int, cause: int | None) -> float:
         """Logarithm of the density of a hypothesis' state about that of a target with some of its
-        paths.
+        paths, in 1/m^D (s/m)^D.
 
+        hypotheses: all of the frame
+        index: of the hypothesis whose state is taken
         cause: hypothesis of these paths; None: of no path, the prior
         """
         size = self.scene.dimension
         state = hypotheses.found.state(index, size)
+
+        # Prior: locations uniform in the box, Gaussian velocities.
         if cause is None:
             deviation = velocity_deviation_mps(self.scene)
             volume = np.prod((self.scene.box.high_m - self.scene.box.low_m)[:size])
             squared = np.sum(state[size:] ** 2) / deviation**2
             log_det = -2 * np.log(volume) - 2 * size * np.log(deviation)
             return float(log_det - squared - size * np.log(2 * np.pi)) / 2
+
+        # Gaussian of 2 D components about the state of the target with these paths.
         away = state - hypotheses.found.state(cause, size)
         normal = hypotheses.found.normal[cause]
         _, log_det = np.linalg.slogdet(normal)
@@ -380,7 +415,9 @@ class SoftFusion:
                 link = np.full(len(found.position_m), number)
                 snr = self.expected_snr(link, found.position_m)
                 exponents[:, number] = threshold / (1 + snr)
-        return np.exp(-exponents), np.log(-np.expm1(-exponents))
+        exceeds = np.exp(-exponents)
+        log_missed = np.log(-np.expm1(-exponents))  # log(1 - exceeds) without cancellation
+        return exceeds, log_missed
 
     def _is_located(self, found: Solutions) -> np.ndarray:
         """Mask of the states with an accurate location inside the box, [num_states], bool."""
@@ -401,6 +438,7 @@ class SoftFusion:
         All transmitters send the same streams: an echo has peaks in the replicas of all of them, at
         points of the same delay and angle of arrival.
         """
+        # Range and Doppler shift of each path; direction cosines are the columns between.
         grid = self.scene.grid
         values = paths.values
         ranges = values[:, 0]
@@ -432,6 +470,7 @@ class SoftFusion:
         covariance = np.diag([scene.height_std_m**2] * 6)
         covariance[np.ix_(axes, axes)] = np.linalg.inv(found.normal[index])
 
+        # Links of its paths, their stations, and the sum of their SNR.
         links = sorted(set(paths.link[own].tolist()))
         names = tuple(self.links.names[number] for number in links)
         detection = Detection(
@@ -465,8 +504,12 @@ def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
 
     In noise the power is Exp(1), with a target Exp(1 + m), m its mean SNR: z m / (1 + m) -
     ln(1 + m). Peaks of noise have the density sqrt(det(J / (2 pi))) exp(-z) in the measured
-    parameters, those of a target exp(-z / (1 + m)) / (1 + m) times the same
-    normalization of their errors, so that J cancels.
+    parameters, with the information J about these, those of a target exp(-z / (1 + m)) / (1 + m)
+    times the same normalization of their errors, so that J cancels.
+
+    power: [n], float64, z, matched-filter power in noise variances
+    expected_snr: [n], float64, m
+    Returns [n], float64.
     """
     return power * expected_snr / (1 + expected_snr) - np.log1p(expected_snr)
 

@@ -27,8 +27,8 @@ DOPPLER_OVERSAMPLING = 2
 # Delays of that search per resolution cell: the loss at the nearest of them is at most 0.2 dB.
 DELAY_OVERSAMPLING = 4
 
-
-# Component of a parameter in a direction without information, above the rounding of eigenvectors.
+# Component of a parameter in a direction without information, from which it counts as unmeasured:
+# above the rounding of eigenvectors.
 LEAST_SHARE = 1e-6
 
 
@@ -116,7 +116,7 @@ class StateEstimate:
 
     position_m: [D], float64, m
     velocity_mps: [D], float64, m/s
-    covariance: [2 D, 2 D], float64, of both, by the Fisher information at the estimate
+    covariance: [2 D, 2 D], float64, SI, of both, by the Fisher information at the estimate
     """
 
     position_m: np.ndarray
@@ -133,11 +133,14 @@ def path_of(
     position_m: [D], float64, m
     velocity_mps: [D], float64, m/s
     """
-    toward_target = _unit_sum(link, position_m)
+    # Delay by way of the target.
     to_target_m = np.linalg.norm(position_m - link.transmitter_m)
     from_target_m = np.linalg.norm(position_m - link.receiver_m)
     delay_s = (to_target_m + from_target_m) / LIGHT_SPEED_MPS
-    return float(delay_s), float(-toward_target @ velocity_mps)
+
+    # Speed against the gradient of the path's length.
+    path_speed_mps = -_unit_sum(link, position_m) @ velocity_mps
+    return float(delay_s), float(path_speed_mps)
 
 
 def link_response(
@@ -182,7 +185,8 @@ def location_statistic(
     """
     total = np.zeros(len(points_m))
     for link in links:
-        # Correlations of each antenna over a table of delays and Doppler shifts.
+        # Correlations of each antenna over a table of delays and Doppler shifts,
+        # [num_antennas, num_delays, num_dopplers].
         delays_s = _path_lengths(link, points_m) / LIGHT_SPEED_MPS
         table_s = _delay_table(link, delays_s)
         over_frequency = np.exp(2j * np.pi * np.multiply.outer(table_s, link.frequency_hz))
@@ -195,7 +199,8 @@ def location_statistic(
         for start in range(0, len(points_m), CHUNK):
             chunk = slice(start, start + CHUNK)
             steering = steering_vectors(link, points_m[chunk])
-            matched = np.einsum("pa,apl->pl", steering.conj(), correlations[:, nearest[chunk]])
+            at_delay = correlations[:, nearest[chunk]]
+            matched = np.einsum("pa,apd->pd", steering.conj(), at_delay)
             total[chunk] += scale * (np.abs(matched) ** 2).max(axis=1)
     return total
 
@@ -239,10 +244,16 @@ def locate_by_symbols(
     velocities_mps: [num_velocities, D], float64, m/s, lattice of velocities
     Source: DC sections IV-A and VI-B, reference [9], with refinement off the lattice.
     """
-    # Location from the lattice, then velocity there.
+    # Location from the lattice.
     max_speed_mps = float(np.linalg.norm(velocities_mps, axis=1).max())
-    position_m = points_m[np.argmax(location_statistic(links, points_m, max_speed_mps))]
-    velocity_mps = velocities_mps[np.argmax(velocity_statistic(links, position_m, velocities_mps))]
+    location_evidence = location_statistic(links, points_m, max_speed_mps)
+    position_m = points_m[np.argmax(location_evidence)]
+
+    # Velocity there.
+    velocity_evidence = velocity_statistic(links, position_m, velocities_mps)
+    velocity_mps = velocities_mps[np.argmax(velocity_evidence)]
+
+    # Refinement off the lattice.
     return refine_state(links, position_m, velocity_mps)
 
 
@@ -352,7 +363,7 @@ class _Slopes:
 
 def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray) -> _Slopes:
     """Derivatives of the phase of a target's path by location and velocity."""
-    # Angle of arrival: phases 2 pi e . u / lambda of the antennas.
+    # Angle of arrival: phases 2 pi e . u / lambda of antennas at e, u toward the target.
     size = len(position_m)
     arrival_turning = _turning(position_m, link.receiver_m)
     by_antenna = np.zeros((len(link.elements_m), 2 * size))
@@ -412,20 +423,21 @@ def _grid_response(
     link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
 ) -> np.ndarray:
     """Response over subcarriers and symbols, [num_subcarriers, num_symbols], zero off the mask."""
+    # Phases in cycles: those of each subcarrier's Doppler shift grow, those of the delay fall.
     delay_s, path_speed_mps = path_of(link, position_m, velocity_mps)
     frequencies_hz = link.carrier_hz + link.frequency_hz
-    shifts = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
-    phases = shifts - link.frequency_hz[:, None] * delay_s
-    return np.where(link.mask, np.exp(2j * np.pi * phases), 0)
+    by_doppler = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
+    by_delay = link.frequency_hz[:, None] * delay_s
+    return np.where(link.mask, np.exp(2j * np.pi * (by_doppler - by_delay)), 0)
 
 
 def _unit_sum(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
     """Sum of the unit vectors from both stations to the target: gradient of the path's length."""
-    from_transmitter = position_m - link.transmitter_m
-    from_receiver = position_m - link.receiver_m
-    return from_transmitter / np.linalg.norm(from_transmitter) + from_receiver / np.linalg.norm(
-        from_receiver
-    )
+    from_transmitter_m = position_m - link.transmitter_m
+    from_receiver_m = position_m - link.receiver_m
+    transmitter_unit = from_transmitter_m / np.linalg.norm(from_transmitter_m)
+    receiver_unit = from_receiver_m / np.linalg.norm(from_receiver_m)
+    return transmitter_unit + receiver_unit
 
 
 def _turning(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:

@@ -35,8 +35,10 @@ class SlotComb:
     offsets: Mapping[int, int]
 
 
-# The signals that a scene can have, in an order in which they fill a slot.
+# First symbol of the positioning signal in a slot: its 12 symbols are the last ones.
 PRS_FIRST_SYMBOL = 2
+
+# The signals that a scene can have, in an order in which they fill a slot.
 SIGNALS = {
     # Positioning: comb 4 over 12 symbols, the longest resource of TS 38.211 section 7.4.1.7.
     "prs": SlotComb(4, {PRS_FIRST_SYMBOL + i: first for i, first in enumerate(PRS_OFFSETS[4])}),
@@ -68,8 +70,11 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     names: some of SIGNALS
     Returns [num_subcarriers, num_symbols], bool.
     """
+    # Places of the grid's subcarriers in their resource blocks, and of its symbols in their slots.
     in_block = np.arange(grid.num_subcarriers) * grid.subcarrier_stride % SUBCARRIERS_PER_BLOCK
     in_slot = np.arange(grid.num_symbols) * grid.symbol_stride % SYMBOLS_PER_SLOT
+
+    # Union of the signals.
     elements = np.zeros((grid.num_subcarriers, grid.num_symbols), bool)
     for name in names:
         elements |= slot_elements(name)[np.ix_(in_block, in_slot)]

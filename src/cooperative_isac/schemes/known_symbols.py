@@ -52,10 +52,13 @@ class KnownSymbols:
 
     def of_frame(self, frame: Signal) -> Component:
         """The known part of a frame."""
+        # Payload and reference symbols together, or payload only.
         if self.scene.sensing.symbols == "all":
             return whole_signal(frame)
         if not self.reference_only:
             return frame
+
+        # Reference symbols only.
         assert frame.reference is not None  # the scene's waveform has some
         return frame.reference
 

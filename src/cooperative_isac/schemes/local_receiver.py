@@ -118,11 +118,14 @@ class LocalReceiver:
         samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), the known part of
         the echo
         """
+        # Synchronize the links to this receiver.
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
         sent = self.known.of_frame(frame.on(self.place.band))
         echo, offsets = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
         signal = synchronized(sent, offsets)
+
+        # Remove static paths.
         prepared, static = self._static.prepare(echo, signal, frame.time_s)
         return PreparedEcho(signal, prepared, static, offsets)
 
@@ -151,6 +154,8 @@ class LocalReceiver:
         if pending is None:
             return
         fit = pending.sensed.fit
+
+        # Search where nothing is followed, else in the frames whose turn it is.
         if fit is None or pending.sensed.sensor.searches_in(pending.number):
             fit = self._search(pending.sensed)
         self._remember(fit, pending.time_s)

@@ -32,7 +32,8 @@ from cooperative_isac.waveform.signal import Component
 # Longest time over which the targets of a frame are predicted, s.
 LONGEST_PREDICTION_S = 1.0
 
-# Frames whose offsets of a link by active observation must agree: one may be that of another path.
+# Frames in which the estimates of a link's offsets by active observation must agree, at least: a
+# single estimate may come from another path.
 LEAST_AGREEING = 3
 
 # Stations that must detect a target by their own echoes while offsets are unknown.
@@ -101,7 +102,7 @@ class SymbolEncoder(Encoder):
         """The packet of the quantized echo; see schemes.contract."""
         prepared = self._receiver.prepare(echoes[self.scene.band], frame)
 
-        # Elements without known symbols, where static paths are as strong as ever.
+        # Leave out elements without known symbols: static paths were not subtracted there.
         is_known = np.any(prepared.signal.streams != 0, axis=1)
         return pack_symbols(
             self.scene,
@@ -118,6 +119,7 @@ class _Memory:
     """Detections of an earlier frame.
 
     time_s: of the frame, s
+    targets: locations and velocities in that frame
     """
 
     time_s: float
@@ -146,12 +148,15 @@ class SymbolDecoder(Decoder):
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
+        # Echoes of the stations.
         echoes = {
             station: unpack_symbols(self.scene, self._known.grid, station, frame.number, packet)
             for station, packet in sorted(packets.items())
         }
         if not echoes:
             return ()
+
+        # Their clock offsets, and the links whose offsets are known.
         signal = self._known.of_frame(frame.on(self.scene.band))
         lattice = self._all
         if self.scene.sensing.synchronization == "active_observation":
@@ -165,6 +170,9 @@ class SymbolDecoder(Decoder):
             self._memory = _Memory(frame.time_s, targets)
         if match is None:
             return ()
+
+        # Detections: of each target the paths above the threshold of a single one, which depends on
+        # the number of Doppler bins: that of any station stands for all.
         station = min(joints)
         reference = joints[station].maker.reference
         path_threshold = lattice.sensors[station].path_threshold(reference)
@@ -179,9 +187,12 @@ class SymbolDecoder(Decoder):
         self, lattice: Lattice, joints: Mapping[str, JointFit], expected: Targets
     ) -> JointMatch | None:
         """The fit of the expected targets and of others that the links of a lattice have."""
+        # Expected targets that are there.
         joint = JointMl(lattice.scene, joints)
         followed = significant(joint, expected, lattice.threshold)
         known = NO_TARGETS if followed is None else followed.targets
+
+        # Others, then a fit of all together.
         found = lattice.search(joints, known, self.scene.sensing.max_targets)
         return significant(joint, found, lattice.threshold)
 
@@ -222,6 +233,8 @@ class SymbolDecoder(Decoder):
                     history = self._histories[station][index]
                     history.add(time_s, clock)
         offsets = self._offsets(echoes, time_s, found)
+
+        # All links where their offsets are known, else the active ones.
         if offsets is None:
             return dict(echoes), self._active
         aligned: dict[str, ReceivedEcho] = {
@@ -237,10 +250,14 @@ class SymbolDecoder(Decoder):
     ) -> dict[str, ClockOffsets] | None:
         """Clock offsets of the links to some stations; None where those of a link are unknown.
 
-        found: of an independent frame, by station and transmitter; others have a history
+        stations: names
+        time_s: of the frame, s; None where frames are independent draws
+        found: estimates of an independent frame, by station and transmitter; for other frames the
+            histories are used
         """
         offsets = {}
         for station in stations:
+            # Timing, frequency and phase offset of each link; phases are not estimated.
             rows = np.zeros((len(self.scene.transmitters), 3))
             for index, site in enumerate(self.scene.transmitters):
                 if site.name == station:

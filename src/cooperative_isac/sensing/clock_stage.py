@@ -54,7 +54,8 @@ class ClockStage:
             return echo, None
         found, remaining = static_offsets(scene, receiver, signal, echo)
 
-        # Offsets of this frame, or the predicted ones.
+        # Timing, frequency and phase offset of each link: of this frame, or the predicted ones,
+        # which have no phase.
         num_links = len(scene.transmitters)
         offsets = np.zeros((num_links, 3))
         for index in range(num_links):

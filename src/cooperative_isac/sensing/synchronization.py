@@ -33,14 +33,15 @@ NEGLIGIBLE_MOVE = 0.5
 # exceeds it somewhere among 1e5 delays and Doppler shifts with a probability of 1e-8.
 LEAST_POWER = 30.0
 
-# Probability that noise exceeds the threshold of targets' paths at one offset: 1e-4 among all of a
-# link.
+# Probability that noise exceeds the threshold of targets' paths at one offset: 1e-4 among the about
+# 1e4 offsets of a link.
 FALSE_OFFSET = 1e-8
 
 # Power of a target's path near that offset from which its own offset counts, in noise variances.
 LEAST_TARGET_POWER = 12.0
 
-# Squared distance of a target's offset from the mean, in deviations, beyond which it is left out.
+# Squared Mahalanobis distance of a target's offset from the mean, beyond which it is left out: five
+# standard deviations.
 MOST_DISTANCE = 25.0
 
 # Points of the search grid per resolution cell: scoring starts within the main lobe.
@@ -97,9 +98,12 @@ class _Ray:
 
         Returns [2, 2], float64.
         """
+        # Distribution of the energy over the grid, over its frequencies and over its times.
         share = np.abs(self.sent) ** 2 / self.energy
         over_frequency = share.sum(axis=1)
         over_time = share.sum(axis=0)
+
+        # First and second moments of (-f, t), the derivatives of the phase in cycles.
         frequency_hz = axes.frequency_hz
         time_s = axes.time_s
         means = np.array([-over_frequency @ frequency_hz, over_time @ time_s])
@@ -159,6 +163,8 @@ class _Link:
 
     rays: the one by which offsets are estimated first
     is_own: the receiver's own signal, without clock offsets
+    shift: estimated offsets; None where the link has none
+    amplitude: of the first ray
     """
 
     def __init__(self, axes: _Axes, rays: Sequence[_Ray], is_own: bool):
@@ -167,6 +173,8 @@ class _Link:
         self.shift: _Shift | None = NO_SHIFT if is_own else None
         self.amplitude = 0j
         self._axes = axes
+
+        # Part of the link in the echo by the last estimate, of the echo's shape; 0 before that.
         self._part: np.ndarray | float = 0.0
 
     def update(self, residual: np.ndarray, noise_power_w: float) -> tuple[np.ndarray, float]:
@@ -175,7 +183,10 @@ class _Link:
         residual: [num_rx_ant, num_subcarriers, num_symbols], complex128, without the last estimate
         Returns the echo without this one, too, and the move of the offsets in standard deviations.
         """
+        # Echo of this link alone, with noise.
         whole = residual + self._part
+
+        # A search where the link has no offsets yet.
         first = self.rays[0]
         last = self.shift
         if self.shift is None:
@@ -190,6 +201,7 @@ class _Link:
         direct = self._first(whole - others)
         self._part = direct + self._others(whole, direct)
 
+        # A path below the noise gives no offsets, and is left in the echo.
         if not self.is_own and self.power(noise_power_w) < LEAST_POWER:
             self.shift = None
             self._part = 0.0
@@ -241,6 +253,7 @@ def static_offsets(
     nor where the link has no such path above the noise; and what is left of the echo, complex64.
     Source: DC section IV-A.
     """
+    # Known paths of each link, and the amplitude of the strongest.
     axes = _Axes(signal)
     links = {}
     expected = {}
@@ -263,6 +276,7 @@ def static_offsets(
         if longest < NEGLIGIBLE_MOVE:
             break
 
+    # Offsets of all links with a path above the noise.
     offsets = {
         index: _offset(signal, axes, link)
         for index, link in links.items()
@@ -294,6 +308,9 @@ def target_offsets(
     num_targets = len(targets.positions_m)
     if not num_targets:
         return found
+
+    # Threshold of the summed power: in noise that of each path is Exp(1), half a chi-square
+    # variable of 2 degrees of freedom.
     least = float(chdtri(2 * num_targets, FALSE_OFFSET)) / 2
     for index, site in enumerate(scene.transmitters):
         if site.name == receiver.name:
@@ -307,12 +324,13 @@ def target_offsets(
         if power < least:
             continue
 
-        # Offset of each path near it.
+        # Offset of each path near it, where the path is above the noise.
         estimates = []
         for ray, own, covariance in zip(rays, matched, paths.covariances, strict=True):
             shift = _refined(axes, [ray], [own], start, noise_power_w)
             at_shift = np.array([shift.delay_s, shift.doppler_hz])
-            if _ray_likelihood(axes, ray, own, at_shift, noise_power_w)[0] >= LEAST_TARGET_POWER:
+            path_power, _, _ = _ray_likelihood(axes, ray, own, at_shift, noise_power_w)
+            if path_power >= LEAST_TARGET_POWER:
                 estimates.append(_clock_offset(signal, ray, shift, covariance))
         combined = _averaged(estimates)
         if combined is not None:
@@ -340,29 +358,38 @@ def _target_paths(
     geometry = link_geometry(
         transmitter, receiver, targets.positions_m, targets.velocities_mps, wavelength_m
     )
-    turning = geometry.doppler_location_gradient(targets.velocities_mps, wavelength_m)
-    gradient = geometry.range_gradient
-    by_delay = np.concatenate([gradient / SPEED_OF_LIGHT_MPS, np.zeros_like(gradient)], axis=1)
-    by_speed = np.concatenate([turning * wavelength_m, -gradient], axis=1)
-    slopes = np.stack([by_delay, by_speed], axis=1)[:, :, STATE_AXES[scene.dimension]]
-    return _TargetPaths(geometry, slopes @ targets.covariances @ slopes.swapaxes(1, 2))
+
+    # Gradients of delay and path speed by location and velocity, [num_targets, 6] each.
+    doppler_gradient = geometry.doppler_location_gradient(targets.velocities_mps, wavelength_m)
+    range_gradient = geometry.range_gradient
+    no_gradient = np.zeros_like(range_gradient)
+    of_delay = np.concatenate([range_gradient / SPEED_OF_LIGHT_MPS, no_gradient], axis=1)
+    of_speed = np.concatenate([doppler_gradient * wavelength_m, -range_gradient], axis=1)
+
+    # Covariances of the targets in terms of both.
+    jacobians = np.stack([of_delay, of_speed], axis=1)[:, :, STATE_AXES[scene.dimension]]
+    covariances = jacobians @ targets.covariances @ jacobians.swapaxes(1, 2)
+    return _TargetPaths(geometry, covariances)
 
 
 def _averaged(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
     """Mean of the offsets of several paths by their covariances, without those far from it."""
     left = list(estimates)
     while left:
-        informations = [np.linalg.inv(one.covariance) for one in left]
-        values = [np.array([one.delay_s, one.frequency_hz]) for one in left]
+        # Mean, weighted by information.
+        informations = [np.linalg.inv(estimate.covariance) for estimate in left]
+        values = [np.array([estimate.delay_s, estimate.frequency_hz]) for estimate in left]
         covariance = np.linalg.inv(sum(informations))
-        weighted = [one @ value for one, value in zip(informations, values)]
+        weighted = [information @ value for information, value in zip(informations, values)]
         mean = covariance @ np.sum(weighted, axis=0)
 
-        distances = [
-            float((value - mean) @ one @ (value - mean)) for value, one in zip(values, informations)
+        # Leave out the estimate that is farthest from it, until all are near.
+        squared_distances = [
+            float((value - mean) @ information @ (value - mean))
+            for value, information in zip(values, informations)
         ]
-        farthest = int(np.argmax(distances))
-        if distances[farthest] <= MOST_DISTANCE:
+        farthest = int(np.argmax(squared_distances))
+        if squared_distances[farthest] <= MOST_DISTANCE:
             return ClockOffset(float(mean[0]), float(mean[1]), covariance)
         del left[farthest]
     return None
@@ -372,6 +399,7 @@ def _rays(
     scene: Scene, receiver: Site, signal: Component, index: int, paths: StaticPaths
 ) -> list[_Ray]:
     """Static paths of one link from a transmitter, by its index: the reference first."""
+    # Delays, and Doppler shifts by the motion of both ends.
     transmitter = scene.transmitters[index]
     wavelength_m = signal.grid.wavelength_m
     doppler_hz = end_doppler_hz(transmitter, receiver, paths.aod, paths.aoa, wavelength_m)
@@ -379,7 +407,10 @@ def _rays(
     rays = _rays_along(
         signal, index, transmitter, receiver, paths.aod, paths.aoa, delay_s, doppler_hz
     )
-    return [rays[path] for path in np.lexsort([-np.abs(paths.amplitude), paths.reflected])]
+
+    # The line of sight first, then reflections, the strongest first.
+    order = np.lexsort([-np.abs(paths.amplitude), paths.reflected])
+    return [rays[path] for path in order]
 
 
 def _rays_of(
@@ -430,14 +461,19 @@ def _searched(
     matched: [num_subcarriers, num_symbols], complex128, of _matched, for each ray
     Returns the power in noise variances, a sum over the rays.
     """
+    # Trials of delay and Doppler shift.
     delays_s = _grid(axes.half_delay_s, len(axes.frequency_hz))
     dopplers_hz = _grid(axes.half_doppler_hz, len(axes.time_s))
+
+    # Matched-filter power of all rays at each of them.
     power = np.zeros((len(delays_s), len(dopplers_hz)))
     for ray, own in zip(rays, matched, strict=True):
         over_frequency = axes.over_frequency(ray.delay_s + delays_s)
         over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
         correlation = over_frequency.conj() @ own @ over_time.conj().T
         power += np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
+
+    # The largest one.
     row, column = np.unravel_index(np.argmax(power), power.shape)
     shift = _Shift(float(delays_s[row]), float(dopplers_hz[column]), np.zeros((2, 2)))
     return shift, float(power[row, column])
@@ -473,6 +509,8 @@ def _refined(
         return value, gradient, np.sum([part[2] for part in parts], axis=0)
 
     shift, information = fisher_scoring(likelihood, np.array([start.delay_s, start.doppler_hz]))
+
+    # Covariance, inverted in units of each parameter's accuracy: s and Hz differ by many orders.
     scale = 1 / np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
     scaling = np.multiply.outer(scale, scale)
     covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
@@ -487,19 +525,24 @@ def _ray_likelihood(
     matched: [num_subcarriers, num_symbols], complex128, of _matched
     shift: [2], float64, delay in s and Doppler shift in Hz
     """
-    by_delay = -2j * np.pi * axes.frequency_hz
-    by_doppler = 2j * np.pi * axes.time_s
+    # Correlation with the phasors of delay and Doppler shift: over one axis, then over both.
     over_frequency = axes.over_frequency(ray.delay_s + shift[0])
     over_time = axes.over_time(ray.doppler_hz + shift[1])
-    behind_delay = over_frequency.conj() @ matched
-    behind_doppler = matched @ over_time.conj()
-    correlation = behind_delay @ over_time.conj()
+    summed_frequency = over_frequency.conj() @ matched
+    summed_time = matched @ over_time.conj()
+    correlation = summed_frequency @ over_time.conj()
+
+    # Its derivatives by delay and Doppler shift, through those of the phasors.
+    by_delay = -2j * np.pi * axes.frequency_hz
+    by_doppler = 2j * np.pi * axes.time_s
     slope = np.array(
         [
-            (by_delay * over_frequency).conj() @ behind_doppler,
-            behind_delay @ (by_doppler * over_time).conj(),
+            (by_delay * over_frequency).conj() @ summed_time,
+            summed_frequency @ (by_doppler * over_time).conj(),
         ]
     )
+
+    # Power in noise variances, its gradient, and the information at this SNR.
     scale = 1 / (ray.energy * noise_power_w)
     power = scale * abs(correlation) ** 2
     gradient = 2 * scale * np.real(np.conj(correlation) * slope)

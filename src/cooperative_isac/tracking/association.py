@@ -96,30 +96,33 @@ def gated_pairs(
     dimension: of the scene, 2 or 3; in a plane the vertical axis is not measured and left out
     largest_squared: Mahalanobis distance squared up to which a pair is in the gate
     inflation: factor of the detections' covariances
+    Returns the pairs with their Mahalanobis distances, sorted by track.
     """
     # Pairs that are near enough.
     tracks, detections = _near_pairs(
         means, covariances, measurements, dimension, largest_squared, inflation
     )
 
-    # Positions and velocities along the measured axes.
+    # Positions and velocities along the measured axes: rows and columns of each covariance.
     axes = STATE_AXES[dimension]
     block = (slice(None), axes[:, None], axes)
     states = means[:, axes]
-    spreads = covariances[block]
+    state_covariances = covariances[block]
     values = measurements.values[:, axes]
-    noise = inflation * measurements.covariances[block]
+    noise_covariances = inflation * measurements.covariances[block]
 
-    # Mahalanobis distance of each innovation, and the volume of its covariance.
+    # Mahalanobis distance v^T S^-1 v of each innovation v, and log det S of its covariance.
     squared_distances = np.empty(len(tracks))
     log_dets = np.empty(len(tracks))
     for begin in range(0, len(tracks), PAIRS_AT_ONCE):
         part = slice(begin, begin + PAIRS_AT_ONCE)
         innovations = values[detections[part]] - states[tracks[part]]
-        innovation_covars = spreads[tracks[part]] + noise[detections[part]]
-        whitened = np.linalg.solve(innovation_covars, innovations[..., None])[..., 0]
-        squared_distances[part] = np.sum(innovations * whitened, axis=-1)
-        log_dets[part] = np.linalg.slogdet(innovation_covars)[1]
+        innovation_covariances = (
+            state_covariances[tracks[part]] + noise_covariances[detections[part]]
+        )
+        weighted = np.linalg.solve(innovation_covariances, innovations[..., None])[..., 0]
+        squared_distances[part] = np.sum(innovations * weighted, axis=-1)
+        log_dets[part] = np.linalg.slogdet(innovation_covariances)[1]
 
     pairs = Pairs(tracks, detections, squared_distances, log_dets)
     return pairs.where(squared_distances <= largest_squared)
@@ -148,11 +151,13 @@ def nearest_neighbors(pairs: Pairs) -> Pairs:
     miss_rows = np.arange(num_tracks)
     miss_columns = num_detections + miss_rows
     weights = np.concatenate([pairs.costs, np.full(num_tracks, miss_cost)])
-    places = (np.concatenate([rows, miss_rows]), np.concatenate([columns, miss_columns]))
+    entry_rows = np.concatenate([rows, miss_rows])
+    entry_columns = np.concatenate([columns, miss_columns])
 
     # A sparse matrix has no entries of 0; a constant in each row does not change the assignment.
     positive = weights - weights.min() + 1.0
-    graph = csr_array((positive, places), shape=(num_tracks, num_detections + num_tracks))
+    shape = (num_tracks, num_detections + num_tracks)
+    graph = csr_array((positive, (entry_rows, entry_columns)), shape=shape)
     matched_rows, matched_columns = min_weight_full_bipartite_matching(graph)
 
     # Pairs that are in the assignment.
@@ -185,6 +190,7 @@ def _near_pairs(
     measured_variances = inflation * _largest_variances(measured_covariances)
 
     # One tree for each class of spread: an uncertain detection must not widen the search of others.
+    # Class k has standard deviations from SPREAD_CLASS^k to SPREAD_CLASS^(k + 1) m.
     spread_classes = np.floor(np.log(measured_variances) / np.log(SPREAD_CLASS**2))
     found_tracks = [np.empty(0, int)]
     found_detections = [np.empty(0, int)]

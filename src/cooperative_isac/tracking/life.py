@@ -10,15 +10,16 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.sequential_test import MISS_RATIO, SequentialTest
 from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
-# Time that is added to limits, s: stamps are sums of periods and not exact.
+# Time that is added to limits, s: above the rounding of stamps that are sums of periods.
 TIME_SLACK_S = 1e-6
 
 # Time without a detection after which a track is deleted even if no receiver could observe its
 # target, s: the gate of a longer prediction reaches over a whole scene.
 LONGEST_OUTAGE_S = 10.0
 
-# Least number of detections by which the test of weak ones confirms a track: the likelihoods of a
-# frame have no term for a path of a target that is off by a side lobe, and the next one is not.
+# Least number of detections with which the test of weak ones confirms a track. A single one may
+# contain a path that was estimated on a side lobe, for which the likelihoods of a frame have no
+# term; in the next frame that hardly happens again.
 LEAST_DETECTIONS = 2
 
 # By the value of a status: True where the track is established.
@@ -115,10 +116,10 @@ def expired(
         the target
     Returns [...], bool.
     """
+    # Only observed time counts, until an outage as a whole has lasted longest_s.
     longest_s = max(LONGEST_OUTAGE_S, settings.max_coast_s)
-    observed_s = np.maximum(
-        since_update_s - unobserved_s, since_update_s - longest_s + settings.max_coast_s
-    )
+    least_observed_s = since_update_s - longest_s + settings.max_coast_s
+    observed_s = np.maximum(since_update_s - unobserved_s, least_observed_s)
     return observed_s > settings.max_coast_s + TIME_SLACK_S
 
 
@@ -156,6 +157,8 @@ def advance(
     num_hits = lives.num_hits + (counted & hits & ~weak)
     num_weak = lives.num_weak + (counted & weak)
     frames_left = settings.confirm_window - num_frames
+
+    # Confirmed by enough hits within the window; hopeless where too few frames are left for them.
     confirmed = (num_hits >= settings.confirm_hits) & (frames_left >= 0)
     hopeless = num_hits + frames_left < settings.confirm_hits
 
@@ -167,17 +170,18 @@ def advance(
         confirmed |= enough & (scores >= evidence.test.accept)
         hopeless &= scores <= evidence.test.reject
 
-    # Transitions, the first that applies.
+    # Transitions: of each track, the first whose condition is met.
     ended = lives.deleted | (~hits & expired(since_update_s, settings, unobserved_s))
+    transitions = (
+        (ended, TrackStatus.DELETED),
+        (~tentative & hits, TrackStatus.CONFIRMED),
+        (~tentative, TrackStatus.COASTING),
+        (confirmed, TrackStatus.CONFIRMED),
+        (hopeless, TrackStatus.DELETED),
+    )
     statuses = np.select(
-        [ended, ~tentative & hits, ~tentative, confirmed, hopeless],
-        [
-            TrackStatus.DELETED.value,
-            TrackStatus.CONFIRMED.value,
-            TrackStatus.COASTING.value,
-            TrackStatus.CONFIRMED.value,
-            TrackStatus.DELETED.value,
-        ],
+        [condition for condition, _ in transitions],
+        [status.value for _, status in transitions],
         TrackStatus.TENTATIVE.value,
     )
     return Lives(statuses, num_frames, num_hits, num_weak, scores)
@@ -191,17 +195,20 @@ def _tested(
     lives: before the frame
     counted: [num_tracks], bool, tentative tracks for which the frame counts
     hits: [num_tracks], bool, True where a detection was assigned
+    settings: of the scene
+    evidence: of the weak ones among the detections
     """
-    # So many detections by stations pass the test as confirm a track by their number.
-    share = evidence.test.accept / settings.confirm_hits
+    # Score of a detection by stations: confirm_hits of them reach the threshold of the test, too.
+    hit_score = evidence.test.accept / settings.confirm_hits
 
-    # The first weak detection of a track begins its test.
-    begun = np.isfinite(lives.scores)
-    before = np.where(begun, lives.scores, share * lives.num_hits)
-    weak = counted & hits & evidence.weak
-    others = np.where(hits, share, MISS_RATIO)
-    return np.where(
-        weak,
-        before + evidence.log_ratios,
-        np.where(counted & begun, lives.scores + others, lives.scores),
-    )
+    # The first weak detection of a track begins its test, in which earlier hits count as well.
+    has_begun = np.isfinite(lives.scores)
+    scores_before = np.where(has_begun, lives.scores, hit_score * lives.num_hits)
+    with_weak = scores_before + evidence.log_ratios
+
+    # In a test that has begun, other hits add to the score, and misses take away from it.
+    without_weak = lives.scores + np.where(hits, hit_score, MISS_RATIO)
+
+    is_weak = counted & hits & evidence.weak
+    scores = np.where(counted & has_begun, without_weak, lives.scores)
+    return np.where(is_weak, with_weak, scores)

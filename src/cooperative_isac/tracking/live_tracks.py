@@ -13,6 +13,7 @@ from cooperative_isac.tracking.life import Gains, Lives, advance, no_gains, unbo
 from cooperative_isac.tracking.sequential_test import SequentialTest
 from cooperative_isac.tracking.track import Track, TrackStatus
 
+# Statuses by their values, which arrays of lives contain.
 STATUSES = {status.value: status for status in TrackStatus}
 
 
@@ -90,7 +91,12 @@ class LiveTracks:
         dimension: of the scene, 2 or 3
         evidence: of the weak ones among the detections
         """
-        advanced = advance(self.former_lives, True, 0.0, settings, evidence=evidence)
+        # Lives as if all tracks had a detection; those without one keep their lives below.
+        advanced = advance(
+            self.former_lives, hit=True, since_update_s=0.0, settings=settings, evidence=evidence
+        )
+
+        # Evidence of the updated states for the class of the target.
         with np.errstate(invalid="ignore"):  # states of failed filters, which the tracker drops
             added = frame_log_odds(means, covariances, settings, dimension)
         return replace(
@@ -118,15 +124,15 @@ class LiveTracks:
         observed: True where enough receivers sent packets of the frame to detect the targets
         test: of tentative tracks with weak detections
         """
-        since_update_s = time_s - self.updated_s
+        # Lives as if no track had a detection; those with one keep their lives below.
         advanced = advance(
             self.former_lives,
-            False,
-            since_update_s,
-            settings,
-            self.unobserved_s,
-            observed,
-            no_gains(len(self), test),
+            hit=False,
+            since_update_s=time_s - self.updated_s,
+            settings=settings,
+            unobserved_s=self.unobserved_s,
+            observed=observed,
+            evidence=no_gains(len(self), test),
         )
         return replace(self, lives=_where(missed, advanced, self.lives))
 
@@ -174,6 +180,7 @@ def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
     statuses = np.array([track.status.value for track in tracks], int)
     lives = replace(unborn(len(tracks)), statuses=statuses)
 
+    # Times and classes as the snapshots have them.
     ages_s = np.array([track.age_s for track in tracks], float)
     since_update_s = np.array([track.since_update_s for track in tracks], float)
     log_odds = [log_odds_of(track.target_class, track.class_probability) for track in tracks]

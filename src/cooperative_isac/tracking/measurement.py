@@ -63,6 +63,7 @@ def stack(detections: Sequence[Detection]) -> Measurements:
 
     Raises ValueError with the index of the first detection that is no Gaussian within the limits.
     """
+    # Position and velocity, each detection a row.
     positions_m = _stacked(detections, "position_m")
     velocities_mps = _stacked(detections, "velocity_mps")
     covariances = _stacked(detections, "covariance")
@@ -75,6 +76,7 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     log_ratios = np.array([one.log_likelihood_ratio for one in evidence], float)
     log_false_densities = np.array([one.log_false_density for one in evidence], float)
 
+    # Refuse values and covariances beyond the limits of the filters.
     problems = state_problems(values, covariances)
     if problems:
         first = min(problems)
@@ -84,14 +86,16 @@ def stack(detections: Sequence[Detection]) -> Measurements:
 
 def _stacked(detections: Sequence[Detection], name: str) -> np.ndarray:
     """One attribute of all detections, [num, ...]; ValueError for the first of another shape."""
+    # Of no detections, an array without rows in the right shape.
     expected = (len(detections), *SHAPES[name])
     try:
         stacked = np.array([getattr(detection, name) for detection in detections], float)
         if stacked.shape == expected or not len(detections):
             return stacked.reshape(expected)
     except ValueError:
-        pass  # their shapes differ
+        pass  # their shapes differ, or they are no numbers
 
+    # The first detection whose shape is wrong, with the reason.
     for index, detection in enumerate(detections):
         if np.shape(getattr(detection, name)) != SHAPES[name]:
             raise ValueError(f"detection {index}: {detection_problem(detection)}")

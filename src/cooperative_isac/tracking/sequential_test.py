@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# Probability with which the test deletes the track of a target. It begins again with the next
-# detection, so that a larger one delays a track and a smaller one keeps false ones longer.
+# Probability with which the test deletes the track of a target. Such a target gets a new track with
+# its next detection: a larger probability delays tracks, a smaller one keeps false ones longer.
 MISS_PROBABILITY = 0.1
 # Probability that a target near the threshold has no weak detection in a frame: about that at
 # 22 dBm in `campus`. A larger one forgives more misses.
 NO_DETECTION_PROBABILITY = 0.55
 # Log-likelihood ratio of a frame without a detection.
 MISS_RATIO = math.log(NO_DETECTION_PROBABILITY)
-# Share of Wald's bound that false tracks reach, where noise meets paths of four targets: 0.012 for
-# each, since not in every frame a target begins a track that will be confirmed, and since scores
-# exceed the threshold. Measured in `campus` at 22 and 25 dBm (benchmarks/false_tracks.py prints the
-# rate that follows from it).
+# Confirmed false tracks in a frame over Wald's bound exp(-accept), for four targets whose paths
+# noise completes to false detections: 0.012 for each. It is below 1, since a target does not begin
+# a track in every frame, and since scores exceed the threshold when they pass it. Measured in
+# `campus` at 22 and 25 dBm (benchmarks/false_tracks.py prints the rate that follows from it).
 BOUND_SHARE = 0.05
 
 
@@ -47,5 +47,10 @@ def track_test(false_tracks_per_minute: float, period_s: float) -> SequentialTes
     false_tracks_per_minute: mean number of false tracks that are confirmed in a minute
     period_s: of the frames, s
     """
-    per_frame = false_tracks_per_minute * period_s / 60
-    return SequentialTest(max(math.log(BOUND_SHARE / per_frame), 0.0), math.log(MISS_PROBABILITY))
+    # Solve false_per_frame = BOUND_SHARE exp(-accept); a score below 0 confirms no track.
+    false_per_frame = false_tracks_per_minute * period_s / 60
+    accept = max(math.log(BOUND_SHARE / false_per_frame), 0.0)
+
+    # Wald's lower threshold.
+    reject = math.log(MISS_PROBABILITY)
+    return SequentialTest(accept, reject)

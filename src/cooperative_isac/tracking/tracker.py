@@ -39,7 +39,8 @@ TENTATIVE_INFLATION = 4.0
 # Share of receivers with a packet, below which a miss does not count for a tentative track.
 OBSERVED_SHARE = 0.5
 
-# Interval between frames as long as there was one only, s: a high threshold for weak detections.
+# Period of the frames that the test of weak detections takes before a second frame shows it, s: a
+# short one makes a high threshold, so that no track is confirmed too early.
 FIRST_PERIOD_S = 1e-3
 
 # Number of tracks at most: so many take half of a frame at 10 Hz, and no scene has as many targets.
@@ -183,7 +184,7 @@ class Tracker:
             self._advance_clock(time_s, answered)
         ended += self._predict(self._interval_s if is_new_frame else 0.0)
 
-        # Association and update.
+        # Association and update of the filters, then of the tracks' other attributes.
         hits, taken, gains, problems = self._associate(measurements)
         self._tracks = self._tracks.hit(
             hits,
@@ -213,6 +214,8 @@ class Tracker:
         self._interval_s = time_s - self._time_s
         self._time_s = time_s
         self._period_s = min(self._period_s, self._interval_s)
+
+        # One period in proportion to the packets that arrived is observed, the rest is not.
         if len(self._tracks):
             unobserved_s = self._interval_s - answered * self._period_s
             self._tracks = self._tracks.next_frame(unobserved_s)
@@ -244,7 +247,8 @@ class Tracker:
         log_ratios = np.zeros(len(tracks))
         problems = {}
 
-        # A track that has coasted too long takes no detection.
+        # Rounds: eligible tracks, and the inflation of the detections' covariances. A track that
+        # has coasted too long takes no detection.
         since_update_s = self._time_s - tracks.updated_s
         current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
         established = tracks.lives.established
@@ -277,7 +281,8 @@ class Tracker:
             hits[rows] = True
             taken[columns] = True
 
-            # Log-likelihood ratio of a detection of the track to a false one.
+            # Log-likelihood ratio of a detection of the track to a false one; only that of weak
+            # detections is used.
             weak[rows] = measurements.weak[columns]
             log_likelihoods = matched.log_likelihoods(len(STATE_AXES[self._dimension]))
             log_ratios[rows] = log_likelihoods - measurements.log_false_densities[columns]

@@ -76,7 +76,7 @@ def detection_list(
             f"{len(message.sites_missing)} sites are missing; allowed: {MAX_SITES}"
         )
 
-    # keep the strongest, in the message's order
+    # keep the strongest, in the message's order; each with its index there, for refusals
     numbered = list(enumerate(message.detections))
     surplus = len(numbered) - MAX_DETECTIONS
     if surplus > 0:
@@ -90,8 +90,12 @@ def detection_list(
         )
 
     # convert the valid ones
+    def converted(numbered_message: tuple[int, isac_msgs.Detection]) -> Detection:
+        index, detection_message = numbered_message
+        return _detection(detection_message, index)
+
     detections = convert_valid(
-        lambda pair: _detection(pair[1], pair[0]),
+        converted,
         numbered,
         lambda reason: on_fault("detections_refused", f"frame {frame.number}: {reason}", 1),
     )
@@ -110,6 +114,7 @@ def _strength(message: isac_msgs.Detection) -> tuple[bool, float]:
 
 
 def _detection_message(detection: Detection) -> isac_msgs.Detection:
+    """Message of a detection; the fields of evidence are 0 where a detection is no weak one."""
     links = [isac_msgs.Link(tx=link.tx, rx=link.rx, band=link.band) for link in detection.links]
     evidence = detection.evidence or NO_EVIDENCE
     return isac_msgs.Detection(
@@ -142,7 +147,7 @@ def _detection(message: isac_msgs.Detection, index: int) -> Detection:
     links = tuple(Link(link.tx, link.rx, link.band) for link in message.links)
     check_names(who, *(name for link in links for name in (link.tx, link.rx, link.band)))
 
-    # evidence of a weak detection
+    # evidence of a weak detection; others have zeros in the message, and none in the record
     within = (-LARGEST_EVIDENCE, LARGEST_EVIDENCE)
     check_ranges(who, message, log_likelihood_ratio=within, log_false_density=within)
     evidence = Evidence(message.log_likelihood_ratio, message.log_false_density)
@@ -203,6 +208,7 @@ def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> T
 
 
 def _track(message: isac_msgs.Track) -> Track:
+    """Track of a message. Raises ConversionError where a value is out of range."""
     # state and numbers
     who = f"track {message.id}"
     state = state_of(message, who, TRACK_MARGIN)

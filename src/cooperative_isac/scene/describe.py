@@ -128,7 +128,7 @@ def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
     if wave.reference_signals:
         names = ", ".join(wave.signals)
         share = float(grid_elements(wave.reference_signals, wave.grid).mean())
-        beams = f" in beams of {wave.reference_beams}"
+        beams = f" (reference_beams: {wave.reference_beams})"
     else:
         names = "data, comb"
         share = 1 / (wave.reference_subcarrier_stride * wave.reference_symbol_stride)

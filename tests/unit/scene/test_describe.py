@@ -217,8 +217,8 @@ def test_reference_symbols_are_shown_with_their_share():
     mapped = row("  signals: [data, csi_rs, dmrs]\n  reference_beams: antennas\n")
     share = 64 * (18 * 2 + 1) / 256**2 + 128 * (18 * 2 + 1) / 256**2
     assert mapped == (
-        f"data, csi_rs, dmrs: reference symbols on {share:.3g} of the elements in beams of "
-        "antennas; receivers use payload"
+        f"data, csi_rs, dmrs: reference symbols on {share:.3g} of the elements "
+        "(reference_beams: antennas); receivers use payload"
     )
 
 

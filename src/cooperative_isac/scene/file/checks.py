@@ -191,8 +191,8 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem(
             "sensing.symbols",
             "is 'reference_only', but the waveform has no reference "
-            "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
-            "symbols: payload",
+            "symbols; add reference signals to waveform.signals, such as [data, prs], set "
+            "waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload",
         )
     if file.sensing.symbols != "reference_only" and DATA not in wave.signals:
         yield Problem(

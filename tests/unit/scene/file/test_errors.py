@@ -437,9 +437,9 @@ BETWEEN_KEYS = [
         GOOD,
         "symbols: payload",
         "symbols: reference_only",
-        "sensing.symbols: is 'reference_only', but the waveform has no reference symbols; set "
-        "waveform."
-        "reference_subcarrier_stride and reference_symbol_stride, or symbols: payload",
+        "sensing.symbols: is 'reference_only', but the waveform has no reference symbols; add "
+        "reference signals to waveform.signals, such as [data, prs], set "
+        "waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload",
     ),
     (
         GOOD,

@@ -57,7 +57,8 @@ def changed(changes, receivers_only=False):
     path = scene_path(SCENE)
     text = path.read_text()
     start = text.index("\nreceivers:") if receivers_only else 0
-    head, tail = text[:start], text[start:]
+    head = text[:start]
+    tail = text[start:]
     for before, after in changes:
         if before not in tail:
             raise ValueError(f"{path} has no '{before}'")

@@ -8,6 +8,7 @@ SchemeFailures, with the sentences of the command `isac`.
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,11 +69,12 @@ __all__ = [
 SceneLike: TypeAlias = Scene | str | Path
 
 
-class _Result:
+class _Result(ABC):
     """A result that is shown as the tables of `isac evaluate`, at a prompt and in a notebook."""
 
+    @abstractmethod
     def _show(self, console: Console) -> None:
-        raise NotImplementedError
+        """Print the tables."""
 
     def __str__(self) -> str:
         from cooperative_isac.output.console import UNBOUNDED, ReportConsole

@@ -172,10 +172,7 @@ class Lattice:
                 np.concatenate([found.points_m, match.targets.points_m]),
                 np.concatenate([found.velocities_mps, match.targets.velocities_mps]),
             )
-            residual = {
-                name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
-                for name, joint in residual.items()
-            }
+            residual = _subtracted(residual, match)
         return found
 
     def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
@@ -312,23 +309,22 @@ class Lattice:
     def _velocity_at(self, joints: Mapping[str, JointFit], point_m: np.ndarray) -> np.ndarray:
         """Velocity with the largest power of all links at a point, [3], float64, m/s."""
         spectra = {name: self._spectra(joint, name, point_m) for name, joint in joints.items()}
-        velocities_mps = self.velocities_mps
-        best_mps = velocities_mps[self._velocity_power(joints, spectra, point_m, velocities_mps)]
+        best_mps = self._best_velocity(joints, spectra, point_m, self.velocities_mps)
 
         # Finer and finer lattices about the best one.
         for halvings in range(1, VELOCITY_HALVINGS + 1):
             nearby_mps = best_mps + self._velocity_steps_mps / 2**halvings
-            best_mps = nearby_mps[self._velocity_power(joints, spectra, point_m, nearby_mps)]
+            best_mps = self._best_velocity(joints, spectra, point_m, nearby_mps)
         return best_mps
 
-    def _velocity_power(
+    def _best_velocity(
         self,
         joints: Mapping[str, JointFit],
         spectra: Mapping[str, np.ndarray],
         point_m: np.ndarray,
         velocities_mps: np.ndarray,
-    ) -> int:
-        """Index of the velocity with the largest power of all links at a point.
+    ) -> np.ndarray:
+        """The velocity with the largest power of all links at a point, [3], float64, m/s.
 
         spectra: of _spectra, by receiver
         velocities_mps: [n, 3], float64, m/s
@@ -352,7 +348,7 @@ class Lattice:
                     sensor.grid.wavelength_m,
                 )
                 total += np.interp(paths.doppler_hz, shifts_hz[ascending], spectrum[ascending])
-        return int(total.argmax())
+        return velocities_mps[total.argmax()]
 
     def _in_space(self, lines: list[np.ndarray], plane: float) -> np.ndarray:
         """All combinations of values along the axes, [n, 3], with a value for z in a plane."""
@@ -375,13 +371,13 @@ def _without(scene: Scene, joints: Mapping[str, JointFit], targets: Targets) -> 
     """Echoes without the paths of targets."""
     if not len(targets):
         return dict(joints)
-    match = JointMl(scene, joints).match(targets)
-    return {
-        name: _residual(joint, subtract_paths(joint.correlation, match.fits[name]))
-        for name, joint in joints.items()
-    }
+    return _subtracted(joints, JointMl(scene, joints).match(targets))
 
 
-def _residual(joint: JointFit, correlation: np.ndarray) -> JointFit:
-    """The likelihood of what is left of an echo."""
-    return JointFit(joint.maker, correlation, joint.noise_power_w)
+def _subtracted(joints: Mapping[str, JointFit], match: JointMatch) -> dict[str, JointFit]:
+    """Echoes without the paths of a fit."""
+    residual = {}
+    for name, joint in joints.items():
+        correlation = subtract_paths(joint.correlation, match.fits[name])
+        residual[name] = JointFit(joint.maker, correlation, joint.noise_power_w)
+    return residual

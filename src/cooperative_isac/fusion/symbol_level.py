@@ -139,8 +139,30 @@ def path_of(
     delay_s = (to_target_m + from_target_m) / LIGHT_SPEED_MPS
 
     # Speed against the gradient of the path's length.
-    path_speed_mps = -_unit_sum(link, position_m) @ velocity_mps
+    path_speed_mps = -length_gradient(link, position_m) @ velocity_mps
     return float(delay_s), float(path_speed_mps)
+
+
+def unit_toward(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
+    """Unit vector from a station to a location.
+
+    position_m, station_m: [D], float64, m
+    Returns [D], float64.
+    """
+    offset_m = position_m - station_m
+    return offset_m / np.linalg.norm(offset_m)
+
+
+def length_gradient(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
+    """Gradient of a path's length: the sum of the unit vectors from both stations to the target.
+
+    link: whose stations are taken
+    position_m: [D], float64, m, of the target
+    Returns [D], float64.
+    """
+    from_transmitter = unit_toward(position_m, link.transmitter_m)
+    from_receiver = unit_toward(position_m, link.receiver_m)
+    return from_transmitter + from_receiver
 
 
 def link_response(
@@ -225,7 +247,7 @@ def velocity_statistic(
         over_time = over_frequency @ beam.values
 
         # Matched power at the speed with which each velocity shortens the path.
-        speeds_mps = -velocities_mps @ _unit_sum(link, position_m)
+        speeds_mps = -velocities_mps @ length_gradient(link, position_m)
         turns = np.multiply.outer(speeds_mps, link.time_s) / link.wavelength_m
         matched = np.abs(np.exp(-2j * np.pi * turns) @ over_time) ** 2
         total += matched / (np.count_nonzero(link.mask) * beam.noise_power)
@@ -371,7 +393,7 @@ def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray)
     by_antenna -= by_antenna.mean(axis=0)
 
     # Delay and Doppler shift: how both change with the state.
-    unit_sum = _unit_sum(link, position_m)
+    unit_sum = length_gradient(link, position_m)
     delay_slope = np.concatenate([unit_sum / LIGHT_SPEED_MPS, np.zeros(size)])
     turning = _turning(position_m, link.transmitter_m) + arrival_turning
     speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
@@ -431,21 +453,11 @@ def _grid_response(
     return np.where(link.mask, np.exp(2j * np.pi * (by_doppler - by_delay)), 0)
 
 
-def _unit_sum(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
-    """Sum of the unit vectors from both stations to the target: gradient of the path's length."""
-    from_transmitter_m = position_m - link.transmitter_m
-    from_receiver_m = position_m - link.receiver_m
-    transmitter_unit = from_transmitter_m / np.linalg.norm(from_transmitter_m)
-    receiver_unit = from_receiver_m / np.linalg.norm(from_receiver_m)
-    return transmitter_unit + receiver_unit
-
-
 def _turning(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
     """Derivative of the unit vector from a station to the target by the location, [D, D], 1/m."""
-    offset = position_m - station_m
-    range_m = np.linalg.norm(offset)
-    unit = offset / range_m
-    return (np.eye(len(offset)) - np.multiply.outer(unit, unit)) / range_m
+    range_m = np.linalg.norm(position_m - station_m)
+    unit = unit_toward(position_m, station_m)
+    return (np.eye(len(unit)) - np.multiply.outer(unit, unit)) / range_m
 
 
 def _path_lengths(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from cooperative_isac.calibration.offsets import ClockOffset
 # Estimates that are kept: enough for a drift, and over so short a time that it is constant.
 KEPT_ESTIMATES = 8
 
-
 # Deviation of every estimate beside its own, over the largest difference: no single one outweighs
 # all others.
 LEAST_DEVIATION = 0.05
@@ -49,10 +48,10 @@ class OffsetHistory:
         variances = np.array([np.diag(one.covariance) for _, one in self._kept])
 
         # The largest set around one estimate.
-        apart = np.abs(values[:, None] - values) <= self._limits
-        agrees = np.all(apart, axis=-1)
+        is_within = np.abs(values[:, None] - values) <= self._limits
+        agrees = np.all(is_within, axis=-1)
         sizes = np.count_nonzero(agrees, axis=1)
-        members = agrees[sizes.argmax(), :]
+        members = agrees[sizes.argmax()]
         if sizes.max() < least:
             return None
         if sizes.max() == 1:

@@ -197,7 +197,7 @@ class _Link:
         others = self._others(whole, self._first(whole))
         if not self.is_own:
             matched = _matched(first, whole - others)
-            self.shift = _refined(self._axes, [first], [matched], self.shift, noise_power_w)
+            self.shift = _refined(self._axes, first, matched, self.shift, noise_power_w)
         direct = self._first(whole - others)
         self._part = direct + self._others(whole, direct)
 
@@ -327,7 +327,7 @@ def target_offsets(
         # Offset of each path near it, where the path is above the noise.
         estimates = []
         for ray, own, covariance in zip(rays, matched, paths.covariances, strict=True):
-            shift = _refined(axes, [ray], [own], start, noise_power_w)
+            shift = _refined(axes, ray, own, start, noise_power_w)
             at_shift = np.array([shift.delay_s, shift.doppler_hz])
             path_power, _, _ = _ray_likelihood(axes, ray, own, at_shift, noise_power_w)
             if path_power >= LEAST_TARGET_POWER:
@@ -486,29 +486,17 @@ def _grid(half: float, num_cells: int) -> np.ndarray:
 
 
 def _refined(
-    axes: _Axes,
-    rays: Sequence[_Ray],
-    matched: Sequence[np.ndarray],
-    start: _Shift,
-    noise_power_w: float,
+    axes: _Axes, ray: _Ray, matched: np.ndarray, start: _Shift, noise_power_w: float
 ) -> _Shift:
-    """Maximum likelihood shift that several rays share, near a start.
+    """Maximum likelihood shift of a ray near a start.
 
-    matched: [num_subcarriers, num_symbols], complex128, of _matched, for each ray
+    matched: [num_subcarriers, num_symbols], complex128, of _matched
     start: within the main lobe
     """
-
-    def likelihood(shift: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Log-likelihood with the best amplitudes, its gradient and Fisher information."""
-        parts = [
-            _ray_likelihood(axes, ray, own, shift, noise_power_w)
-            for ray, own in zip(rays, matched, strict=True)
-        ]
-        value = sum(part[0] for part in parts)
-        gradient = np.sum([part[1] for part in parts], axis=0)
-        return value, gradient, np.sum([part[2] for part in parts], axis=0)
-
-    shift, information = fisher_scoring(likelihood, np.array([start.delay_s, start.doppler_hz]))
+    shift, information = fisher_scoring(
+        lambda trial: _ray_likelihood(axes, ray, matched, trial, noise_power_w),
+        np.array([start.delay_s, start.doppler_hz]),
+    )
 
     # Covariance, inverted in units of each parameter's accuracy: s and Hz differ by many orders.
     scale = 1 / np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))

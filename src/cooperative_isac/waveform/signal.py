@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +20,7 @@ REFERENCE_ORDER = 4  # QPSK: symbols of one power sound every resource element a
 
 
 @dataclass(frozen=True)
-class Component:
+class Component(ABC):
     """Streams of symbols on some resource elements of a grid, through precoders.
 
     precoders: [num_groups, num_tx_ant, num_streams], complex64, sqrt(W), antennas of all
@@ -33,16 +34,16 @@ class Component:
     antennas: tuple[slice, ...]
 
     @property
+    @abstractmethod
     def streams(self) -> np.ndarray:
         """Symbols, [num_subcarriers, num_streams, num_symbols], complex64, zero on elements of
         other components.
         """
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def elements(self) -> np.ndarray:
         """Resource elements of the component, [num_subcarriers, num_symbols], bool."""
-        raise NotImplementedError
 
     @property
     def group_size(self) -> int:

@@ -27,7 +27,12 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     state_near,
 )
 from cooperative_isac.fusion.station_position import displacement_gradient, with_position_error
-from cooperative_isac.fusion.symbol_level import LinkChannel, location_statistic
+from cooperative_isac.fusion.symbol_level import (
+    LinkChannel,
+    length_gradient,
+    location_statistic,
+    unit_toward,
+)
 
 # Every 16th subcarrier of 30 kHz and every 14th symbol: 61 MHz and 16 ms at 5.9 GHz.
 GRID = LinkGrid(5.9e9, 16 * 30e3, 128, 14 * symbol_duration_s(30e3), 32)
@@ -221,7 +226,7 @@ def _own_estimate(
 
     # Location off the lattice. One link measures the path speed v @ along alone, so that the
     # velocities of the search are parallel to it.
-    along = _unit_sum(assumed, start_m)
+    along = length_gradient(assumed, start_m)
     path_speeds_mps = np.arange(-MAX_PATH_SPEED_MPS, MAX_PATH_SPEED_MPS, PATH_SPEED_STEP_MPS)
     velocities_mps = np.multiply.outer(path_speeds_mps, along / (along @ along))
     state = state_near([assumed], start_m, velocities_mps)
@@ -294,7 +299,7 @@ def _step_to(own: _OwnEstimate, position_m: np.ndarray) -> np.ndarray:
 
     # Their derivatives by the location.
     across = np.array([-offset_m[1], offset_m[0]]) / range_m**2
-    slopes = np.stack([_unit_sum(link, position_m), across])
+    slopes = np.stack([length_gradient(link, position_m), across])
     return np.linalg.solve(slopes, np.array([own_length_m - length_m, turn]))
 
 
@@ -387,19 +392,8 @@ def _apparent_velocity(zone_link: _ZoneLink, setting: _Setting) -> np.ndarray:
             lengthening_mps -= setting.ues_mps[number] @ offset_m / np.linalg.norm(offset_m)
 
     # The same change by a target that moves along the gradient of the path's length.
-    along = _unit_sum(link, setting.position_m)
+    along = length_gradient(link, setting.position_m)
     return setting.velocity_mps + lengthening_mps * along / (along @ along)
-
-
-def _unit_sum(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
-    """Sum of the unit vectors from both stations to a location, [2]."""
-    return _toward(position_m, link.transmitter_m) + _toward(position_m, link.receiver_m)
-
-
-def _toward(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
-    """Unit vector from a station to a location, [2]."""
-    offset_m = position_m - station_m
-    return offset_m / np.linalg.norm(offset_m)
 
 
 def _displacement(zone_link: _ZoneLink, position_m: np.ndarray) -> np.ndarray:
@@ -410,8 +404,8 @@ def _displacement(zone_link: _ZoneLink, position_m: np.ndarray) -> np.ndarray:
     """
     link = zone_link.link
     spatial = np.zeros((2, 3))
-    spatial[0, :2] = _toward(position_m, link.transmitter_m)
-    spatial[1, :2] = _toward(position_m, link.receiver_m)
+    spatial[0, :2] = unit_toward(position_m, link.transmitter_m)
+    spatial[1, :2] = unit_toward(position_m, link.receiver_m)
     of_receiver = displacement_gradient(*spatial)[:2, :2]
     total = np.zeros((2, 2))
     if zone_link.receiver != BASE:

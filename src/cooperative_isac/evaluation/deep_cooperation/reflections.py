@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
@@ -14,6 +13,11 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
     symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.stations import (
+    LinkGrid,
+    empty_link,
+    square_lattice,
+)
 from cooperative_isac.fusion.reflectors import Reflector, image_link, locate_by_reflections
 from cooperative_isac.fusion.symbol_level import LinkChannel, link_response, state_information
 
@@ -25,6 +29,7 @@ CARRIER_HZ = 24e9
 
 # Receive array, half a wavelength apart, facing along the street; it transmits with one antenna.
 NUM_ANTENNAS = 8
+ALONG_STREET = np.array([1.0, 0.0])
 
 # The station stands at the start of a street of 40 m along x. A wall limits the street opposite
 # the side street, another closes it at its end.
@@ -98,7 +103,9 @@ def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
 
 def _error(links: Sequence[LinkChannel], position_m: np.ndarray) -> dict[str, float]:
     """Error of the located target."""
-    state = locate_by_reflections(links, _points(), _velocities())
+    state = locate_by_reflections(
+        links, _points(), square_lattice(MAX_SPEED_MPS, VELOCITY_STEP_MPS)
+    )
     return {"location_m": float(np.linalg.norm(state.position_m - position_m))}
 
 
@@ -128,20 +135,10 @@ def _links(name: str) -> list[LinkChannel]:
 
 def _station() -> LinkChannel:
     """The station's own link, without a channel."""
-    wavelength_m = LIGHT_SPEED_MPS / CARRIER_HZ
-    shape = (NUM_ANTENNAS, NUM_SUBCARRIERS, NUM_SYMBOLS)
-    places = np.arange(NUM_ANTENNAS) - (NUM_ANTENNAS - 1) / 2
-    return LinkChannel(
-        values=np.zeros(shape, complex),
-        frequency_hz=SPACING_HZ * np.arange(NUM_SUBCARRIERS),
-        time_s=symbol_duration_s(SPACING_HZ) * np.arange(NUM_SYMBOLS),
-        carrier_hz=CARRIER_HZ,
-        noise_power=1.0,
-        mask=np.ones(shape[1:], bool),
-        transmitter_m=np.zeros(2),
-        receiver_m=np.zeros(2),
-        elements_m=wavelength_m / 2 * np.multiply.outer(places, np.array([0.0, 1.0])),
+    grid = LinkGrid(
+        CARRIER_HZ, SPACING_HZ, NUM_SUBCARRIERS, symbol_duration_s(SPACING_HZ), NUM_SYMBOLS
     )
+    return empty_link(grid, np.zeros(2), np.zeros(2), ALONG_STREET, NUM_ANTENNAS)
 
 
 def _points() -> np.ndarray:
@@ -149,9 +146,3 @@ def _points() -> np.ndarray:
     x_m = np.arange(40.0, 110.0, LATTICE_STEP_M)
     y_m = np.arange(-60.0, 100.0, LATTICE_STEP_M)
     return np.stack(np.meshgrid(x_m, y_m), axis=-1).reshape(-1, 2)
-
-
-def _velocities() -> np.ndarray:
-    """Lattice of velocities, [num_velocities, 2]."""
-    axis_mps = np.arange(-MAX_SPEED_MPS, MAX_SPEED_MPS + 1, VELOCITY_STEP_MPS)
-    return np.stack(np.meshgrid(axis_mps, axis_mps), axis=-1).reshape(-1, 2)

@@ -25,6 +25,9 @@ MOST_STEP_M = 15.0
 BLUR_M = 0.05
 # Least information about a direction cosine: an array with elements along one line has none across.
 LEAST_INFORMATION = 1e-6
+# Information of a location along each axis without measurements, 1/m^2: a deviation of a kilometer.
+# On the line between its stations a path does not measure the range, and its own is singular.
+LEAST_LOCATION_INFORMATION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class PathMeasurements:
         # Range and cosines only: the Doppler shift depends on the velocity, too.
         by_location = slopes[:, :-1, : self.scene.dimension]
         weights = self.blurred_weights[:, :-1]
-        return np.einsum("nk,nki,nkj->nij", weights, by_location, by_location)
+        measured = np.einsum("nk,nki,nkj->nij", weights, by_location, by_location)
+        return measured + LEAST_LOCATION_INFORMATION * np.eye(self.scene.dimension)
 
 
 @dataclass(frozen=True)
@@ -254,6 +258,9 @@ class _LeastSquares:
         velocity_information = velocity_deviation_mps(scene) ** -2.0
         self.prior = np.diag(np.repeat([0.0, velocity_information], scene.dimension))
 
+        # With the least information of the location, steps are finite along every axis.
+        self.least = np.diag(np.repeat([LEAST_LOCATION_INFORMATION, 0.0], scene.dimension))
+
     def start(self) -> np.ndarray:
         """Mean of the locations of each group, weighted by their information, at rest."""
         size = self.paths.scene.dimension
@@ -278,7 +285,7 @@ class _LeastSquares:
         weighted_slopes = self.weights[..., None] * slopes
         information = weighted_slopes.swapaxes(1, 2) @ slopes
         gradient = np.einsum("nki,nk->ni", weighted_slopes, errors)
-        normal = self.prior + self._group_sums(information)
+        normal = self.prior + self.least + self._group_sums(information)
         right = self._group_sums(gradient) - states @ self.prior
 
         # Misfit, with that of the prior.

@@ -148,6 +148,8 @@ class Sensing:
     clock offsets of its links from the paths of known geometry in its echoes) | active_observation
     (the center estimates them from targets that active links locate)
     symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
+    report_bits: bits of a location axis and of a Doppler shift in a report; None: as many as the
+    format of the packet has
     """
 
     scheme: str
@@ -163,6 +165,7 @@ class Sensing:
     candidate_bits: int = 0
     synchronization: str = "none"
     symbol_bits: int = 2
+    report_bits: int | None = None
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,19 @@ def test_paths_of_different_velocities_are_no_target(campus):
     assert all("rx1" not in found.sites for found in soft.fuse((), sent))
 
 
+def test_candidates_between_their_stations_do_not_end_the_fusion(campus):
+    # On the line between its stations a path does not measure its range.
+    soft = SoftFusion(campus)
+    transmitter_m = campus.transmitters[0].position_m
+    sent = {}
+    for site in campus.receivers:
+        middle_m = (transmitter_m + site.position_m) / 2
+        sent[site.name] = candidates_of(campus, site, middle_m, np.zeros(3))
+    target = candidates_of(campus, campus.receivers[0], POSITION_M, VELOCITY_MPS)
+    sent[campus.receivers[0].name] = target
+    assert soft.fuse((), sent) == ()
+
+
 def test_static_clutter_is_no_target(campus):
     soft = SoftFusion(campus)
     sent = {

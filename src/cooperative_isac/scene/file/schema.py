@@ -356,6 +356,11 @@ class SensingEntry(Section):
     """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost
     2.0, 0.5 and 0.2 dB of SNR.
     """
+    report_bits: Annotated[int, Field(ge=4, le=20)] | None = later(Sensing.report_bits)
+    """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default
+    16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
+    an error.
+    """
 
 
 class BodyEntry(Section):

@@ -27,6 +27,7 @@ DC_FIGURES = (
     "6b",
     "6c",
     "6d",
+    "reference_9",
     "splicing",
     "sparse_arrays",
     "reference_signals",

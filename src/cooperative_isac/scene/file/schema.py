@@ -198,7 +198,10 @@ class WaveformEntry(Section):
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
     """Comb of public reference symbols among the sensed symbols; 0: none."""
     signals: Annotated[
-        list[Literal["data", "prs", "csi_rs", "dmrs"]], Field(min_length=1, max_length=4)
+        list[
+            Literal["data", "prs", "csi_rs", "dmrs", "ssb", "srs_comb2", "srs_comb4", "uplink_dmrs"]
+        ],
+        Field(min_length=1, max_length=8),
     ] = later(["data"])
     """Components of the signal: `data`, and reference signals that are public, at the resource
     elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are

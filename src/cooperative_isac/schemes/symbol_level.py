@@ -25,7 +25,7 @@ from cooperative_isac.sensing.clock_stage import offset_history, synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
-from cooperative_isac.sensing.synchronization import ObservedTargets, target_offsets
+from cooperative_isac.sensing.target_offsets import ObservedTargets, target_offsets
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
 

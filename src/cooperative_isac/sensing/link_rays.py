@@ -153,22 +153,56 @@ def searched(
     matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
     Returns the power in noise variances, a sum over the rays.
     """
-    # Trials of delay and Doppler shift.
-    delays_s = _grid(axes.half_delay_s, len(axes.frequency_hz))
-    dopplers_hz = _grid(axes.half_doppler_hz, len(axes.time_s))
-
-    # Matched-filter power of all rays at each of them.
-    power = np.zeros((len(delays_s), len(dopplers_hz)))
-    for ray, own in zip(rays, matched, strict=True):
-        over_frequency = axes.over_frequency(ray.delay_s + delays_s)
-        over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
-        correlation = over_frequency.conj() @ own @ over_time.conj().T
-        power += np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
+    delays_s, dopplers_hz = _trials(axes)
+    power = sum(
+        _power_map(axes, ray, own, noise_power_w) for ray, own in zip(rays, matched, strict=True)
+    )
 
     # The largest one.
-    row, column = np.unravel_index(np.argmax(power), power.shape)
+    row, column = np.unravel_index(np.argmax(power), np.shape(power))
     shift = Shift(float(delays_s[row]), float(dopplers_hz[column]), np.zeros((2, 2)))
-    return shift, float(power[row, column])
+    return shift, float(np.max(power))
+
+
+def searched_delay(
+    axes: Axes, rays: Sequence[Ray], matched: Sequence[np.ndarray], noise_power_w: float
+) -> tuple[list[Shift], float]:
+    """Shifts with the largest power of all rays, with one delay and a Doppler shift of each ray.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
+    Returns a shift for each ray, and the power in noise variances, a sum over the rays.
+    """
+    delays_s, dopplers_hz = _trials(axes)
+    maps = [
+        _power_map(axes, ray, own, noise_power_w) for ray, own in zip(rays, matched, strict=True)
+    ]
+
+    # The delay of the largest sum, each ray at its best Doppler shift.
+    power = np.sum([one.max(axis=1) for one in maps], axis=0)
+    row = int(np.argmax(power))
+    shifts = [
+        Shift(float(delays_s[row]), float(dopplers_hz[one[row].argmax()]), np.zeros((2, 2)))
+        for one in maps
+    ]
+    return shifts, float(power[row])
+
+
+def _trials(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+    """Trials of delay shifts, s, and of Doppler shifts, Hz, over all unambiguous ones."""
+    delays_s = _grid(axes.half_delay_s, len(axes.frequency_hz))
+    return delays_s, _grid(axes.half_doppler_hz, len(axes.time_s))
+
+
+def _power_map(axes: Axes, ray: Ray, matched: np.ndarray, noise_power_w: float) -> np.ndarray:
+    """Matched-filter power of one ray at all trials, [num_delays, num_dopplers], noise variances.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
+    """
+    delays_s, dopplers_hz = _trials(axes)
+    over_frequency = axes.over_frequency(ray.delay_s + delays_s)
+    over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
+    correlation = over_frequency.conj() @ matched @ over_time.conj().T
+    return np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
 
 
 def _grid(half: float, num_cells: int) -> np.ndarray:
@@ -227,13 +261,8 @@ def ray_likelihood(
     return float(power), gradient, power * ray.unit_information(axes)
 
 
-def clock_offset(
-    signal: Component, ray: Ray, shift: Shift, covariance: np.ndarray | None = None
-) -> ClockOffset:
-    """Clock offset from the shift of a ray.
-
-    covariance: [2, 2], float64, of the ray's expected delay in s and path speed in m/s; None: exact
-    """
+def clock_offset(signal: Component, ray: Ray, shift: Shift) -> ClockOffset:
+    """Clock offset from the shift of a ray whose delay and Doppler shift count as exact."""
     carrier_hz = signal.grid.carrier_hz
     mps_per_hertz = SPEED_OF_LIGHT_MPS / carrier_hz
     to_speed = np.diag([1.0, mps_per_hertz])
@@ -243,5 +272,4 @@ def clock_offset(
         amplitudes=np.zeros(0),
         covariance=to_speed @ shift.covariance @ to_speed,
     )
-    expected_mps = ray.doppler_hz * mps_per_hertz
-    return offset_of_path(measured, carrier_hz, ray.delay_s, expected_mps, covariance)
+    return offset_of_path(measured, carrier_hz, ray.delay_s, ray.doppler_hz * mps_per_hertz)

@@ -1,0 +1,225 @@
+"""Receiver of one station that synchronizes its links by the targets in its own echo.
+
+A station that receives its own signal has one clock there: it locates targets by its active link,
+which then predicts their paths over all other links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
+from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
+from cooperative_isac.schemes.views import StationView
+from cooperative_isac.sensing.coupling import with_marginal_information
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.local_ml import FINE
+from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.offset_history import LinkHistories
+from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.point_motion import PointMotion
+from cooperative_isac.sensing.report import EchoReport, report_fit
+from cooperative_isac.sensing.target_offsets import (
+    ObservedTargets,
+    PathOffset,
+    echo_offsets,
+    link_offsets,
+)
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.offset_signal import with_clock_offsets
+
+# Estimates of a link's offsets that must agree before its echoes are used.
+LEAST_AGREEING = 3
+
+# Largest difference of carrier offsets that agree, over the Doppler resolution: a station estimates
+# them by displacements of targets, to a tenth of a cell at best.
+AGREEING_SHIFTS = 1.0
+
+
+# Offset of a station's own signal.
+NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
+
+
+@dataclass(frozen=True)
+class ObservedEcho:
+    """Targets in one echo, path by path.
+
+    reports: of single paths, each with a location of its own
+    offsets: of the links, by index of the transmitter, with which the paths were fitted; links
+    without any were not used
+    sensed: the fit in which the paths of a target share its location, with the transmitters in use
+    single: the same paths, each with a location of its own; None: no path
+    """
+
+    reports: tuple[EchoReport, ...]
+    offsets: Mapping[int, ClockOffset]
+    sensed: ReceiverFit
+    single: Fit | None
+
+
+class ObservingReceiver:
+    """Detects targets in the echoes of one station, on the links whose clock offsets are known.
+
+    At first that is its own signal alone. Its targets give the offsets of the other links.
+
+    place: the station on the band
+    """
+
+    def __init__(self, place: StationView):
+        self.place = place
+        self.known = KnownSymbols(place.view)
+        names = [site.name for site in place.view.transmitters]
+        self._own = names.index(place.station)
+        self._clocks = LinkHistories(place.view, place.station, AGREEING_SHIFTS)
+        self._motion = PointMotion(place.view)
+        self._used: tuple[int, ...] = (self._own,)
+        self._receiver = LocalReceiver(_part(place, self._used))
+
+    def sense(
+        self, samples: np.ndarray, frame: Frame, given: Mapping[int, ClockOffset] | None = None
+    ) -> ObservedEcho:
+        """Targets in the known part of an echo; called once for each frame.
+
+        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), at the noise power
+        of the band
+        given: offsets of links from elsewhere, which are used before those of the station
+        """
+        offsets = {} if frame.time_s is None else self._predicted(frame.time_s)
+        offsets.update(given or {})
+        seen = self._sensed(samples, frame, offsets)
+
+        # Offsets of this frame by its targets; independent frames use them at once.
+        found = link_offsets(self._path_offsets(samples, frame, seen))
+        if frame.time_s is not None:
+            self._clocks.add(frame.time_s, found)
+            return seen
+        return self._sensed(samples, frame, found) if found else seen
+
+    def idle(self) -> None:
+        """Search the last echo for targets that are not followed yet."""
+        self._receiver.idle()
+
+    def _predicted(self, time_s: float) -> dict[int, ClockOffset]:
+        """Offsets of the links that earlier frames predict."""
+        return dict(self._clocks.predicted(time_s, LEAST_AGREEING))
+
+    def _sensed(
+        self, samples: np.ndarray, frame: Frame, offsets: Mapping[int, ClockOffset]
+    ) -> ObservedEcho:
+        """Targets on the station's own link, and on those with known offsets."""
+        self._use(tuple(sorted({self._own, *offsets})))
+
+        # Symbols of these transmitters as they arrive.
+        sent = self.known.of_frame(frame.on(self.place.band))
+        rows = [offsets.get(index, NO_OFFSET) for index in self._used]
+        clocks = ClockOffsets(
+            np.array([row.delay_s for row in rows]),
+            np.array([row.frequency_hz for row in rows]),
+            np.zeros(len(rows)),
+        )
+        signal = with_clock_offsets(sent, clock_phasors(sent.grid, clocks), self._used)
+
+        # Paths of targets, then each path by itself.
+        prepared = self._receiver.prepare_synchronized(samples, signal, clocks, frame)
+        sensed = self._receiver.sense(prepared, frame)
+        single = _single_paths(sensed)
+        reports = report_fit(self.place.station, single, self.place.band)
+        counted = tuple(_counted_among_all(report, self._used) for report in reports)
+        return ObservedEcho(counted, offsets, sensed, single)
+
+    def _use(self, transmitters: tuple[int, ...]) -> None:
+        """Use the echoes of some transmitters from now on; targets are followed on."""
+        if transmitters == self._used:
+            return
+        self._receiver.idle()
+        memory = _with_transmitters(self._receiver.memory, self._used, transmitters)
+        self._used = transmitters
+        self._receiver = LocalReceiver(_part(self.place, transmitters), memory)
+
+    def _path_offsets(
+        self, samples: np.ndarray, frame: Frame, seen: ObservedEcho
+    ) -> list[PathOffset]:
+        """Offsets of the paths of all other links from what the station's own echo predicts."""
+        scene = self.place.scene(frame)
+        receiver = scene.receiver(self.place.station)
+        targets = self._targets(frame, seen)
+        sent = self.known.of_frame(frame.on(self.place.band))
+        others = [index for index in range(len(scene.transmitters)) if index != self._own]
+        return echo_offsets(scene, receiver, sent, samples, targets, others)
+
+    def _targets(self, frame: Frame, seen: ObservedEcho) -> ObservedTargets:
+        """Targets that the station's own echo locates, with velocities by their displacements."""
+        size = self.place.view.dimension
+        fit = seen.sensed.fit
+        if fit is None or seen.single is None:
+            nothing = np.zeros((0, 3))
+            self._motion.velocities(frame.time_s, nothing, np.zeros((0, size, size)))
+            return ObservedTargets(nothing, nothing, np.zeros((0, 2 * size, 2 * size)))
+
+        # Velocities, by locations of all paths together: their common error cancels.
+        shared = np.linalg.pinv(fit.target_information, hermitian=True)
+        velocities_mps, of_velocity = self._motion.velocities(
+            frame.time_s, fit.state.points_m, shared
+        )
+
+        # Locations by the paths of the station's own signal alone.
+        own = np.flatnonzero(fit.state.transmitter == self._used.index(self._own))
+        owner = fit.state.owner[own]
+        covariances = np.zeros((len(own), 2 * size, 2 * size))
+        covariances[:, :size, :size] = np.linalg.pinv(seen.single.information[own], hermitian=True)
+        covariances[:, size:, size:] = of_velocity[owner]
+        return ObservedTargets(seen.single.state.points_m[own], velocities_mps[owner], covariances)
+
+
+def _part(place: StationView, transmitters: tuple[int, ...]) -> StationView:
+    """A station with some of the transmitters of its band."""
+    sites = tuple(place.view.transmitters[index] for index in transmitters)
+    return StationView(replace(place.view, transmitters=sites), place.station)
+
+
+def _single_paths(sensed: ReceiverFit) -> Fit | None:
+    """The paths of a fit, each with a location of its own.
+
+    A path whose clocks are slightly off would move the location that it shares with others.
+    """
+    if sensed.fit is None:
+        return None
+    state = sensed.fit.state
+    single = PathState(
+        state.points_m[state.owner],
+        np.arange(state.num_paths),
+        state.transmitter,
+        state.doppler_hz,
+    )
+    joint = JointFit(sensed.joint.maker, sensed.joint.correlation, sensed.joint.noise_power_w)
+    fit = joint.fisher_scoring(joint.match(single), **FINE)
+    return with_marginal_information(joint.maker, fit)
+
+
+def _counted_among_all(report: EchoReport, transmitters: tuple[int, ...]) -> EchoReport:
+    """A report whose paths count the transmitters of the band, not those in use alone."""
+    paths = tuple(
+        replace(path, transmitter=transmitters[path.transmitter]) for path in report.paths
+    )
+    return replace(report, paths=paths)
+
+
+def _with_transmitters(
+    memory: Memory | None, before: tuple[int, ...], now: tuple[int, ...]
+) -> Memory | None:
+    """Paths of an earlier frame, counted among other transmitters; those of others are left out."""
+    if memory is None:
+        return None
+    indices = np.array(before)[memory.state.transmitter]
+    kept = np.isin(indices, now)
+    if not kept.any():
+        return None
+    state = memory.state.keep(kept)
+    transmitter = np.searchsorted(now, indices[kept])
+    return replace(memory, state=replace(state, transmitter=transmitter))

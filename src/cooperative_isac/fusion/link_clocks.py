@@ -12,10 +12,6 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.offset_history import LinkHistories
 from cooperative_isac.sensing.target_offsets import PathOffset, link_offsets
 
-# Frames in which the estimates of a link's offsets must agree, at least: a single estimate may come
-# from another path.
-LEAST_AGREEING = 3
-
 # Offsets of the links to each receiver, by its name and the index of the transmitter.
 Offsets = Mapping[str, Mapping[int, ClockOffset]]
 
@@ -28,10 +24,12 @@ class LinkClocks:
     of both directions of the link, on which errors of the prediction cancel.
 
     scene: seen on the band
+    least: number of estimates of a link that must agree
     """
 
-    def __init__(self, scene: Scene):
+    def __init__(self, scene: Scene, least: int):
         self.scene = scene
+        self._least = least
         self._histories = {site.name: LinkHistories(scene, site.name) for site in scene.receivers}
 
     def predicted(self, time_s: float | None) -> Offsets:
@@ -42,7 +40,7 @@ class LinkClocks:
         if time_s is None:
             return {name: {} for name in self._histories}
         return {
-            name: history.predicted(time_s, LEAST_AGREEING)
+            name: history.predicted(time_s, self._least)
             for name, history in self._histories.items()
         }
 

@@ -17,17 +17,16 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.fusion.link_clocks import LinkClocks, Offsets
 from cooperative_isac.fusion.reports import Links
-from cooperative_isac.scene.geometry import (
-    SPEED_OF_LIGHT_MPS,
-    STATE_AXES,
-    BistaticGeometry,
-    point_on_ray,
-)
-from cooperative_isac.scene.link_geometry import link_geometry
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, point_on_ray
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
-from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.measured_path import (
+    measured_path,
+    path_geometry,
+    report_shift_information,
+)
 from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.sensing.search_grid import NEAREST_M
 from cooperative_isac.sensing.target_offsets import (
     ObservedTargets,
     PathOffset,
@@ -38,6 +37,10 @@ from cooperative_isac.sensing.target_offsets import (
 # Stations that must detect a target by their own echoes before it gives offsets: a station that
 # uses its own signal alone has ghosts, by the echoes of all others.
 LEAST_ACTIVE_SITES = 3
+
+# Estimates of a link's offsets that must agree: a path in its gate is near the offsets that several
+# frames of its station agree on.
+LEAST_AGREEING = 1
 
 # Standard deviations of what a station knows of the offsets of its links: of a path's length in m,
 # and of its Doppler shift over the resolution of the band.
@@ -69,7 +72,7 @@ class ReportClocks:
     def __init__(self, scene: Scene, links: Links):
         self.scene = scene
         self._links = links
-        self._clocks = LinkClocks(scene)
+        self._clocks = LinkClocks(scene, LEAST_AGREEING)
 
     def predicted(self, time_s: float | None) -> Offsets:
         """Offsets of the links that earlier frames predict."""
@@ -153,7 +156,7 @@ class ReportClocks:
             paths = predicted_paths(scene, scene.transmitters[index], receiver, targets)
             nearest: dict[int, tuple[float, PathOffset]] = {}
             for report in reports:
-                measured = _measured(scene, receiver, report, given)
+                measured = measured_path(scene, receiver, report, given)
                 # Distances of the path from all targets, and the target that it is of.
                 distances = self._distances(report, measured, given, paths, targets)
                 target = int(distances.argmin())
@@ -161,13 +164,7 @@ class ReportClocks:
                     continue
                 if target in nearest and nearest[target][0] <= distances[target]:
                     continue
-                geometry = paths.geometry
-                offset = ClockOffset(
-                    measured.delay_s - float(geometry.delay_s[target]),
-                    measured.frequency_hz - float(geometry.doppler_hz[target]),
-                    measured.covariance,
-                )
-                path = PathOffset(index, target, offset, paths.covariances[target])
+                path = paths.offset(index, target, measured)
                 nearest[target] = (float(distances[target]), path)
             found += [path for _, path in nearest.values()]
         return found
@@ -214,7 +211,9 @@ class ReportClocks:
                 reports.append(report)
             elif index in known:
                 given = packet.offsets[index]
-                reports.append(_without(self.scene, receiver, report, given, known[index]))
+                corrected = _without(self.scene, receiver, report, given, known[index])
+                if corrected is not None:
+                    reports.append(corrected)
         return reports
 
     def _transmitter(self, report: EchoReport) -> Site:
@@ -222,41 +221,24 @@ class ReportClocks:
         return self.scene.transmitters[report.paths[0].transmitter]
 
 
-def _measured(scene: Scene, receiver: Site, report: EchoReport, given: ClockOffset) -> ClockOffset:
-    """Delay and Doppler shift of a path as they were measured, with the offsets of its link.
-
-    given: offsets with which the path was fitted
-    """
-    path = report.paths[0]
-    geometry = _geometry(scene, receiver, report)
-    grid = scene.grid
-
-    # Variances by the SNR, amplitude unknown.
-    bandwidth_hz2 = float(np.var(grid.subcarrier_offsets_hz))
-    of_delay = 1 / (2 * path.power * (2 * np.pi) ** 2 * bandwidth_hz2)
-    of_shift = 1 / _shift_information(scene, report)
-    return ClockOffset(
-        float(geometry.delay_s) + given.delay_s,
-        path.doppler_hz + given.frequency_hz,
-        np.diag([of_delay, of_shift]),
-    )
-
-
 def _without(
     scene: Scene, receiver: Site, report: EchoReport, given: ClockOffset, known: ClockOffset
-) -> EchoReport:
+) -> EchoReport | None:
     """A report with better offsets of its link, whose errors are added to its own.
 
     given: offsets with which the path was fitted
     known: better ones
+    Returns None where the path is shorter than the direct one: it is of no target.
     """
     # Location along the direction of arrival, by the corrected length.
     path = report.paths[0]
-    geometry = _geometry(scene, receiver, report)
+    geometry = path_geometry(scene, receiver, report)
     longer_m = SPEED_OF_LIGHT_MPS * (given.delay_s - known.delay_s)
     transmitter_m = scene.transmitters[path.transmitter].position_m
     range_m = np.array(geometry.range_m + longer_m)
     point_m = point_on_ray(transmitter_m, receiver.position_m, geometry.aoa, range_m)
+    if np.linalg.norm(point_m - receiver.position_m) < NEAREST_M:
+        return None
 
     # The error of the timing offset moves the location along this direction.
     size = scene.dimension
@@ -266,7 +248,7 @@ def _without(
     covariance_m2 = report.covariance + np.multiply.outer(moved_m, moved_m)
 
     # The error of the carrier offset adds to that of the Doppler shift.
-    loss = 1 + known.covariance[1, 1] * _shift_information(scene, report)
+    loss = 1 + known.covariance[1, 1] * report_shift_information(scene, report)
     corrected = replace(
         path,
         doppler_hz=path.doppler_hz + given.frequency_hz - known.frequency_hz,
@@ -274,18 +256,3 @@ def _without(
         information=np.linalg.inv(covariance_m2),
     )
     return replace(report, point_m=point_m, paths=(corrected,))
-
-
-def _geometry(scene: Scene, receiver: Site, report: EchoReport) -> BistaticGeometry:
-    """Geometry of the only path of a report, by way of a target at rest."""
-    transmitter = scene.transmitters[report.paths[0].transmitter]
-    wavelength_m = scene.grid.wavelength_m
-    return link_geometry(transmitter, receiver, report.point_m, np.zeros(3), wavelength_m)
-
-
-def _shift_information(scene: Scene, report: EchoReport) -> float:
-    """Fisher information of the Doppler shift of the only path of a report, 1/Hz^2."""
-    path = report.paths[0]
-    power = np.array([path.power])
-    doppler_hz = np.array([path.doppler_hz])
-    return float(shift_information(scene.grid, power, doppler_hz, scene.sensing.static_paths)[0])

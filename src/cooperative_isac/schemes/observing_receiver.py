@@ -20,16 +20,18 @@ from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import FINE
+from cooperative_isac.sensing.measured_path import measured_path
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.offset_history import LinkHistories
-from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.point_motion import PointMotion
-from cooperative_isac.sensing.report import EchoReport, report_fit
+from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.target_offsets import (
     ObservedTargets,
     PathOffset,
     echo_offsets,
     link_offsets,
+    predicted_paths,
 )
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
@@ -50,17 +52,15 @@ NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
 class ObservedEcho:
     """Targets in one echo, path by path.
 
-    reports: of single paths, each with a location of its own
+    reports: of single paths, each with a location of its own, in the order of `sensed`
     offsets: of the links, by index of the transmitter, with which the paths were fitted; links
     without any were not used
     sensed: the fit in which the paths of a target share its location, with the transmitters in use
-    single: the same paths, each with a location of its own; None: no path
     """
 
     reports: tuple[EchoReport, ...]
     offsets: Mapping[int, ClockOffset]
     sensed: ReceiverFit
-    single: Fit | None
 
 
 class ObservingReceiver:
@@ -128,10 +128,25 @@ class ObservingReceiver:
         # Paths of targets, then each path by itself.
         prepared = self._receiver.prepare_synchronized(samples, signal, clocks, frame)
         sensed = self._receiver.sense(prepared, frame)
-        single = _single_paths(sensed)
-        reports = report_fit(self.place.station, single, self.place.band)
-        counted = tuple(_counted_among_all(report, self._used) for report in reports)
-        return ObservedEcho(counted, offsets, sensed, single)
+        return ObservedEcho(self._reports(_single_paths(sensed)), offsets, sensed)
+
+    def _reports(self, single: Fit | None) -> tuple[EchoReport, ...]:
+        """Reports of single paths, which count all transmitters of the band."""
+        if single is None:
+            return ()
+        paths = (
+            PathReport(
+                self._used[single.state.transmitter[index]],
+                float(single.state.doppler_hz[index]),
+                float(single.marginal_share[index] * single.power[index]),
+                single.information[index],
+            )
+            for index in range(single.state.num_paths)
+        )
+        return tuple(
+            EchoReport(self.place.station, point_m, (path,), self.place.band)
+            for point_m, path in zip(single.state.points_m, paths, strict=True)
+        )
 
     def _use(self, transmitters: tuple[int, ...]) -> None:
         """Use the echoes of some transmitters from now on; targets are followed on."""
@@ -148,33 +163,61 @@ class ObservingReceiver:
         """Offsets of the paths of all other links from what the station's own echo predicts."""
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
-        targets = self._targets(frame, seen)
-        sent = self.known.of_frame(frame.on(self.place.band))
-        others = [index for index in range(len(scene.transmitters)) if index != self._own]
-        return echo_offsets(scene, receiver, sent, samples, targets, others)
+        targets, paths = self._targets(frame, seen)
 
-    def _targets(self, frame: Frame, seen: ObservedEcho) -> ObservedTargets:
-        """Targets that the station's own echo locates, with velocities by their displacements."""
+        # Links in use: the paths that were fitted together with those of the station's own signal.
+        predicted = {
+            index: predicted_paths(scene, scene.transmitters[index], receiver, targets)
+            for index in seen.offsets
+        }
+        found = []
+        for target, reports in enumerate(paths):
+            for report in reports:
+                index = report.paths[0].transmitter
+                if index in predicted:
+                    measured = measured_path(scene, receiver, report, seen.offsets[index])
+                    found.append(predicted[index].offset(index, target, measured))
+
+        # Other links: a search for the paths of all targets.
+        others = range(len(scene.transmitters))
+        unknown = [index for index in others if index not in {self._own, *seen.offsets}]
+        sent = self.known.of_frame(frame.on(self.place.band))
+        return found + echo_offsets(scene, receiver, sent, samples, targets, unknown)
+
+    def _targets(
+        self, frame: Frame, seen: ObservedEcho
+    ) -> tuple[ObservedTargets, list[list[EchoReport]]]:
+        """Targets that the station's own echo locates, and the reports of their paths.
+
+        Velocities are those of displacements.
+        """
+        # Locations by all paths of a target, whose common error cancels in a displacement.
         size = self.place.view.dimension
         fit = seen.sensed.fit
-        if fit is None or seen.single is None:
-            nothing = np.zeros((0, 3))
-            self._motion.velocities(frame.time_s, nothing, np.zeros((0, size, size)))
-            return ObservedTargets(nothing, nothing, np.zeros((0, 2 * size, 2 * size)))
-
-        # Velocities, by locations of all paths together: their common error cancels.
-        shared = np.linalg.pinv(fit.target_information, hermitian=True)
-        velocities_mps, of_velocity = self._motion.velocities(
-            frame.time_s, fit.state.points_m, shared
+        state = NO_PATHS if fit is None else fit.state
+        shared = np.zeros((0, size, size))
+        if fit is not None:
+            shared = np.linalg.pinv(fit.target_information, hermitian=True)
+        velocities_mps, of_velocities = self._motion.velocities(
+            frame.time_s, state.points_m, shared
         )
 
-        # Locations by the paths of the station's own signal alone.
-        own = np.flatnonzero(fit.state.transmitter == self._used.index(self._own))
-        owner = fit.state.owner[own]
+        # Targets with a path of the station's own signal, at its location.
+        own_place = self._used.index(self._own)
+        own = np.flatnonzero(state.transmitter == own_place)
+        owners = state.owner[own]
+        points_m = np.array([seen.reports[path].point_m for path in own]).reshape(-1, 3)
         covariances = np.zeros((len(own), 2 * size, 2 * size))
-        covariances[:, :size, :size] = np.linalg.pinv(seen.single.information[own], hermitian=True)
-        covariances[:, size:, size:] = of_velocity[owner]
-        return ObservedTargets(seen.single.state.points_m[own], velocities_mps[owner], covariances)
+        for target, path in enumerate(own):
+            covariances[target, :size, :size] = seen.reports[path].covariance
+        covariances[:, size:, size:] = of_velocities[owners]
+
+        # All their paths.
+        paths = [
+            [seen.reports[path] for path in np.flatnonzero(state.owner == owner)]
+            for owner in owners
+        ]
+        return ObservedTargets(points_m, velocities_mps[owners], covariances), paths
 
 
 def _part(place: StationView, transmitters: tuple[int, ...]) -> StationView:
@@ -200,14 +243,6 @@ def _single_paths(sensed: ReceiverFit) -> Fit | None:
     joint = JointFit(sensed.joint.maker, sensed.joint.correlation, sensed.joint.noise_power_w)
     fit = joint.fisher_scoring(joint.match(single), **FINE)
     return with_marginal_information(joint.maker, fit)
-
-
-def _counted_among_all(report: EchoReport, transmitters: tuple[int, ...]) -> EchoReport:
-    """A report whose paths count the transmitters of the band, not those in use alone."""
-    paths = tuple(
-        replace(path, transmitter=transmitters[path.transmitter]) for path in report.paths
-    )
-    return replace(report, paths=paths)
 
 
 def _with_transmitters(

@@ -32,6 +32,10 @@ from cooperative_isac.waveform.signal import Component
 # Longest time over which the targets of a frame are predicted, s.
 LONGEST_PREDICTION_S = 1.0
 
+# Frames in which the estimates of a link's offsets must agree, at least: a single estimate may come
+# from another path.
+LEAST_AGREEING = 3
+
 # Stations that must detect a target by their own echoes while offsets are unknown.
 LEAST_ACTIVE_SITES = 3
 
@@ -147,7 +151,7 @@ class SymbolDecoder(Decoder):
         self._all = Lattice(scene, sensors)
         self._active = Lattice(replace(scene, link_mode=LinkMode.ACTIVE), sensors)
         self._memory: _Memory | None = None
-        self._clocks = LinkClocks(scene)
+        self._clocks = LinkClocks(scene, LEAST_AGREEING)
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""

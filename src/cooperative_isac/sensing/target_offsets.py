@@ -90,6 +90,19 @@ class PredictedPaths:
     geometry: BistaticGeometry
     covariances: np.ndarray
 
+    def offset(self, transmitter: int, target: int, measured: ClockOffset) -> PathOffset:
+        """Offset of one path from its prediction.
+
+        transmitter: index of the link's transmitter
+        measured: delay and Doppler shift of the path, with its covariance
+        """
+        difference = ClockOffset(
+            measured.delay_s - float(self.geometry.delay_s[target]),
+            measured.frequency_hz - float(self.geometry.doppler_hz[target]),
+            measured.covariance,
+        )
+        return PathOffset(transmitter, target, difference, self.covariances[target])
+
 
 def predicted_paths(
     scene: Scene, transmitter: Site, receiver: Site, targets: ObservedTargets

@@ -38,14 +38,14 @@ from cooperative_isac.sensing.target_offsets import (
 # uses its own signal alone has ghosts, by the echoes of all others.
 LEAST_ACTIVE_SITES = 3
 
-# Estimates of a link's offsets that must agree: a path in its gate is near the offsets that several
-# frames of its station agree on.
-LEAST_AGREEING = 1
+# Estimates of a link's offsets that must agree: paths in their gates are near the offsets that
+# several frames of the station agree on.
+LEAST_AGREEING = 2
 
 # Standard deviations of what a station knows of the offsets of its links: of a path's length in m,
 # and of its Doppler shift over the resolution of the band.
-COARSE_M = 1.0
-COARSE_SHIFT_CELLS = 0.5
+COARSE_M = 0.5
+COARSE_SHIFT_CELLS = 0.3
 
 # Probability with which a path of a target is in its gate.
 GATE_PROBABILITY = 0.999

@@ -125,9 +125,13 @@ class ObservingReceiver:
         )
         signal = with_clock_offsets(sent, clock_phasors(sent.grid, clocks), self._used)
 
-        # Paths of targets, then each path by itself.
+        # Paths of targets, then each path by itself. As long as offsets of links are unknown, new
+        # targets are searched for at once: every frame counts.
         prepared = self._receiver.prepare_synchronized(samples, signal, clocks, frame)
-        sensed = self._receiver.sense(prepared, frame)
+        if len(self._used) < len(sent.antennas):
+            sensed = self._receiver.sense_all(prepared, frame)
+        else:
+            sensed = self._receiver.sense(prepared, frame)
         return ObservedEcho(self._reports(_single_paths(sensed)), offsets, sensed)
 
     def _reports(self, single: Fit | None) -> tuple[EchoReport, ...]:
@@ -178,9 +182,10 @@ class ObservingReceiver:
                     measured = measured_path(scene, receiver, report, seen.offsets[index])
                     found.append(predicted[index].offset(index, target, measured))
 
-        # Other links: a search for the paths of all targets.
+        # Other links, and those without any path: a search for the paths of all targets.
+        measured_links = {path.transmitter for path in found}
         others = range(len(scene.transmitters))
-        unknown = [index for index in others if index not in {self._own, *seen.offsets}]
+        unknown = [index for index in others if index not in {self._own, *measured_links}]
         sent = self.known.of_frame(frame.on(self.place.band))
         return found + echo_offsets(scene, receiver, sent, samples, targets, unknown)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -13,6 +14,9 @@ from cooperative_isac.scene.model import Scene
 
 # Estimates that are kept: enough for a drift, and over so short a time that it is constant.
 KEPT_ESTIMATES = 8
+
+# Time over which targets' offsets are predicted at most, s: few estimates give hardly any drift.
+LONGEST_PREDICTION_S = 1.0
 
 # Deviation of every estimate beside its own, over the largest difference: no single one outweighs
 # all others.
@@ -30,12 +34,13 @@ class OffsetHistory:
     An estimate may be that of another path: only those are used that agree with the most others.
 
     timing_s, frequency_hz: largest difference of estimates that agree, s and Hz
-    kept: number of estimates that are kept
+    longest_s: time after the last estimate up to which offsets are predicted, s
     """
 
-    def __init__(self, timing_s: float, frequency_hz: float, kept: int = KEPT_ESTIMATES):
+    def __init__(self, timing_s: float, frequency_hz: float, longest_s: float = math.inf):
         self._limits = np.array([timing_s, frequency_hz])
-        self._kept: deque[tuple[float, ClockOffset]] = deque(maxlen=kept)
+        self._longest_s = longest_s
+        self._kept: deque[tuple[float, ClockOffset]] = deque(maxlen=KEPT_ESTIMATES)
 
     def add(self, time_s: float, offset: ClockOffset) -> None:
         """Keep the estimate of a frame; where time went back, a run began again without a past."""
@@ -47,9 +52,9 @@ class OffsetHistory:
         """Offsets at a time, with the variances that the estimates leave.
 
         least: number of estimates that must agree
-        Returns None where fewer agree, or all are later.
+        Returns None where fewer agree, the last one is later, or longer ago than is predicted.
         """
-        if not self._kept or self._kept[-1][0] > time_s:
+        if not self._kept or not 0 <= time_s - self._kept[-1][0] <= self._longest_s:
             return None
         elapsed_s = np.array([time for time, _ in self._kept]) - time_s
         values = np.array([[one.delay_s, one.frequency_hz] for _, one in self._kept])
@@ -80,36 +85,32 @@ class OffsetHistory:
 
 
 def offset_history(
-    scene: Scene, agreeing_shifts: float = AGREEING_SHIFTS, kept: int = KEPT_ESTIMATES
+    scene: Scene, agreeing_shifts: float = AGREEING_SHIFTS, longest_s: float = math.inf
 ) -> OffsetHistory:
     """History of the clock offsets of a link on the band of a scene.
 
     agreeing_shifts: largest difference of carrier offsets that agree, over the Doppler resolution
-    kept: number of estimates that are kept
+    longest_s: time after the last estimate up to which offsets are predicted, s
     """
     timing_s = AGREEING_DELAYS * scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
-    return OffsetHistory(timing_s, agreeing_shifts * scene.grid.doppler_resolution_hz, kept)
+    shift_hz = agreeing_shifts * scene.grid.doppler_resolution_hz
+    return OffsetHistory(timing_s, shift_hz, longest_s)
 
 
 class LinkHistories:
-    """Histories of the clock offsets of the links from all transmitters to one receiver.
+    """Histories of the clock offsets of the links to one receiver, by its targets.
 
-    The receiver's own signal has no offset.
+    The receiver's own signal has no offset. Links without targets for LONGEST_PREDICTION_S have
+    none, either: an offset that missed its targets would go on missing them.
 
     scene: seen on the band
     receiver: name of the receiving station
-    agreeing_shifts, kept: see offset_history
+    agreeing_shifts: see offset_history
     """
 
-    def __init__(
-        self,
-        scene: Scene,
-        receiver: str,
-        agreeing_shifts: float = AGREEING_SHIFTS,
-        kept: int = KEPT_ESTIMATES,
-    ):
+    def __init__(self, scene: Scene, receiver: str, agreeing_shifts: float = AGREEING_SHIFTS):
         self._histories = {
-            index: offset_history(scene, agreeing_shifts, kept)
+            index: offset_history(scene, agreeing_shifts, LONGEST_PREDICTION_S)
             for index, site in enumerate(scene.transmitters)
             if site.name != receiver
         }

@@ -346,14 +346,14 @@ class SensingEntry(Section):
     candidates: echoes below the detection threshold of one access point, whose evidence the center
     adds up over several. 0: no candidates; 4000 bits hold about 80. For point targets on one band.
     """
-    synchronization: Literal["none", "line_of_sight", "active_observation"] = later(
-        Sensing.synchronization
+    synchronization: Literal["none", "line_of_sight", "active_observation", "both_directions"] = (
+        later(Sensing.synchronization)
     )
-    """Correction of the stations' clock offsets: `none` (clocks count as synchronous),
-    `line_of_sight` (a receiver estimates the offsets of each link in every frame from the line of
-    sight in its echo, or from a reflection off the `world` where that is blocked; for `local_ml`,
-    `raw_ml` and `symbol_level`) or `active_observation` (the center estimates them from targets
-    that the stations' own echoes locate; for `symbol_level`, without a `world`).
+    """Correction of the stations' clock offsets, by `local_ml`, `raw_ml` and `symbol_level`: `none`
+    (clocks count as synchronous), `line_of_sight` (a receiver estimates the offsets of each link in
+    every frame from the line of sight in its echo, or from a reflection off the `world` where that
+    is blocked), or without a `world` `active_observation` (from targets that the stations' own
+    echoes locate) or `both_directions` (from targets that both directions of a link have seen).
     """
     symbol_bits: Annotated[int, Field(ge=1, le=8)] = later(Sensing.symbol_bits)
     """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost

@@ -278,3 +278,21 @@ def test_solution_has_the_errors_that_its_information_states(campus):
         )
         distances.append(error @ found.normal[0] @ error)
     assert np.mean(distances) == pytest.approx(6.0, rel=0.25)
+
+
+def test_groups_of_any_sizes_are_solved_as_each_alone(campus):
+    generator = np.random.default_rng(6)
+    links = links_of(campus)
+    link = np.arange(len(links.names))
+    points_m = POSITION_M + generator.normal(scale=2.0, size=(6, 3))
+    shifts_hz = generator.normal(scale=500.0, size=6)
+    paths = PathMeasurements(campus, links, link, points_m, shifts_hz, np.full(6, POWER))
+    groups = [np.array(own) for own in ([2], [0, 1, 3], [4, 5], [0, 1, 2, 3, 4, 5], [1, 4])]
+    rows = np.concatenate(groups)
+    together = solve(paths, rows, np.repeat(np.arange(5), [len(own) for own in groups]))
+    for number, own in enumerate(groups):
+        alone = solve(paths, own, np.zeros(len(own), int))
+        assert np.allclose(together.position_m[number], alone.position_m[0], rtol=1e-9)
+        assert np.allclose(together.velocity_mps[number], alone.velocity_mps[0], rtol=1e-9)
+        assert np.allclose(together.normal[number], alone.normal[0], rtol=1e-9)
+        assert together.misfit[number] == pytest.approx(alone.misfit[0], rel=1e-9)

@@ -59,13 +59,13 @@ class SpaceMap:
             )
         if self.scene.dimension != 3:
             raise ValueError(
-                f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps with heights "
-                "need dimension 3"
+                f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps with "
+                "heights need dimension 3"
             )
         if np.ptp(self._local_elements_m[:, 2]) == 0:
             raise ValueError(
-                f"the array of '{self.receiver.name}' has one row; maps with heights need arrays of "
-                "2 rows or more, which measure the elevation of an echo"
+                f"the array of '{self.receiver.name}' has one row; maps with heights need arrays "
+                "of 2 rows or more, which measure the elevation of an echo"
             )
 
     def observe(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
@@ -368,7 +368,7 @@ class SpaceMap:
 
     @cached_property
     def _departures(self) -> list[np.ndarray]:
-        """Conjugate steering vectors of departure, [num_points, num_tx_ant] for each transmitter."""
+        """Conjugate steering vectors of departure, [num_points, num_tx_ant] of each site."""
         wavelength_m = self.scene.grid.wavelength_m
         return [
             steering_vectors(site.elements_m, paths.aod, wavelength_m).conj().astype(np.complex64)

@@ -58,8 +58,8 @@ class LatentLayout:
 
     The learned parts come first, then one part with the powers, one with the beams (if has_beams),
     and for each transmitter one part with its Doppler shift, one with its path length and one with
-    the rise of its arrival (if has_rises). Each of these is alone in its part, so that a codebook of its
-    own quantizes it.
+    the rise of its arrival (if has_rises). Each of these is alone in its part, so that a codebook
+    of its own quantizes it.
 
     quantized: pad each measured part with zeros to part_dim; otherwise a latent has no padding
     """

@@ -11,7 +11,8 @@ from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.scene.model import Scene
 
 # Limits of the logs of mean absolute errors of locations [m] and of standard deviations of path
-# measurements [m, kHz, degree]: from centimeters to tens of meters, so that no likelihood overflows.
+# measurements [m, kHz, degree]: from centimeters to tens of meters, so that no likelihood
+# overflows.
 LOG_SPREAD_RANGE = (-3.0, 4.0)
 LOG_STD_RANGE = (-5.0, 3.0)
 # Standard deviation of a Laplace distribution over its mean absolute error.

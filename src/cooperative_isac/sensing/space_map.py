@@ -26,7 +26,7 @@ DOPPLER_OVERSAMPLING = 2
 # the outermost elements differ by less than a fifth of a radian from those of its middle.
 SECTORS_PER_BEAM = 8
 
-# Direction cosines of two heights that count as the same sector's edge: rounding.
+# Extent of an array along an axis that counts as none, m: rounding.
 ROUNDING = 1e-9
 
 
@@ -62,7 +62,7 @@ class SpaceMap:
                 f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps with "
                 "heights need dimension 3"
             )
-        if np.ptp(self._local_elements_m[:, 2]) == 0:
+        if np.ptp(self._local_elements_m[:, 2]) < ROUNDING:
             raise ValueError(
                 f"the array of '{self.receiver.name}' has one row; maps with heights need arrays "
                 "of 2 rows or more, which measure the elevation of an echo"

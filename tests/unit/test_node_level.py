@@ -21,7 +21,9 @@ def nearest(target, found):
     return found[int(np.argmin(distances))], min(distances)
 
 
-@pytest.mark.parametrize("name", ["multi_bs", "multi_bs_clocks", "macro_micro", "bs_ue", "nr_uav"])
+@pytest.mark.parametrize(
+    "name", ["multi_bs", "multi_bs_clocks", "macro_micro", "bs_ue", "bs_ue_zones", "nr_uav"]
+)
 def test_every_target_has_a_track(name):
     scene = load_scene(name)
     for snapshot in run(scene, 12):

@@ -55,13 +55,13 @@ def kinds(scene, links):
 @pytest.mark.parametrize(
     ("begin_s", "before", "after", "senders"),
     [
-        (5.4, "A", "B", ({"bs"}, {"ue1", "ue2", "ue3"})),
-        (30.6, "B", "C", ({"ue1", "ue2", "ue3"}, {"ue1", "ue2", "ue3"})),
+        (4.4, "A", "B", ({"bs"}, {"ue1", "ue2", "ue3"})),
+        (29.6, "B", "C", ({"ue1", "ue2", "ue3"}, {"ue1", "ue2", "ue3"})),
     ],
 )
 def test_a_target_that_changes_its_zone_stays_one_track(begin_s, before, after, senders):
     scene = zoned(("overlap_m: 20", "overlap_m: 3"))
-    frames = list(followed(scene, 14, begin_s))
+    frames = list(followed(scene, 10, begin_s))
 
     found = [kinds(scene, detections[0].links) for _, _, detections, _, _ in frames if detections]
     assert found[0] == {before} and found[-1] == {after}
@@ -85,8 +85,8 @@ def test_a_target_without_a_track_is_found_in_the_zone_of_no_other():
     motion:
       kind: constant_velocity
       position_m: [100, -20, 40]
-      velocity_mps: [8, 2, 0]
-      duration_s: 3
+      velocity_mps: [4, 2, 0]
+      duration_s: 6
 """
     changes = [
         ("zones_m: [150, 400]", "zones_m: [135, 400]"),
@@ -96,7 +96,7 @@ def test_a_target_without_a_track_is_found_in_the_zone_of_no_other():
     ]
     scene = zoned(*changes)
     assert len(scene.targets) == 2
-    frames = list(followed(scene, 15, 10.0))
+    frames = list(followed(scene, 13, 10.0))
 
     # Until the search, no link that could see it is on the air.
     for _, packets, _, _, bands in frames[BETWEEN_SEARCHES:8]:

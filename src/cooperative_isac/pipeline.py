@@ -135,6 +135,7 @@ def make_frame(
     number: int,
     time_s: float | None = None,
     reported: Mapping[str, Pose] | None = None,
+    bands: Sequence[str] | None = None,
 ) -> Frame:
     """Frame `number` of the scene: the signals of the bands on the air, and poses of stations.
 
@@ -144,9 +145,9 @@ def make_frame(
     time_s: from the start of consecutive frames, s; None: an independent draw, its stations at the
     scene's start
     reported: poses of the stations that follow odometry or /tf, by name
+    bands: names of those on the air, as scheduled (tracking.schedule); None: all of the frame
     """
-    bands = [band.name for band in scene.bands if band.is_on_air(number)]
-    signals = DrawnSignals(scene, number, bands)
+    signals = DrawnSignals(scene, number, scene.on_air(number) if bands is None else bands)
     return Frame(number, signals, time_s, scene.poses_at(time_s or 0.0, reported))
 
 
@@ -339,14 +340,19 @@ def run_scheme(scheme: Scheme, num_frames: int | None = None) -> Iterator[Snapsh
 
 def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Snapshot]:
     """Snapshots of the first num_frames frames."""
+    from cooperative_isac.tracking.schedule import scheduled_bands  # as the tracker
+
     scene = scheme.scene
     encoders = make_encoders(scheme)
     decoder = scheme.center()
+    period_s = 1 / scene.update_rate_hz
+    tracks: tuple[Track, ...] = ()
     for number in range(num_frames):
         # Targets and transmitted signals.
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
-        frame = make_frame(scene, number, time_s)
+        bands = scheduled_bands(scene, number, tracks, period_s)
+        frame = make_frame(scene, number, time_s, bands=bands)
 
         # Echoes and packets of each station.
         packets = {

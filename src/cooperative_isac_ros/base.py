@@ -24,7 +24,7 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.messages import conversions
-from cooperative_isac_ros.messages.announced import announced_frame
+from cooperative_isac_ros.messages.announced import announced_bands, announced_frame
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.processes.held_scenes import node_scene
@@ -164,8 +164,10 @@ class SceneNode(GuardedNode):
         if announcement.payload or is_beyond_file:
             return None
 
-        # A frame draws the signal of a band when it is used for the first time.
-        frame = make_frame(scene, number, number / scene.update_rate_hz)
+        # A frame draws the signal of a band when it is used for the first time. A schedule by
+        # tracks changes rarely: the next frame has the bands of this one.
+        bands = announced_bands(scene, announcement) if scene.cooperation is not None else None
+        frame = make_frame(scene, number, number / scene.update_rate_hz, bands=bands)
         for band in frame.bands:
             frame.on(band)
         self._prepared = {announcement.seed: frame}

@@ -2,16 +2,20 @@
 
 import itertools
 
+import numpy as np
 import pytest
-from cooperative_isac_msgs.msg import Frame, StageTiming
+from cooperative_isac_msgs.msg import Frame, StageTiming, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rosgraph_msgs.msg import Clock
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.conversions import to_ns, to_time
-from cooperative_isac_ros.messages.records import FrameStamp, Timing
+from cooperative_isac_ros.messages.records import FrameStamp, Timing, TrackList
 from cooperative_isac_ros.nodes.transmit_controller import SETTLED_CHECKS, TransmitController
 from cooperative_isac_ros.processes.state_file import read_state
 
@@ -175,3 +179,37 @@ def test_frames_follow_the_simulation_clock(bench, clock):
         set_clock(100.2 + 0.1 * step)
     stamps = [to_ns(frame.header.stamp) / SECOND for frame in frames]
     assert stamps[-5:] == [101.0, 101.5, 102.0, 102.5, 103.0]
+
+
+def test_bands_follow_the_tracks_in_a_scene_with_zones(bench):
+    frames = bench.listen(Frame, "frame")
+    scene = load_scene("bs_ue_zones")
+    node = bench.start(TransmitController, scene="bs_ue_zones", rate_hz=20.0)
+    bench.until(lambda: frames)
+    assert list(frames[0].bands) == [band.name for band in scene.bands]
+
+    def announced_with_a_track_at(distance_m):
+        """Bands of the first announcement between searches after a track."""
+        track = Track(
+            track_id=1,
+            status=TrackStatus.TENTATIVE,
+            target_class=TargetClass.UNKNOWN,
+            class_probability=0.0,
+            position_m=np.array([distance_m, 0.0, 25.0]),
+            velocity_mps=np.zeros(3),
+            covariance=np.eye(6),
+            age_s=0.0,
+            since_update_s=0.0,
+            num_detections=1,
+        )
+        stamp = FrameStamp(frames[-1].run, frames[-1].number, to_ns(frames[-1].header.stamp))
+        tracks.publish(conversions.tracks_message(TrackList(stamp, True, (track,))))
+        bench.until(lambda: node._tracks is not None and node._tracks.frame == stamp)
+        after = len(frames) + 1
+        is_search = scene.cooperation.is_search
+        bench.until(lambda: any(not is_search(frame.number) for frame in frames[after:]))
+        return next(list(one.bands) for one in frames[after:] if not is_search(one.number))
+
+    tracks = bench.publisher(Tracks, "tracks")
+    assert announced_with_a_track_at(300.0) == ["far_down"]
+    assert announced_with_a_track_at(500.0) == ["side1", "side2", "side3"]

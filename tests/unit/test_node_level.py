@@ -21,7 +21,9 @@ def nearest(target, found):
     return found[int(np.argmin(distances))], min(distances)
 
 
-@pytest.mark.parametrize("name", ["multi_bs", "multi_bs_clocks", "macro_micro", "bs_ue", "nr_uav"])
+@pytest.mark.parametrize(
+    "name", ["multi_bs", "multi_bs_clocks", "macro_micro", "bs_ue", "bs_ue_zones", "nr_uav"]
+)
 def test_every_target_has_a_track(name):
     scene = load_scene(name)
     for snapshot in run(scene, 12):
@@ -72,6 +74,19 @@ def test_the_cars_observe_what_is_beyond_the_range_of_the_base_station():
     assert ("bs", "bs") in {(link.tx, link.rx) for link in near}
 
 
+def squared_errors(target, detections):
+    """Normalized squared error of the detection of a target; none where it is not found."""
+    if not detections:
+        return []
+    detection, distance_m = nearest(target, detections)
+    if distance_m > FOUND_M:
+        return []
+    error = np.r_[
+        detection.position_m - target.position_m, detection.velocity_mps - target.velocity_mps
+    ]
+    return [error @ np.linalg.solve(detection.covariance, error)]
+
+
 def test_detections_of_stations_with_uncertain_positions_are_consistent():
     scene = load_scene("bs_ue")
     # A center that takes the reported positions for exact.
@@ -82,6 +97,7 @@ def test_detections_of_stations_with_uncertain_positions_are_consistent():
     centers = {"uncertain": scheme.center(), "exact": make_scheme("local_ml", exact).center()}
 
     squares = {name: [] for name in centers}
+    near_squares = []
     num_frames = 0
     for number in range(20):
         time_s = number / scene.update_rate_hz
@@ -95,20 +111,19 @@ def test_detections_of_stations_with_uncertain_positions_are_consistent():
             continue
         num_frames += 1
         far = next(target for target in targets if target.name == "far")
+        near = next(target for target in targets if target.name == "near")
         for name, center in centers.items():
             detections = center.decode(packets, frame)
-            if not detections:
-                continue
-            detection, distance_m = nearest(far, detections)
-            if distance_m > FOUND_M:
-                continue
-            error = np.r_[
-                detection.position_m - far.position_m, detection.velocity_mps - far.velocity_mps
-            ]
-            squares[name].append(error @ np.linalg.solve(detection.covariance, error))
+            squares[name] += squared_errors(far, detections)
+            if name == "uncertain":
+                near_squares += squared_errors(near, detections)
 
     # Errors of six degrees of freedom; the reports contradict each other where they count as exact.
     assert len(squares["uncertain"]) == num_frames
     assert 3.0 < np.mean(squares["uncertain"]) < 9.0
     assert len(squares["exact"]) < num_frames
     assert np.median(squares["exact"]) > 20.0
+
+    # Between base station and cars, where departures from the station's array count as well.
+    assert len(near_squares) >= num_frames - 1
+    assert 3.0 < np.mean(near_squares) < 8.0

@@ -18,6 +18,8 @@ from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.tracking.schedule import scheduled_bands
+from cooperative_isac.tracking.track import Track
 from cooperative_isac.tracking.tracker import Tracker
 
 # Location error of an accurate detection, m: the default continuity threshold of scenes. Within
@@ -97,6 +99,7 @@ class _Chain:
     tracker: Tracker
     run: RunScore
     frames: list[FrameScore]
+    tracks: tuple[Track, ...] = ()
 
 
 def measure_sequence(
@@ -159,7 +162,8 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     scene = chain.scene
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
-    frame = make_frame(scene, number, time_s)
+    bands = scheduled_bands(scene, number, chain.tracks, 1 / scene.update_rate_hz)
+    frame = make_frame(scene, number, time_s, bands=bands)
 
     # Stations: encode, send, and use the time until the next frame.
     packets = {}
@@ -172,10 +176,10 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
 
     # Fusion center and tracker.
     detections = chain.ends.decoder.decode(packets, frame)
-    tracks = chain.tracker.update(time_s, detections)
+    chain.tracks = chain.tracker.update(time_s, detections)
 
     # Score detections and tracks.
-    chain.run.add(time_s, targets, detections, tracks)
+    chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
     packet_bits = tuple(8 * len(packet) for packet in packets.values())
     chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))

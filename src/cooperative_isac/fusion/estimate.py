@@ -169,6 +169,7 @@ def _of_body(scene: Scene, reports: Reports, model: BodyModel) -> Reports:
         point_m=model.points_m,
         information=np.linalg.inv(model.covariances),
         shift_information=shift_information,
+        displacement=None,
     )
 
 
@@ -188,13 +189,13 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
     size = scene.dimension
     path_group = group[reports.owner]
     points_m = reports.point_m[:, :size]
-    weights = reports.information
     shift_weights = reports.shift_information
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
 
     # Location by the points alone, velocity zero.
-    information = _summed(weights, group, num_groups)
-    weighted = _summed(np.einsum("nij,nj->ni", weights, points_m), group, num_groups)
+    locations = _Locations(reports, points_m, group, num_groups)
+    information = locations.information
+    weighted = locations.weighted
     state = np.zeros((num_groups, 2 * size))
     state[:, :size] = _solved(information, weighted)
 
@@ -228,14 +229,14 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
     # Normalized squared residuals of each report.
     _, errors_hz = _shift_equations(scene, reports, state[path_group])
     misfits = np.bincount(reports.owner, shift_weights * errors_hz**2, len(reports))
-    residuals_m = points_m - state[group, :size]
-    misfits += np.einsum("ni,nij,nj->n", residuals_m, weights, residuals_m)
+    misfits += locations.misfits(state[:, :size])
 
     # Degrees of freedom, and the volume of the measurements' covariances.
     num_reports = np.bincount(group, minlength=num_groups)
     num_paths = np.bincount(path_group, minlength=num_groups)
     degrees = size * num_reports + num_paths - 2 * size
-    log_det_information = np.bincount(group, np.linalg.slogdet(weights)[1], num_groups)
+    log_dets = np.linalg.slogdet(reports.information)[1]
+    log_det_information = np.bincount(group, log_dets, num_groups)
     log_det_information += np.bincount(path_group, np.log(shift_weights), num_groups)
 
     # Covariance, in another way where the paths are too few for the velocity.
@@ -262,6 +263,66 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
         log_det=-log_det_information,
         num_paths=num_paths,
     )
+
+
+class _Locations:
+    """Locations of the reports of several targets as measurements of the targets' locations.
+
+    Positions of stations that are uncertain are further unknowns of each target, with a normal
+    prior: one error is in all reports of its station. They are eliminated.
+
+    reports: of all targets
+    points_m: [num_reports, D], float64, m, their locations
+    group: [num_reports], int, target of each report
+    num_groups: number of targets
+    information: [num_groups, D, D], float64, 1/m^2, of the targets' locations
+    weighted: [num_groups, D], float64, 1/m, right side of the normal equations
+    """
+
+    def __init__(self, reports: Reports, points_m: np.ndarray, group: np.ndarray, num_groups: int):
+        displacement = reports.displacement
+        self._points_m = points_m
+        self._group = group
+        self._weights = reports.information if displacement is None else displacement.information
+        self._gradient = None if displacement is None else displacement.gradient
+
+        # Normal equations with exact positions.
+        values = np.einsum("nij,nj->ni", self._weights, points_m)
+        self.information = _summed(self._weights, group, num_groups)
+        self.weighted = _summed(values, group, num_groups)
+        if self._gradient is None:
+            return
+
+        # Schur complement of the errors, in standard deviations.
+        coupled = self._weights @ self._gradient
+        own = self._gradient.swapaxes(1, 2) @ coupled
+        self._errors = np.eye(own.shape[-1]) + _summed(own, group, num_groups)
+        self._coupling = _summed(coupled, group, num_groups)
+        pulled = _summed(np.einsum("nik,ni->nk", coupled, points_m), group, num_groups)
+        gain = np.linalg.solve(self._errors, self._coupling.swapaxes(1, 2)).swapaxes(1, 2)
+        self._pulled = pulled
+        self.information = self.information - gain @ self._coupling.swapaxes(1, 2)
+        self.weighted = self.weighted - np.einsum("cik,ck->ci", gain, pulled)
+
+    def misfits(self, locations_m: np.ndarray) -> np.ndarray:
+        """Normalized squared residuals of each report, [num_reports], float64.
+
+        An error of a station counts for the reports of its target in equal shares.
+
+        locations_m: [num_groups, D], float64, m, of the targets
+        """
+        residuals_m = self._points_m - locations_m[self._group]
+        if self._gradient is None:
+            return np.einsum("ni,nij,nj->n", residuals_m, self._weights, residuals_m)
+
+        # Errors that fit best.
+        pull = self._pulled - np.einsum("cik,ci->ck", self._coupling, locations_m)
+        errors = _solved(self._errors, pull)
+        residuals_m -= np.einsum("nik,nk->ni", self._gradient, errors[self._group])
+        misfits = np.einsum("ni,nij,nj->n", residuals_m, self._weights, residuals_m)
+        counts = np.bincount(self._group, minlength=len(locations_m))
+        shares = np.sum(errors**2, axis=1) / counts
+        return misfits + shares[self._group]
 
 
 def _summed(values: np.ndarray, group: np.ndarray, num_groups: int) -> np.ndarray:

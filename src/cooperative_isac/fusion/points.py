@@ -425,12 +425,12 @@ class _Clusters:
             middle[:, :size], scene.box.low_m[:size], scene.box.high_m[:size]
         )
 
-        # Links whose arrays both have the place on their front side.
+        # Links that are used there, and whose arrays both have the place on their front side.
         num_links = np.zeros(len(middle))
         for view in scene.views:
             if not received.has_band(view.band):
                 continue
-            transmits = _facing(view.transmitters, middle)
+            transmits = _facing(view.transmitters, middle) & scene.uses(view.band, middle)
             for site in view.receivers:
                 if received.has_station(site.name):
                     linked = list(view.linked_transmitters(site.name))

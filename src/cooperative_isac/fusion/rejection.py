@@ -183,11 +183,12 @@ def paths_needed(scene: Scene, point_m: np.ndarray, received: Received | None = 
     inside_m = point_m.copy()
     inside_m[:size] = np.clip(point_m[:size], scene.box.low_m[:size], scene.box.high_m[:size])
 
-    # Links of all bands that face it.
+    # Links of all bands that are used there, and face it.
     num_links = sum(
         _num_links(view, inside_m, received)
         for view in scene.views
         if received is None or received.has_band(view.band)
+        if scene.uses(view.band, inside_m[None])[0]
     )
     return scene.dimension if num_links >= scene.dimension else 1
 

@@ -7,8 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.fusion.station_position import displacement_gradient, with_position_error
-from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
+from cooperative_isac.fusion.station_position import (
+    PathInformation,
+    UncertainStations,
+    direction_information,
+    displacement_gradient,
+    element_moments_m2,
+    uncertain_stations,
+    with_position_error,
+)
+from cooperative_isac.scene.geometry import (
+    SPEED_OF_LIGHT_MPS,
+    BistaticGeometry,
+    bistatic_geometry,
+)
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.information import shift_information
@@ -101,17 +113,34 @@ def _velocities_mps(sites: Sequence[Site]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Displacement:
+    """Effect of uncertain positions of stations on the locations of reports.
+
+    information: [num_reports, D, D], float64, 1/m^2, of the location, with the stations where they
+        report to be
+    gradient: [num_reports, D, K], float64, m, change of the location by one standard deviation of
+        each of the K coordinates of all uncertain stations
+    """
+
+    information: np.ndarray
+    gradient: np.ndarray
+
+
+@dataclass(frozen=True)
 class Reports:
     """Reports of targets by stations, and their paths, those of a report one after another.
 
     links: all links of the scene
     point_m: [num_reports, 3], float64, m, map
-    information: [num_reports, D, D], float64, 1/m^2, of the location, all paths together
+    information: [num_reports, D, D], float64, 1/m^2, of the location, all paths together; of each
+        report alone, where positions of stations are uncertain
     link: [num_paths], int, index of each path's link
     owner: [num_paths], int, index of each path's report, rising
     doppler_hz: [num_paths], float64, Hz
     snr: [num_paths], float64, coherent, linear
     shift_information: [num_paths], float64, 1/Hz^2, inverse variance of the Doppler shifts
+    displacement: by uncertain positions of stations, which several reports may have in common; None
+        where all positions are exact
     """
 
     links: Links
@@ -122,6 +151,7 @@ class Reports:
     doppler_hz: np.ndarray
     snr: np.ndarray
     shift_information: np.ndarray
+    displacement: Displacement | None = None
 
     def __len__(self) -> int:
         return len(self.point_m)
@@ -157,6 +187,11 @@ class Reports:
         new_first = np.cumsum(counts) - counts
         place = np.arange(len(owner)) - np.repeat(new_first, counts)
         path = np.repeat(self._first[chosen], counts) + place
+        displacement = self.displacement
+        if displacement is not None:
+            displacement = Displacement(
+                displacement.information[chosen], displacement.gradient[chosen]
+            )
         return replace(
             self,
             point_m=self.point_m[chosen],
@@ -166,6 +201,7 @@ class Reports:
             doppler_hz=self.doppler_hz[path],
             snr=self.snr[path],
             shift_information=self.shift_information[path],
+            displacement=displacement,
         )
 
     def geometry(self, points_m: np.ndarray, velocities_mps: np.ndarray) -> BistaticGeometry:
@@ -241,36 +277,88 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
         shift_information=shift_weights(scene, links.view[link], snr, doppler_hz),
     )
 
-    # Less information from stations whose position is uncertain.
-    position_std_m = {station.name: station.position_std_m for station in scene.stations}
-    stds_m = np.array([position_std_m[report.receiver] for report in reports])
-    if not stds_m.any():
+    # Less information from stations whose positions are uncertain.
+    stations = uncertain_stations(scene, links.names)
+    if stations is None or not reports:
         return arrays
-    return _displaced(scene, arrays, stds_m)
+    return _displaced(scene, arrays, stations)
 
 
-def _displaced(scene: Scene, reports: Reports, position_std_m: np.ndarray) -> Reports:
-    """Reports with the information that uncertain positions of their stations leave.
-
-    position_std_m: [n], float64, m, of the station of each report
-    """
+def _displaced(scene: Scene, reports: Reports, stations: UncertainStations) -> Reports:
+    """Reports with the information that uncertain positions of stations leave to each alone."""
     geometry = reports.geometry(reports.point_m[reports.owner], np.zeros(3))
-
-    # Locations move with the station; all paths of a report count alike.
     size = reports.information.shape[-1]
-    gradients = displacement_gradient(geometry.aod, geometry.aoa)
-    mean = np.zeros((len(reports), 3, 3))
-    np.add.at(mean, reports.owner, gradients)
-    mean /= reports.num_paths[:, None, None]
-    information = with_position_error(reports.information, mean[:, :size, :size], position_std_m)
+    num_reports = len(reports)
+    parts = _path_information(scene, reports, geometry)
+    whole = np.zeros((num_reports, 3, 3))
+    np.add.at(whole, reports.owner, parts.whole)
+
+    # Displacement of each location by both ends of its paths, station by station.
+    weighted = np.zeros((num_reports, len(stations.std_m), 3, 3))
+    transmitter = stations.transmitter[reports.link]
+    receiver = stations.receiver[reports.link]
+    for ends, change in ((transmitter, parts.with_transmitter), (receiver, parts.with_receiver)):
+        std_m = np.where(ends >= 0, stations.std_m[ends], 0.0)
+        places = (reports.owner, np.maximum(ends, 0))
+        np.add.at(weighted, places, std_m[:, None, None] * change)
+    columns = weighted[:, :, :size, :size].swapaxes(1, 2).reshape(num_reports, size, -1)
+    gradient = displacement_gradient(whole[:, :size, :size], columns)
 
     # Doppler shifts change with the direction of a target at a usual speed across it.
     across_mps = USUAL_SPEED_SHARE * scene.sensing.max_speed_mps
     wavelength_m = reports.links.wavelength_m[reports.link]
-    slope_hz_per_m = across_mps / (wavelength_m * geometry.rx_distance_m)
-    variance_hz2 = (position_std_m[reports.owner] * slope_hz_per_m) ** 2
-    shifts = reports.shift_information / (1 + variance_hz2 * reports.shift_information)
-    return replace(reports, information=information, shift_information=shifts)
+    legs = ((transmitter, geometry.tx_distance_m), (receiver, geometry.rx_distance_m))
+    variance_hz2 = np.zeros(len(wavelength_m))
+    for ends, distance_m in legs:
+        std_m = np.where(ends >= 0, stations.std_m[ends], 0.0)
+        variance_hz2 += (std_m * across_mps / (wavelength_m * distance_m)) ** 2
+    return replace(
+        reports,
+        information=with_position_error(reports.information, gradient),
+        shift_information=reports.shift_information
+        / (1 + variance_hz2 * reports.shift_information),
+        displacement=Displacement(reports.information, gradient),
+    )
+
+
+def _path_information(
+    scene: Scene, reports: Reports, geometry: BistaticGeometry
+) -> PathInformation:
+    """Parts of the information of all paths by their SNR, bandwidths and arrays.
+
+    Reports contain the sum of the parts alone.
+
+    geometry: of the paths at the locations of their reports
+    """
+    # Ranges: twice the SNR times the mean square bandwidth.
+    links = reports.links
+    views = links.view[reports.link]
+    bandwidths_hz2 = np.array([np.var(view.grid.subcarrier_offsets_hz) for view in scene.views])
+    per_snr = 2 * (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * bandwidths_hz2
+
+    # Directions: by the extents of both arrays.
+    moments_m2 = [
+        {
+            site.name: element_moments_m2(site.elements_m)
+            for site in (*view.transmitters, *view.receivers)
+        }
+        for view in scene.views
+    ]
+    names = [links.names[link] for link in reports.link]
+    sent_m2 = np.array([moments_m2[view][name.tx] for view, name in zip(views, names)])
+    received_m2 = np.array([moments_m2[view][name.rx] for view, name in zip(views, names)])
+    wavelength_m = links.wavelength_m[reports.link]
+    return PathInformation(
+        range=per_snr[views] * reports.snr,
+        aod=geometry.aod,
+        aoa=geometry.aoa,
+        arrival=direction_information(
+            reports.snr, geometry.aoa, geometry.rx_distance_m, wavelength_m, received_m2
+        ),
+        departure=direction_information(
+            reports.snr, geometry.aod, geometry.tx_distance_m, wavelength_m, sent_m2
+        ),
+    )
 
 
 def shift_weights(

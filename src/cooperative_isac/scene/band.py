@@ -182,6 +182,7 @@ class Band:
     """One carrier of the network with its waveform, propagation, users and static world.
 
     frame_stride: the band is on the air in every frame_stride-th frame of the scene
+    zone: of cooperation by distance, to which its links belong; "": they are used everywhere
     """
 
     name: str
@@ -190,6 +191,7 @@ class Band:
     users: Users
     world: World | None = None
     frame_stride: int = 1
+    zone: str = ""
 
     def is_on_air(self, number: int) -> bool:
         """True where frame `number` of the scene has a signal on this band."""

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.band import ONLY_BAND, Band, OfdmGrid, Propagation, Users, Waveform
+from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.motion.motion import Motion
 from cooperative_isac.scene.station import (
     Antenna,
@@ -259,6 +260,7 @@ class Scene:
     layout: bands and stations of a scene that names them; None: one band with sites that transmit
     or receive
     poses: by name of the station, of those that moved since time 0
+    cooperation: of base station and UEs by zones; None: all links are used everywhere
     """
 
     name: str
@@ -286,6 +288,7 @@ class Scene:
     link_mode: LinkMode = LinkMode.PASSIVE
     layout: Layout | None = None
     poses: Mapping[str, Pose] = field(default_factory=dict)
+    cooperation: Cooperation | None = None
 
     def __repr__(self) -> str:
         """Name and size; the arrays of all fields would fill pages."""
@@ -326,6 +329,25 @@ class Scene:
     def views(self) -> tuple[Scene, ...]:
         """The scene seen on each of its bands, in their order."""
         return tuple(self._seen_on(band) for band in self.bands)
+
+    def on_air(self, number: int) -> tuple[str, ...]:
+        """Names of the bands on the air in frame `number`, without a schedule by tracks."""
+        cooperation = self.cooperation
+        return tuple(
+            band.name
+            for band in self.bands
+            if band.is_on_air(number) and (cooperation is None or cooperation.is_used(band.zone))
+        )
+
+    def uses(self, band: str, points_m: np.ndarray) -> np.ndarray:
+        """Mask of the locations at which the links of a band are used, [n], bool.
+
+        points_m: [n, 3], float64, m, map
+        """
+        if self.cooperation is None:
+            return np.ones(len(points_m), bool)
+        zone = next(one.zone for one in self.bands if one.name == band)
+        return self.cooperation.covers(zone, points_m)
 
     def on(self, band: str) -> Scene:
         """The scene seen on a band.

@@ -59,10 +59,13 @@ class Scheme(ABC):
     formats: format numbers of its packets (fronthaul.envelope), by which a center separates them
     from those of other schemes in one frame
     synchronizes: values of the scene's `synchronization` by which it corrects clock offsets
+    cooperates: whether stations leave out targets at which their links are not used, in a scene
+    with cooperation by zones
     """
 
     formats: tuple[int, ...] = ()
     synchronizes: tuple[str, ...] = ()
+    cooperates: bool = False
 
     def __init__(self, scene: Scene, name: str):
         self.scene = scene

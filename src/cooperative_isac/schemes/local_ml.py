@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.candidate_packet import (
     CANDIDATES_FORMAT,
@@ -45,6 +47,7 @@ class LocalMlScheme(Scheme):
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
+    cooperates = True
 
     def __init__(self, scene: Scene, name: str):
         is_plain = scene.layout is None and len(scene.bands) == 1 and not scene.has_bodies
@@ -116,10 +119,13 @@ class LocalMlEncoder(Encoder):
         return sensed
 
     def reports_of(self, sensed: Mapping[str, ReceiverFit]) -> tuple[EchoReport, ...]:
-        """Reports of the paths in the echoes, band by band."""
+        """Reports of the paths in the echoes, band by band, where links of the band are used."""
         reports: list[EchoReport] = []
         for band, one in sensed.items():
-            reports += report_fit(self.station, one.main, band)
+            found = report_fit(self.station, one.main, band)
+            points_m = np.reshape([report.point_m for report in found], (-1, 3))
+            used = self.scene.uses(band, points_m)
+            reports += [report for report, is_used in zip(found, used) if is_used]
         return tuple(reports)
 
     def idle(self) -> None:

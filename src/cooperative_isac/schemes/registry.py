@@ -130,7 +130,10 @@ def _arranged(name: str, scene: Scene) -> Scene:
 
 
 def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
-    """The class of the scheme of a name, which corrects clocks where the scene asks for it."""
+    """The class of the scheme of a name, which does what the scene asks of schemes.
+
+    That is to correct clock offsets, and to choose links by zones.
+    """
     scheme = _load(name)
     mode = scene.sensing.synchronization
     if mode not in ("none", *scheme.synchronizes):
@@ -139,6 +142,11 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
         raise ValueError(
             f"scheme '{name}' does not correct clock offsets by '{mode}', the "
             f"sensing.synchronization of scene '{scene.name}'; {remedy}"
+        )
+    if scene.cooperation is not None and not scheme.cooperates:
+        raise ValueError(
+            f"scheme '{name}' does not choose links by the zones of scene '{scene.name}' "
+            "(cooperation); use scheme local_ml, or remove the key"
         )
     return scheme
 

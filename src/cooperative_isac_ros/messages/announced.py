@@ -20,8 +20,7 @@ def announced_bands(scene: Scene, announcement: Announcement) -> tuple[str, ...]
     """
     # those of the scene
     if not announcement.bands:
-        number = announcement.frame.number
-        return tuple(band.name for band in scene.bands if band.is_on_air(number))
+        return scene.on_air(announcement.frame.number)
 
     # those of the announcement
     known = [band.name for band in scene.bands]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cooperative_isac_msgs.msg import Frame, StageTiming
+from cooperative_isac_msgs.msg import Frame, StageTiming, Tracks
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
@@ -15,10 +15,11 @@ from cooperative_isac.fronthaul.downlink import pack_frame
 from cooperative_isac.pipeline import make_frame, mean_sum_rate
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.tracking.schedule import scheduled_bands
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.messages import conversions
-from cooperative_isac_ros.messages.records import Announcement, FrameStamp
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, TrackList
 from cooperative_isac_ros.parameters import (
     RUN_BITS,
     SCHEME,
@@ -98,7 +99,8 @@ PARAMETERS = (
 class TransmitController(SceneNode):
     """Announces frame k at a multiple of the period; its signals are a function of (seed, k).
 
-    The frames of all bands share one count; an announcement names the bands that are on the air.
+    The frames of all bands share one count; an announcement names the bands that are on the air. In
+    a scene with cooperation by zones they follow from the last tracks that have arrived.
     Where the paths of the scene come from a file, the last frame is that of the file; the node
     keeps running.
     """
@@ -131,6 +133,11 @@ class TransmitController(SceneNode):
             DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.STREAM
         )
         self.create_subscription(StageTiming, self.shared("timing"), self._on_timing, qos.STREAM)
+
+        # tracks, by which the bands of zones are scheduled
+        self._tracks: TrackList | None = None
+        if self.scene.cooperation is not None:
+            self.create_subscription(Tracks, self.shared("tracks"), self._on_tracks, qos.STREAM)
 
         # start of the frames: when all nodes are ready, or after a time
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -202,6 +209,22 @@ class TransmitController(SceneNode):
         if message.run == self._run and message.stage in FINISHING_STAGES:
             self._pressure.finish(message.node, message.number, time.monotonic())
 
+    def _on_tracks(self, message: Tracks) -> None:
+        try:
+            tracks = conversions.track_list(message, on_fault=self.health.fault)
+        except conversions.ConversionError as error:
+            self.health.fault("tracks_refused", str(error))
+            return
+        if tracks.frame.run == self._run:
+            self._tracks = tracks
+
+    def _scheduled_bands(self, frame: FrameStamp) -> tuple[str, ...]:
+        """Names of the bands on the air in a frame."""
+        if self._tracks is None:
+            return scheduled_bands(self.scene, frame.number, (), 0.0)
+        elapsed_s = max(frame.stamp_ns - self._tracks.frame.stamp_ns, 0) * 1e-9
+        return scheduled_bands(self.scene, frame.number, self._tracks.tracks, elapsed_s)
+
     def _announce(self, stamp_ns: int) -> None:
         """Announce the frame of a stamp in ns, unless it is skipped."""
         frame = FrameStamp(self._run, self._numbers.at(stamp_ns), stamp_ns)
@@ -221,7 +244,8 @@ class TransmitController(SceneNode):
             return
 
         # publish it; simulated: generated here, and not the traffic of a network (docs/nodes.md)
-        on_air = make_frame(self.scene, frame.number, frame.number / self._rate_hz)
+        bands = self._scheduled_bands(frame)
+        on_air = make_frame(self.scene, frame.number, frame.number / self._rate_hz, bands=bands)
         announcement = Announcement(
             frame=frame,
             scene=self.scene.name,

@@ -26,7 +26,7 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     square_lattice,
     state_near,
 )
-from cooperative_isac.fusion.station_position import displacement_gradient, with_position_error
+from cooperative_isac.fusion.station_position import with_position_error
 from cooperative_isac.fusion.symbol_level import (
     LinkChannel,
     length_gradient,
@@ -79,6 +79,10 @@ PATH_SPEED_STEP_MPS = 1.6
 # Steps of the fit of a location to path lengths and directions; the last ones change it by less
 # than a hundredth of its deviation.
 FIT_STEPS = 5
+
+# Least change of a path length with a location, over that of one leg. Below it a location lies
+# between both ends, where the length measures nothing; the cosine of half a degree.
+LEAST_LENGTH_SLOPE = 1e-2
 
 # Draws of target and UEs that a bound is averaged over.
 NUM_BOUND_DRAWS = 50
@@ -276,9 +280,7 @@ def _informations(
         for item, snr in zip(links, snrs, strict=True)
     ]
     displacements = [_displacement(item, position_m) for item in links]
-    return with_position_error(
-        np.stack(of_links), np.stack(displacements), np.full(len(links), position_std_m)
-    )
+    return with_position_error(np.stack(of_links), position_std_m * np.stack(displacements))
 
 
 def _step_to(own: _OwnEstimate, position_m: np.ndarray) -> np.ndarray:
@@ -399,14 +401,17 @@ def _apparent_velocity(zone_link: _ZoneLink, setting: _Setting) -> np.ndarray:
 def _displacement(zone_link: _ZoneLink, position_m: np.ndarray) -> np.ndarray:
     """Derivative of a link's own location with the position of its UE, [2, 2].
 
-    A UE that transmits and receives moves its own location with itself; the parts of both ends add
-    up to that.
+    The location is where the ray of the measured direction meets the ellipse of the measured path
+    length. A UE that transmits and receives moves its own location with itself; the parts of both
+    ends add up to that.
     """
     link = zone_link.link
-    spatial = np.zeros((2, 3))
-    spatial[0, :2] = unit_toward(position_m, link.transmitter_m)
-    spatial[1, :2] = unit_toward(position_m, link.receiver_m)
-    of_receiver = displacement_gradient(*spatial)[:2, :2]
+    from_transmitter = unit_toward(position_m, link.transmitter_m)
+    from_receiver = unit_toward(position_m, link.receiver_m)
+
+    # Both legs keep their sum: the distance along the ray makes up for the transmitter's leg.
+    slope = max(1 + from_transmitter @ from_receiver, LEAST_LENGTH_SLOPE)
+    of_receiver = np.eye(2) - np.outer(from_receiver, from_transmitter) / slope
     total = np.zeros((2, 2))
     if zone_link.receiver != BASE:
         total += of_receiver

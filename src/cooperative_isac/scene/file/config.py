@@ -34,7 +34,7 @@ from cooperative_isac.scene.model import Scene
 # Hexadecimal digits of a fingerprint: 64 bits, which no two scenes of a site share by chance.
 FINGERPRINT_DIGITS = 16
 # Keys of files of bands and stations.
-NETWORK_KEYS = {"bands", "stations", "links"}
+NETWORK_KEYS = {"bands", "stations", "links", "cooperation"}
 
 AnyFile = TypeVar("AnyFile", bound=CommonKeys)
 

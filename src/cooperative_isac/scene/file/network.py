@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cooperative_isac.scene.band import Band
+from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
     UnsetVariable,
@@ -20,6 +21,7 @@ from cooperative_isac.scene.file.build import (
     rotation_matrix,
 )
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
+from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
@@ -81,6 +83,7 @@ def build_network(
         *_noise(file),
         *_poses(file),
         *_path_file(file),
+        *cooperation_faults(file),
     ]
     if faults:
         return {}, [], faults
@@ -104,6 +107,7 @@ def build_network(
             users=parts["users"],
             world=parts["world"],
             frame_stride=frame_stride(file, entry),
+            zone=entry.zone or "",
         )
         for entry, parts in zip(file.bands, built)
     )
@@ -117,6 +121,7 @@ def build_network(
         "band": first,
         "link_mode": LinkMode(file.links),
         "layout": layout,
+        "cooperation": _cooperation(file, stations),
     }
     return fields, band_files, []
 
@@ -199,6 +204,22 @@ def frame_stride(file: schema.NetworkFile, band: schema.BandEntry) -> int:
 def distinct(problems: list[Problem]) -> list[Problem]:
     """Faults without those that several bands have in common."""
     return list(dict.fromkeys(problems))
+
+
+def _cooperation(file: schema.NetworkFile, stations: tuple[Station, ...]) -> Cooperation | None:
+    """Cooperation of base station and UEs by zones, of a file without faults."""
+    entry = file.cooperation
+    if entry is None:
+        return None
+    base = next(station for station in stations if station.name == entry.base_station)
+    limits_m = None if entry.zones_m is None else (entry.zones_m[0], entry.zones_m[1])
+    return Cooperation(
+        base_station_m=base.pose.position_m,
+        kinds=tuple(entry.kinds),
+        limits_m=limits_m,
+        overlap_m=entry.overlap_m,
+        search_every=entry.search_every,
+    )
 
 
 def _station(
@@ -376,20 +397,13 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
             if fault is not None:
                 yield Problem(f"{key}.position_m", fault)
 
-        # An uncertain position is that of a receiver under way.
-        if station.position_std_m > 0:
-            if not sources:
-                yield Problem(
-                    f"{key}.position_std_m",
-                    f"is {station.position_std_m:g}, but the station stands; remove it, or give "
-                    "the station motion, odometry or tf_frame",
-                )
-            if any(Duplex(antenna.duplex).transmits for antenna in station.antennas):
-                yield Problem(
-                    f"{key}.position_std_m",
-                    f"is {station.position_std_m:g}, but the station transmits, and the other "
-                    "stations' reports would depend on its position; give its antennas duplex: rx",
-                )
+        # An uncertain position is that of a station under way.
+        if station.position_std_m > 0 and not sources:
+            yield Problem(
+                f"{key}.position_std_m",
+                f"is {station.position_std_m:g}, but the station stands; remove it, or give "
+                "the station motion, odometry or tf_frame",
+            )
 
 
 def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:

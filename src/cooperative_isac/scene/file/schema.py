@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cooperative_isac.scene.band import Propagation, Waveform
+from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
@@ -661,9 +662,9 @@ class StationEntry(Section):
     """Scheme by which the station encodes its echoes; by default that of `sensing`."""
     position_std_m: NotNegative = 0.0
     """Standard deviation, along each axis, of the position that the station reports; of stations
-    that move and only receive. Simulated echoes arrive at a position that differs from the reported
-    one by an error of this deviation, drawn anew in each frame, and the center adds its effect to
-    the covariances of the station's reports.
+    that move. In simulated echoes the station is at a position that differs from the reported one
+    by an error of this deviation, drawn anew in each frame, and the center adds its effect to the
+    covariances of all detections in which the station takes part.
     """
 
 
@@ -672,6 +673,10 @@ class BandEntry(WaveformEntry):
 
     name: Name
     """Name of the band."""
+    zone: Literal["A", "B", "C"] | None = later(None)
+    """Zone of `cooperation` to which the links of the band belong: `A` (received by the base
+    station), `B` (received by UEs, sent by the base station) or `C` (sent and received by UEs).
+    """
     frame_rate_hz: Positive | None = None
     """Frame rate: `update_rate_hz` divided by a whole number, so that bands share the frames of the
     scene; by default that rate.
@@ -740,6 +745,23 @@ class SceneFile(CommonKeys):
     """OFDM grid and signal."""
 
 
+class CooperationEntry(Section):
+    """Cooperation of a base station and UEs by the distance of a target from the base station."""
+
+    base_station: Name
+    """Name of the base station, from which distances count."""
+    kinds: Annotated[list[Literal["A", "B", "C"]], Field(min_length=1)] = ["A", "B", "C"]
+    """Zones whose bands are used: kinds of cooperation that are switched on."""
+    zones_m: Pair | None = None
+    """Outer limits of zones A and B; without them every kind is used everywhere."""
+    overlap_m: NotNegative = Cooperation.overlap_m
+    """Width on both sides of a limit in which the links of both zones are used."""
+    search_every: Annotated[int, Field(ge=4, le=1000)] = Cooperation.search_every
+    """Frames from one search to the next: for three frames the bands of all kinds are on the air,
+    and find targets that have no track. Between searches, those of zones with tracks are.
+    """
+
+
 class NetworkFile(CommonKeys):
     """A scene file of bands and stations."""
 
@@ -751,3 +773,5 @@ class NetworkFile(CommonKeys):
     """Pairs of stations that sense together: `passive` (one transmits, another receives), `active`
     (a station receives the echoes of its own signal), or both.
     """
+    cooperation: CooperationEntry | None = later(None)
+    """Cooperation of a base station and UEs by zones; by default all links are used everywhere."""

@@ -35,6 +35,7 @@ def good_text():
 def test_the_shipped_scenes_are_those_of_the_documentation():
     assert SHIPPED == [
         "bs_ue",
+        "bs_ue_zones",
         "campus",
         "cell_free_compact",
         "cell_free_table1",
@@ -168,8 +169,8 @@ def test_an_unknown_name_suggests_a_shipped_scene():
         scene_path("capus")
     assert str(error.value) == (
         "capus: no scene of that name; did you mean 'campus'? known: "
-        "bs_ue, campus, cell_free_compact, cell_free_table1, indoor_uav, macro_micro, multi_bs, "
-        "multi_bs_clocks, nr_uav, one_pair, street, two_bands, yard"
+        "bs_ue, bs_ue_zones, campus, cell_free_compact, cell_free_table1, indoor_uav, macro_micro, "
+        "multi_bs, multi_bs_clocks, nr_uav, one_pair, street, two_bands, yard"
     )
 
 

@@ -1,0 +1,136 @@
+"""Checks of the cooperation of a base station and UEs by zones in a scene file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cooperative_isac.scene.cooperation import ZONES
+from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.station import Duplex, LinkMode
+
+# Ends of the links of each zone: whether the base station or UEs transmit and receive.
+BASE = "the base station"
+UES = "UEs"
+TRANSMITTING = {"A": (BASE, UES), "B": (BASE,), "C": (UES,)}
+RECEIVING = {"A": (BASE,), "B": (UES,), "C": (UES,)}
+
+
+def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
+    """Faults of the zones of a scene file."""
+    entry = file.cooperation
+    if entry is None:
+        for index, band in enumerate(file.bands):
+            if band.zone is not None:
+                yield Problem(
+                    f"bands[{index}].zone",
+                    f"is '{band.zone}', but the scene has no cooperation; add that key, or leave "
+                    "this one out",
+                )
+        return
+
+    # The base station, at rest.
+    base = next((one for one in file.stations if one.name == entry.base_station), None)
+    if base is None:
+        names = ", ".join(station.name for station in file.stations)
+        yield Problem(
+            "cooperation.base_station",
+            f"is '{entry.base_station}', which is no station of the scene; allowed: {names}",
+        )
+        return
+    if base.motion is not None or base.odometry is not None or base.tf_frame is not None:
+        yield Problem(
+            "cooperation.base_station",
+            f"is '{base.name}', which moves; the zones need a station with position_m alone",
+        )
+
+    yield from _limits(entry)
+    yield from _kinds(file, entry)
+    for index, band in enumerate(file.bands):
+        if band.zone is not None:
+            yield from _ends(file, entry.base_station, index)
+
+
+def _limits(entry: schema.CooperationEntry) -> Iterator[Problem]:
+    """Limits rise, and zones are wider than their overlap."""
+    if entry.zones_m is None:
+        return
+    first_m, second_m = entry.zones_m
+    if not 0 < first_m < second_m:
+        yield Problem(
+            "cooperation.zones_m",
+            f"is {entry.zones_m}; must be two positive distances, the second one the larger",
+        )
+    elif 2 * entry.overlap_m >= min(first_m, second_m - first_m):
+        yield Problem(
+            "cooperation.overlap_m",
+            f"is {entry.overlap_m:g}; must be less than half of the width of zones A and B "
+            f"({first_m:g} and {second_m - first_m:g} m)",
+        )
+
+
+def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator[Problem]:
+    """Each kind is named once, and has a band."""
+    zones = [band.zone for band in file.bands]
+    for kind in ZONES:
+        if entry.kinds.count(kind) > 1:
+            yield Problem("cooperation.kinds", f"lists '{kind}' twice")
+        if kind in entry.kinds and kind not in zones:
+            yield Problem(
+                "cooperation.kinds",
+                f"lists '{kind}', but no band has zone: {kind}; give a band that zone, or leave "
+                "the kind out",
+            )
+
+
+def _ends(file: schema.NetworkFile, base: str, index: int) -> Iterator[Problem]:
+    """The links of a band have the ends of its zone."""
+    band = file.bands[index]
+    zone = band.zone or ""
+    mode = LinkMode(file.links)
+    key = f"bands[{index}].zone"
+
+    # Stations at both ends of the band's links.
+    transmitters = []
+    receivers = []
+    for station in file.stations:
+        for antenna in station.antennas:
+            if antenna.band != band.name:
+                continue
+            if Duplex(antenna.duplex).transmits:
+                transmitters.append(station)
+            if Duplex(antenna.duplex).receives:
+                receivers.append(station)
+    for stations, action, allowed in (
+        (transmitters, "transmits", TRANSMITTING[zone]),
+        (receivers, "receives", RECEIVING[zone]),
+    ):
+        for station in stations:
+            if station.name == base:
+                end = BASE
+            elif station.role == "ue":
+                end = UES
+            else:
+                yield Problem(
+                    key,
+                    f"is '{zone}', but station '{station.name}', which {action} on the band, is "
+                    "neither the base station nor of role ue",
+                )
+                continue
+            if end not in allowed:
+                yield Problem(
+                    key,
+                    f"is '{zone}', where {' or '.join(allowed)} may be the station that {action}; "
+                    f"on band '{band.name}' '{station.name}' {action}: change its duplex, or the "
+                    "zone",
+                )
+
+    # Receivers without a link in this mode would send empty packets.
+    names = [station.name for station in transmitters]
+    for station in receivers:
+        if not any(mode.allows(name, station.name) for name in names):
+            yield Problem(
+                key,
+                f"is '{zone}', but '{station.name}' has no link on band '{band.name}' with links: "
+                f"{mode}; change links, or its duplex",
+            )

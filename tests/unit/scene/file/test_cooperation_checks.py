@@ -1,0 +1,57 @@
+"""Faults of zones in scene files: each names its key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.schemes.registry import make_scheme
+
+TEXT = scene_path("bs_ue_zones").read_text()
+ZONES = "zones_m: [150, 400]"
+
+
+def problems(before, after):
+    """Faults of the shipped scene with a change of its text, by key."""
+    assert before in TEXT
+    with pytest.raises(SceneError) as error:
+        parse_scene(TEXT.replace(before, after), Path("zones.yaml"))
+    return {problem.key: problem.text for problem in error.value.problems}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "text"),
+    [
+        ("base_station: bs", "base_station: mast", "cooperation.base_station", "no station"),
+        ("base_station: bs", "base_station: ue1", "cooperation.base_station", "which moves"),
+        (ZONES, "zones_m: [400, 150]", "cooperation.zones_m", "the second one the larger"),
+        (ZONES, "zones_m: [150, 180]", "cooperation.overlap_m", "less than half of the width"),
+        ("zone: B, ", "", "cooperation.kinds", "no band has zone: B"),
+        ("kinds: [A, B, C]", "kinds: [A, B, B]", "cooperation.kinds", "lists 'B' twice"),
+        ("zone: B, ", "zone: A, ", "bands[4].zone", "change its duplex, or the zone"),
+        ("zone: B, ", "zone: C, ", "bands[4].zone", "where UEs may be the station that transmits"),
+        ("role: ue", "role: micro", "bands[4].zone", "neither the base station nor of role ue"),
+        ("active-passive  ", "active  ", "bands[4].zone", "has no link on band 'far_down'"),
+    ],
+)
+def test_a_fault_names_its_key_and_the_remedy(before, after, key, text):
+    assert text in problems(before, after)[key]
+
+
+def test_zones_need_the_key_cooperation():
+    begin, end = TEXT.index("cooperation:\n"), TEXT.index("bands:\n")
+    found = problems(TEXT[begin:end], "")
+    assert "the scene has no cooperation" in found["bands[0].zone"]
+
+
+def test_a_scheme_that_does_not_choose_links_is_refused():
+    with pytest.raises(ValueError, match="does not choose links by the zones"):
+        make_scheme("symbol_level", load_scene("bs_ue_zones"))
+
+
+def test_the_fingerprints_of_other_scenes_do_not_change():
+    text = scene_path("bs_ue").read_text()
+    with_default = text.replace("links: active-passive", "cooperation:\nlinks: active-passive")
+    plain = parse_scene(text, Path("bs_ue.yaml"))
+    assert parse_scene(with_default, Path("bs_ue.yaml")).fingerprint == plain.fingerprint

@@ -15,6 +15,7 @@ from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
 from cooperative_isac.learned.plane.output import cell_centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.waveform.signal import Signal
 
@@ -25,6 +26,7 @@ class MapsConfig:
 
     num_targets: largest number of targets that it detects
     cells, coarse: cells of the maps and of the latents along an axis
+    cleaned: strong paths are fitted, and their side lobes removed (CleanedMap)
     part_dim: numbers of each part of a latent (LatentLayout)
     codebook: codewords and number of parts of a latent
     quantized: send indices of codewords; otherwise latents travel as float32
@@ -35,6 +37,7 @@ class MapsConfig:
     num_targets: int = 4
     cells: int = 48
     coarse: int = 16
+    cleaned: bool = False
     part_dim: int = 8
     codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
     quantized: bool = True
@@ -108,9 +111,13 @@ class Maps(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
-        """Name of the maps' resolution; see Network.input_key."""
-        return f"{self.kind} {self.config.cells}"
+        """Name of the maps' kind and resolution; see Network.input_key."""
+        suffix = " cleaned" if self.config.cleaned else ""
+        return f"{self.kind} {self.config.cells}{suffix}"
 
     def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """Map of locations of one echo, [num_tx, 3, cells, cells]; see Network.encoder_input."""
-        return self._maps[receiver].observe(echo, frame)
+        location_map = self._maps[receiver]
+        if self.config.cleaned:
+            return CleanedMap(location_map).observe(echo, frame)
+        return location_map.observe(echo, frame)

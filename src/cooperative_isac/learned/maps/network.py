@@ -15,6 +15,7 @@ from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
 from cooperative_isac.learned.plane.output import at_middle_height, cell_centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.sensing.space_map import SpaceMap
 from cooperative_isac.waveform.signal import Signal
@@ -27,6 +28,7 @@ class MapsConfig:
     num_targets: largest number of targets that it detects
     cells, coarse: cells of the maps and of the latents along an axis
     heights: heights of the filters in each cell of the maps, in space
+    cleaned: strong paths are fitted, and their side lobes removed (CleanedMap)
     part_dim: numbers of each part of a latent (LatentLayout)
     codebook: codewords and number of parts of a latent
     quantized: send indices of codewords; otherwise latents travel as float32
@@ -38,6 +40,7 @@ class MapsConfig:
     cells: int = 48
     coarse: int = 16
     heights: int = 6
+    cleaned: bool = False
     part_dim: int = 8
     codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
     quantized: bool = True
@@ -59,6 +62,8 @@ class Maps(PlaneNetwork):
     center: MapCenter
 
     def __init__(self, scene: Scene, config: MapsConfig):
+        if config.cleaned and scene.dimension == 3:
+            raise ValueError("maps in space cannot be cleaned; leave cleaned out")
         super().__init__(scene, config)
         layout = LatentLayout(
             config.codebook.num_parts,
@@ -123,10 +128,14 @@ class Maps(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
-        """Name of the maps' resolution; see Network.input_key."""
+        """Name of the maps' kind and resolution; see Network.input_key."""
         heights = "" if self.scene.dimension == 2 else f" {self.config.heights}"
-        return f"{self.kind} {self.config.cells}{heights}"
+        suffix = " cleaned" if self.config.cleaned else ""
+        return f"{self.kind} {self.config.cells}{heights}{suffix}"
 
     def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """Map of locations of one echo, [num_tx, fields, cells, cells]; see Network."""
-        return self._maps[receiver].observe(echo, frame)
+        location_map = self._maps[receiver]
+        if self.config.cleaned and isinstance(location_map, LocationMap):
+            return CleanedMap(location_map).observe(echo, frame)
+        return location_map.observe(echo, frame)

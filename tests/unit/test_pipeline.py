@@ -176,6 +176,14 @@ def test_the_benchmark_of_the_maps_runs():
         assert words in done.stdout
 
 
+def test_the_benchmark_of_errors_in_maps_runs():
+    command = [sys.executable, "benchmarks/map_errors.py", "--frames", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for words in ("at a center, one path", "anywhere, both", "plain", "cleaned"):
+        assert words in done.stdout
+
+
 def test_a_scheme_with_its_own_sites_runs_there(small):
     *_, last = run(small, 3, "monostatic")
     assert list(last.packets) == ["bs"] and len(last.targets) == 2

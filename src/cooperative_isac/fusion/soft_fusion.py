@@ -452,6 +452,35 @@ class SoftFusion:
         same &= station[:, None] == station
         return same | np.eye(len(ranges), dtype=bool)
 
+    def _mixture(self, hypotheses: _Hypotheses, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """State of a target over the sets of paths that may be its own.
+
+        A peak of noise beside a target fits as well as a weak path of it, and has any Doppler
+        shift. So hypotheses at the same place that share a path are weighted by their likelihoods.
+
+        hypotheses: all of the frame
+        index: of the likeliest one of the target
+        Returns its mean [2 D], SI, map, and its covariance [2 D, 2 D].
+        """
+        size = self.scene.dimension
+        found = hypotheses.found
+
+        # Possible hypotheses at the same place with some of the paths.
+        members = hypotheses.members
+        is_alternative = (members & members[index]).any(axis=1) & hypotheses.is_possible
+        away_m = np.linalg.norm(found.position_m - found.position_m[index], axis=1)
+        rows = np.flatnonzero(is_alternative & (away_m < SAME_M))
+
+        # Moments of the mixture of their Gaussians.
+        weights = np.exp(hypotheses.ratios[rows] - hypotheses.ratios[rows].max())
+        weights /= weights.sum()
+        states = np.column_stack([found.position_m[rows, :size], found.velocity_mps[rows, :size]])
+        mean = weights @ states
+        spread = states - mean
+        covariances = np.linalg.inv(found.normal[rows])
+        covariances += spread[:, :, None] * spread[:, None, :]
+        return mean, np.einsum("n,nij->ij", weights, covariances)
+
     def _detection(
         self, paths: PathMeasurements, hypotheses: _Hypotheses, index: int, evidence: Evidence
     ) -> Detection | None:
@@ -461,21 +490,23 @@ class SoftFusion:
         index: of the hypothesis
         evidence: for it
         """
-        found = hypotheses.found
         own = np.flatnonzero(hypotheses.members[index])
+        mean, mean_covariance = self._mixture(hypotheses, index)
 
-        # Covariance in three dimensions; in a plane with the accuracy of its height.
+        # State in three dimensions; in a plane with its height and the accuracy of this.
         scene = self.scene
         axes = STATE_AXES[scene.dimension]
+        state = np.array([0.0, 0.0, scene.plane_height_m, 0.0, 0.0, 0.0])
+        state[axes] = mean
         covariance = np.diag([scene.height_std_m**2] * 6)
-        covariance[np.ix_(axes, axes)] = np.linalg.inv(found.normal[index])
+        covariance[np.ix_(axes, axes)] = mean_covariance
 
         # Links of its paths, their stations, and the sum of their SNR.
         links = sorted(set(paths.link[own].tolist()))
         names = tuple(self.links.names[number] for number in links)
         detection = Detection(
-            found.position_m[index],
-            found.velocity_mps[index],
+            state[:3],
+            state[3:],
             covariance,
             float(10 * np.log10(paths.power[own].sum())),
             tuple(sorted({name.rx for name in names})),

@@ -339,7 +339,7 @@ def main() -> None:
     for run, tallies in all_measured(runs, options.processes, options.record):
         for rate, tally in tallies.items():
             sums[run.power_dbm, rate] = sums[run.power_dbm, rate].plus(tally)
-            console.print(line_of(run, rate, tally), highlight=False)
+            console.print(line_of(run, rate, tally), highlight=False, soft_wrap=True)
 
     table = Table("dBm", "rate", *columns(Tally(seconds=1.0, frames=1)))
     for (power_dbm, rate), tally in sums.items():

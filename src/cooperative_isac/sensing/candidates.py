@@ -26,8 +26,8 @@ from cooperative_isac.sensing.surface import Surface
 # alone, and such weak peaks of several stations agree by chance.
 LEAST_POWER = 4.0
 # Steps of Fisher scoring at most, and gain of power that is worth another one, in noise variances.
-# A peak half a cell off has lost a third of its power, and most arrive after four steps: where they
-# stop early, errors of location are several times those that the information states.
+# A peak half a cell off has lost a quarter of its power, and most arrive after four steps: where
+# they stop early, errors of location are larger than the information states.
 REFINEMENTS = 10
 LEAST_GAIN = 0.05
 # Longest step of a location, in steps of the search grid along the range, and of a Doppler shift,

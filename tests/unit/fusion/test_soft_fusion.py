@@ -11,13 +11,14 @@ from scipy import integrate
 from scipy.stats import multivariate_normal
 
 from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.path_evidence import Pool, path_evidence
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     solve,
     velocity_deviation_mps,
 )
 from cooperative_isac.fusion.reports import links_of
-from cooperative_isac.fusion.soft_fusion import Pool, SoftFusion, path_evidence
+from cooperative_isac.fusion.soft_fusion import SoftFusion
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.information import doppler_information

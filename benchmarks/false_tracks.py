@@ -1,6 +1,10 @@
 """Weak candidates: share of targets that are found, and false tracks.
 
 python benchmarks/false_tracks.py [--powers 22 25] [--seeds 31 32] [--frames 300] [--rates 0.05]
+    [--processes 2] [--record FILE]
+
+A run is of one power and seed, and prints a line when it ends. With a record, a program that was
+stopped continues: runs that the file contains are not repeated.
 
 Consecutive frames from echoes to tracks. A target is found where a detection, and tracked where an
 established track, is within 3 m; both without and with weak detections. A track is false that is
@@ -15,9 +19,13 @@ for what the likelihoods leave out.
 """
 
 import argparse
+import json
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
@@ -76,6 +84,37 @@ class Tally:
     untracked: int = 0
     by_scores: float = 0.0
     most_bits: int = 0
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Sums over the runs of both."""
+        sums = {
+            one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Tally)
+        }
+        return Tally(**sums | {"most_bits": max(self.most_bits, other.most_bits)})
+
+
+@dataclass(frozen=True)
+class Run:
+    """Settings of one run of consecutive frames.
+
+    bits: candidate_bits; 0: no candidates
+    rates: false_tracks_per_minute, each with a tracker of its own
+    """
+
+    scene: str
+    power_dbm: float
+    seed: int
+    frames: int
+    bits: int
+    rates: tuple[float, ...]
+    no_targets: bool
+
+    def prepared(self) -> Scene:
+        """The scene with these settings."""
+        scene = with_power(load_scene(self.scene), self.power_dbm)
+        sensing = replace(scene.sensing, candidate_bits=self.bits)
+        targets = () if self.no_targets else scene.targets
+        return replace(scene, seed=self.seed, sensing=sensing, targets=targets)
 
 
 @dataclass(frozen=True)
@@ -152,8 +191,9 @@ def decoded(scene: Scene, num_frames: int) -> Iterator[Decoded]:
         yield Decoded(number, targets, ends.decoder.decode(packets, frame), most_bits)
 
 
-def add_run(scene: Scene, frames: Sequence[Decoded], tally: Tally) -> None:
-    """Track one run of a scene, and add its figures."""
+def tallied(scene: Scene, frames: Sequence[Decoded]) -> Tally:
+    """Figures of one run of a scene with its tracks."""
+    tally = Tally()
     num_first = round(SEQUENCE_S * scene.update_rate_hz)
     whole = Chain(scene)
     alone = Chain(scene)
@@ -193,6 +233,50 @@ def add_run(scene: Scene, frames: Sequence[Decoded], tally: Tally) -> None:
     tally.seconds += len(frames) / scene.update_rate_hz
     tally.false_tracks += whole.score.summary().false_tracks
     tally.off_target += whole.num_off_target
+    return tally
+
+
+def measured(run: Run) -> tuple[Run, dict[float, Tally]]:
+    """A run, and its figures by rate."""
+    scene = run.prepared()
+    frames = list(decoded(scene, run.frames))
+    tallies = {}
+    for rate in run.rates:
+        tracking = replace(scene.tracking, false_tracks_per_minute=rate)
+        tallies[rate] = tallied(replace(scene, tracking=tracking), frames)
+    return run, tallies
+
+
+def all_measured(
+    runs: Sequence[Run], num_processes: int, record: Path | None
+) -> Iterator[tuple[Run, dict[float, Tally]]]:
+    """Runs with their figures as they end, those that a record contains first."""
+    known = recorded(record) if record and record.exists() else {}
+    yield from ((run, known[run]) for run in runs if run in known)
+    missing = [run for run in runs if run not in known]
+    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
+        for run, tallies in pool.imap_unordered(measured, missing):
+            if record:
+                add_to_record(record, run, tallies)
+            yield run, tallies
+
+
+def recorded(record: Path) -> dict[Run, dict[float, Tally]]:
+    """The runs that a file contains, a line of JSON for each."""
+    found = {}
+    for line in record.read_text(encoding="utf-8").splitlines():
+        content = json.loads(line)
+        settings = content["run"]
+        run = Run(**settings | {"rates": tuple(settings["rates"])})
+        found[run] = dict(zip(run.rates, (Tally(**one) for one in content["tallies"])))
+    return found
+
+
+def add_to_record(record: Path, run: Run, tallies: dict[float, Tally]) -> None:
+    """Add a run to a file."""
+    content = {"run": asdict(run), "tallies": [asdict(tallies[rate]) for rate in run.rates]}
+    with record.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")
 
 
 def columns(tally: Tally) -> dict[str, str]:
@@ -231,24 +315,42 @@ def main() -> None:
         "--rates", type=float, nargs="+", default=[0.05], help="false_tracks_per_minute"
     )
     parser.add_argument("--no-targets", action="store_true", help="noise and clutter alone")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--record", type=Path, help="file of finished runs")
     options = parser.parse_args()
 
+    run_of = partial(
+        Run,
+        scene=options.scene,
+        frames=options.frames,
+        bits=options.bits,
+        rates=tuple(options.rates),
+        no_targets=options.no_targets,
+    )
+    runs = [
+        run_of(power_dbm=power_dbm, seed=seed)
+        for power_dbm in options.powers
+        for seed in options.seeds
+    ]
+
+    # Sums over the seeds, with a line for each run.
+    sums = {(power_dbm, rate): Tally() for power_dbm in options.powers for rate in options.rates}
     console = Console(width=160)
-    table = Table("dBm", "rate", *columns(Tally(seconds=1.0, frames=1)))
-    for power_dbm in options.powers:
-        scene = with_power(load_scene(options.scene), power_dbm)
-        scene = replace(scene, sensing=replace(scene.sensing, candidate_bits=options.bits))
-        if options.no_targets:
-            scene = replace(scene, targets=())
-        tallies = {rate: Tally() for rate in options.rates}
-        for seed in options.seeds:
-            frames = list(decoded(replace(scene, seed=seed), options.frames))
-            for rate, tally in tallies.items():
-                tracking = replace(scene.tracking, false_tracks_per_minute=rate)
-                add_run(replace(scene, tracking=tracking), frames, tally)
+    for run, tallies in all_measured(runs, options.processes, options.record):
         for rate, tally in tallies.items():
-            table.add_row(f"{power_dbm:g}", f"{rate:g}", *columns(tally).values())
+            sums[run.power_dbm, rate] = sums[run.power_dbm, rate].plus(tally)
+            console.print(line_of(run, rate, tally), highlight=False, soft_wrap=True)
+
+    table = Table("dBm", "rate", *columns(Tally(seconds=1.0, frames=1)))
+    for (power_dbm, rate), tally in sums.items():
+        table.add_row(f"{power_dbm:g}", f"{rate:g}", *columns(tally).values())
     console.print(table)
+
+
+def line_of(run: Run, rate: float, tally: Tally) -> str:
+    """Figures of one run in a line."""
+    figures = ", ".join(f"{name} {value}" for name, value in columns(tally).items())
+    return f"{run.power_dbm:g} dBm, seed {run.seed}, rate {rate:g}: {figures}"
 
 
 if __name__ == "__main__":

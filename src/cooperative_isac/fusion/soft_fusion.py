@@ -22,6 +22,13 @@ from scipy.special import chdtri
 
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.fusion.detection import Detection, Evidence, detection_problem
+from cooperative_isac.fusion.path_evidence import (
+    Pool,
+    agreeing_sets,
+    mixture_moments,
+    path_evidence,
+    sum_distribution,
+)
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     Solutions,
@@ -62,22 +69,6 @@ LOCATED_M = 1.5
 # Resolution cells of delay, angle and Doppler shift within which two candidates of a station are
 # one echo.
 SAME_CELLS = 1.0
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Single paths of all stations in one frame: candidates, and paths of reports.
-
-    paths: their measurements
-    evidence: [n], float64, log-likelihood ratio of each path to a noise peak, where its measurement
-    fits the target exactly
-    least: [num_receivers], float64, power from which on a station sends candidates, in noise
-    variances; infinite where it sent none
-    """
-
-    paths: PathMeasurements
-    evidence: np.ndarray
-    least: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -254,29 +245,7 @@ class SoftFusion:
         agree = np.zeros((count, count), bool)
         agree[first[has_fit], second[has_fit]] = True
 
-        # Growth by one path at a time: later rows that agree with all members of a set, [count],
-        # bool, of each set. `agree` is True above its diagonal only, so that no set occurs twice.
-        sets = [np.array([row]) for row in range(count)]
-        common = [agree[row] for row in range(count)]
-        complete = list(sets)
-        while sets:
-            grown = []
-            shared = []
-            for members, able in zip(sets, common):
-                for row in np.flatnonzero(able).tolist():
-                    grown.append(np.append(members, row))
-                    shared.append(able & agree[row])
-            sets = grown
-            common = shared
-
-            # Only the sets with the most evidence grow further.
-            if len(sets) > MOST_HYPOTHESES:
-                total = np.array([pool.evidence[members].sum() for members in sets])
-                best = np.argsort(-total, kind="stable")[:MOST_HYPOTHESES]
-                sets = [sets[place] for place in best]
-                common = [common[place] for place in best]
-            complete += sets
-        return complete
+        return agreeing_sets(agree, pool.evidence, MOST_HYPOTHESES)
 
     def _scored(self, pool: Pool, groups: list[np.ndarray]) -> _Hypotheses:
         """States and log-likelihood ratios of sets of paths.
@@ -452,6 +421,29 @@ class SoftFusion:
         same &= station[:, None] == station
         return same | np.eye(len(ranges), dtype=bool)
 
+    def _mixture(self, hypotheses: _Hypotheses, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """State of a target over the sets of paths that may be its own.
+
+        A peak of noise beside a target fits as well as a weak path of it, and has any Doppler
+        shift. So hypotheses at the same place that share a path are weighted by their likelihoods.
+
+        hypotheses: all of the frame
+        index: of the likeliest one of the target
+        Returns its mean [2 D], SI, map, and its covariance [2 D, 2 D].
+        """
+        size = self.scene.dimension
+        found = hypotheses.found
+
+        # Possible hypotheses at the same place with some of the paths.
+        members = hypotheses.members
+        is_alternative = (members & members[index]).any(axis=1) & hypotheses.is_possible
+        away_m = np.linalg.norm(found.position_m - found.position_m[index], axis=1)
+        rows = np.flatnonzero(is_alternative & (away_m < SAME_M))
+
+        states = np.column_stack([found.position_m[rows, :size], found.velocity_mps[rows, :size]])
+        covariances = np.linalg.inv(found.normal[rows])
+        return mixture_moments(states, covariances, hypotheses.ratios[rows])
+
     def _detection(
         self, paths: PathMeasurements, hypotheses: _Hypotheses, index: int, evidence: Evidence
     ) -> Detection | None:
@@ -461,21 +453,23 @@ class SoftFusion:
         index: of the hypothesis
         evidence: for it
         """
-        found = hypotheses.found
         own = np.flatnonzero(hypotheses.members[index])
+        mean, mean_covariance = self._mixture(hypotheses, index)
 
-        # Covariance in three dimensions; in a plane with the accuracy of its height.
+        # State in three dimensions; in a plane with its height and the accuracy of this.
         scene = self.scene
         axes = STATE_AXES[scene.dimension]
+        state = np.array([0.0, 0.0, scene.plane_height_m, 0.0, 0.0, 0.0])
+        state[axes] = mean
         covariance = np.diag([scene.height_std_m**2] * 6)
-        covariance[np.ix_(axes, axes)] = np.linalg.inv(found.normal[index])
+        covariance[np.ix_(axes, axes)] = mean_covariance
 
         # Links of its paths, their stations, and the sum of their SNR.
         links = sorted(set(paths.link[own].tolist()))
         names = tuple(self.links.names[number] for number in links)
         detection = Detection(
-            found.position_m[index],
-            found.velocity_mps[index],
+            state[:3],
+            state[3:],
             covariance,
             float(10 * np.log10(paths.power[own].sum())),
             tuple(sorted({name.rx for name in names})),
@@ -497,38 +491,6 @@ class SoftFusion:
         velocity_mps = detection.velocity_mps[:size]
         covariance = detection.covariance[3 : 3 + size, 3 : 3 + size]
         return bool(are_static(self.scene, velocity_mps[None], covariance[None])[0])
-
-
-def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
-    """Log-likelihood ratio of the power of a path to that of a noise peak at the same place.
-
-    In noise the power is Exp(1), with a target Exp(1 + m), m its mean SNR: z m / (1 + m) -
-    ln(1 + m). Peaks of noise have the density sqrt(det(J / (2 pi))) exp(-z) in the measured
-    parameters, with the information J about these, those of a target exp(-z / (1 + m)) / (1 + m)
-    times the same normalization of their errors, so that J cancels.
-
-    power: [n], float64, z, matched-filter power in noise variances
-    expected_snr: [n], float64, m
-    Returns [n], float64.
-    """
-    return power * expected_snr / (1 + expected_snr) - np.log1p(expected_snr)
-
-
-def sum_distribution(probabilities: np.ndarray) -> np.ndarray:
-    """Distribution of the number of independent events that occur (Poisson binomial).
-
-    probabilities: [n, num_events], float64
-    Returns [n, num_events + 1], float64, probability of 0, 1, ... events.
-    """
-    count, num_events = probabilities.shape
-    distribution = np.zeros((count, num_events + 1))
-    distribution[:, 0] = 1.0
-    for event in range(num_events):
-        probability = probabilities[:, event, None]
-        one_more = distribution[:, :-1] * probability
-        distribution *= 1 - probability
-        distribution[:, 1:] += one_more
-    return distribution
 
 
 def _is_same(detection: Detection, other: Detection) -> bool:

@@ -25,12 +25,19 @@ from cooperative_isac.sensing.surface import Surface
 # Matched-filter power below which a peak is no candidate, in noise variances: a mean of 1 is noise
 # alone, and such weak peaks of several stations agree by chance.
 LEAST_POWER = 4.0
-# Steps of Fisher scoring: peaks of the surface are half a cell off at most.
-REFINEMENTS = 2
+# Steps of Fisher scoring at most, and gain of power that is worth another one, in noise variances.
+# A peak half a cell off has lost a quarter of its power, and most arrive after four steps: where
+# they stop early, errors of location are larger than the information states.
+REFINEMENTS = 10
+LEAST_GAIN = 0.05
 # Longest step of a location, in steps of the search grid along the range, and of a Doppler shift,
 # in resolution cells: what is farther belongs to another peak.
 MOST_STEP = 2.0
 MOST_SHIFT = 0.5
+# Squared Mahalanobis distance below which two refined peaks are one: cells of the search on both
+# sides of a peak arrive at it to a fraction of a standard deviation, and peaks beside it are one
+# main lobe away, several standard deviations.
+SAME_PEAK = 4.0
 # Joint fits of the search for strong peaks, whose side lobes would fill the list of candidates.
 STRONG_MATCHES = 60
 
@@ -138,35 +145,68 @@ def _refined(
 
     A joint fit would share noise among paths whose waveforms are nearly alike.
     """
-    longest_m = MOST_STEP * sensor.search.range_step_m
-    most_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
-    limit_hz = sensor.max_doppler_hz
     best = _scored(joint, residual, peaks)
+    unfinished = np.arange(len(best.power))
     for _ in range(REFINEMENTS):
-        # Step of the location by Fisher scoring, no farther than the main lobe.
-        moves_m = np.linalg.solve(best.information, best.location_slope[..., None])[..., 0]
-        length_m = np.linalg.norm(moves_m, axis=1, keepdims=True)
-        moves_m *= np.minimum(1.0, longest_m / np.maximum(length_m, longest_m))
-        points_m = best.state.points_m.copy()
-        points_m[:, : moves_m.shape[1]] += moves_m
+        if not len(unfinished):
+            break
+        before = best.at(unfinished)
+        tried = _scored(joint, residual, _stepped(sensor, joint, before))
 
-        # Step of the Doppler shift.
-        shifts_hz = np.clip(best.doppler_slope / best.doppler_information, -most_hz, most_hz)
-        doppler_hz = np.clip(best.state.doppler_hz + shifts_hz, -limit_hz, limit_hz)
+        # Keep what is more likely than before, and go on where it is so by far.
+        gain = tried.power - before.power
+        best = best.replaced(unfinished[gain > 0], tried.at(np.flatnonzero(gain > 0)))
+        unfinished = unfinished[gain > LEAST_GAIN]
 
-        # Keep what is more likely than before.
-        state = replace(best.state, points_m=points_m, doppler_hz=doppler_hz)
-        tried = _scored(joint, residual, state)
-        best = best.where(tried, tried.power > best.power)
+    # Each peak once.
+    best = best.at(np.flatnonzero(~_is_repeated(best)))
     return Candidates(
         best.state.transmitter, best.state.points_m, best.state.doppler_hz, best.power
     )
+
+
+def _stepped(sensor: LocalMl, joint: JointFit, scored: _Scored) -> PathState:
+    """Single paths after a step of Fisher scoring."""
+    # Step of the location, no farther than the main lobe.
+    longest_m = MOST_STEP * sensor.search.range_step_m
+    moves_m = np.linalg.solve(scored.information, scored.location_slope[..., None])[..., 0]
+    length_m = np.linalg.norm(moves_m, axis=1, keepdims=True)
+    moves_m *= np.minimum(1.0, longest_m / np.maximum(length_m, longest_m))
+    points_m = scored.state.points_m.copy()
+    points_m[:, : moves_m.shape[1]] += moves_m
+
+    # Step of the Doppler shift.
+    most_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
+    limit_hz = sensor.max_doppler_hz
+    shifts_hz = np.clip(scored.doppler_slope / scored.doppler_information, -most_hz, most_hz)
+    doppler_hz = np.clip(scored.state.doppler_hz + shifts_hz, -limit_hz, limit_hz)
+    return replace(scored.state, points_m=points_m, doppler_hz=doppler_hz)
+
+
+def _is_repeated(scored: _Scored) -> np.ndarray:
+    """Mask of the paths that are at the peak of a stronger one, [n], bool."""
+    state = scored.state
+
+    # Distances of all pairs in units of the first path's accuracy.
+    size = scored.information.shape[-1]
+    away_m = (state.points_m[:, None] - state.points_m)[..., :size]
+    away_hz = state.doppler_hz[:, None] - state.doppler_hz
+    squared = np.einsum("nmi,nij,nmj->nm", away_m, scored.information, away_m)
+    squared += scored.doppler_information[:, None] * away_hz**2
+
+    # Of the same transmitter, and before it in the order of power.
+    place = np.empty(len(scored.power), int)
+    place[np.argsort(-scored.power, kind="stable")] = np.arange(len(place))
+    is_after = place[:, None] > place
+    is_same = state.transmitter[:, None] == state.transmitter
+    return ((squared < SAME_PEAK) & is_same & is_after).any(axis=1)
 
 
 @dataclass(frozen=True)
 class _Scored:
     """Likelihood of single paths, one for each target, with its slopes.
 
+    state: the paths
     power: [n], float64, matched-filter power in noise variances
     location_slope: [n, D], float64, 1/m
     doppler_slope: [n], float64, 1/Hz
@@ -181,18 +221,48 @@ class _Scored:
     information: np.ndarray
     doppler_information: np.ndarray
 
-    def where(self, other: _Scored, better: np.ndarray) -> _Scored:
-        """The paths of another where it is better, [n], bool."""
-        point_m = np.where(better[:, None], other.state.points_m, self.state.points_m)
-        doppler_hz = np.where(better, other.state.doppler_hz, self.state.doppler_hz)
+    def at(self, rows: np.ndarray) -> _Scored:
+        """Some of the paths, [m], int."""
+        state = self.state
         return _Scored(
-            replace(self.state, points_m=point_m, doppler_hz=doppler_hz),
-            np.where(better, other.power, self.power),
-            np.where(better[:, None], other.location_slope, self.location_slope),
-            np.where(better, other.doppler_slope, self.doppler_slope),
-            np.where(better[:, None, None], other.information, self.information),
-            np.where(better, other.doppler_information, self.doppler_information),
+            PathState(
+                state.points_m[rows],
+                np.arange(len(rows)),
+                state.transmitter[rows],
+                state.doppler_hz[rows],
+            ),
+            self.power[rows],
+            self.location_slope[rows],
+            self.doppler_slope[rows],
+            self.information[rows],
+            self.doppler_information[rows],
         )
+
+    def replaced(self, rows: np.ndarray, others: _Scored) -> _Scored:
+        """These paths with others in place of some of them.
+
+        rows: [m], int
+        others: m paths of the same transmitters
+        """
+        return _Scored(
+            replace(
+                self.state,
+                points_m=_replaced(self.state.points_m, rows, others.state.points_m),
+                doppler_hz=_replaced(self.state.doppler_hz, rows, others.state.doppler_hz),
+            ),
+            _replaced(self.power, rows, others.power),
+            _replaced(self.location_slope, rows, others.location_slope),
+            _replaced(self.doppler_slope, rows, others.doppler_slope),
+            _replaced(self.information, rows, others.information),
+            _replaced(self.doppler_information, rows, others.doppler_information),
+        )
+
+
+def _replaced(values: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """A copy of values with others in some of its rows."""
+    copy = values.copy()
+    copy[rows] = others
+    return copy
 
 
 def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
@@ -203,23 +273,24 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
     count, num_filters = replica.filters.shape[:2]
     num_blocks = reference.num_blocks
 
-    # The echo in each path's beam and in the derivatives of the beam with the location.
-    beams = replica.receive.conj().reshape(count * num_filters, -1)
-    in_beam = beams @ residual.reshape(len(residual), -1)
-    in_beam = in_beam.reshape(count, num_filters, -1, num_blocks)
-
-    # At each path's Doppler shift, and in the derivative with it.
+    # The echo at each path's Doppler shift, and its derivative with it.
     ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
     phases = replica.doppler_phases
     phase_slopes = phases * ramp.astype(np.complex64)
-    in_bin = in_beam @ np.stack([phases, phase_slopes], axis=-1)[:, None]
+    in_bin = np.concatenate([phases, phase_slopes]) @ residual.reshape(-1, num_blocks).T
+    in_bin = in_bin.reshape(2, count, len(residual), -1)
+
+    # In each path's beam, and the derivatives with the location and with the Doppler shift.
+    beams = replica.receive.conj()
+    in_beam = beams @ in_bin[0]
+    doppler_slopes = (beams[:, :1] @ in_bin[1])[:, 0]
 
     # Behind each path's filter, and the derivatives with Doppler shift and location.
     filters = replica.filters.conj().reshape(count, num_filters, -1)
-    matched = np.einsum("nf,nf->n", filters[:, 0], in_bin[:, 0, :, 0])
-    by_doppler = np.einsum("nf,nf->n", filters[:, 0], in_bin[:, 0, :, 1])
-    by_location = np.einsum("nkf,nf->nk", filters[:, 1:], in_bin[:, 0, :, 0])
-    by_location += np.einsum("nf,nkf->nk", filters[:, 0], in_bin[:, 1:, :, 0])
+    matched = np.einsum("nf,nf->n", filters[:, 0], in_beam[:, 0])
+    by_doppler = np.einsum("nf,nf->n", filters[:, 0], doppler_slopes)
+    by_location = np.einsum("nkf,nf->nk", filters[:, 1:], in_beam[:, 0])
+    by_location += np.einsum("nf,nkf->nk", filters[:, 0], in_beam[:, 1:])
 
     # Power over noise; the energy of a waveform changes with the location.
     energy = replica.gram[:, 0, 0].real

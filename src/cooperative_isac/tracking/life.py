@@ -22,6 +22,12 @@ LONGEST_OUTAGE_S = 10.0
 # term; in the next frame that hardly happens again.
 LEAST_DETECTIONS = 2
 
+# Error of the predicted location, root mean square over all axes together, m, beyond which a missed
+# track that weak detections have confirmed is deleted. Its target is missed in every second frame,
+# so that it still exists, but the prediction is off by meters: up to 2 m it is mostly within the
+# 3 m that count as tracked.
+LOST_ERROR_M = 2.0
+
 # By the value of a status: True where the track is established.
 IS_ESTABLISHED = np.array([status in ESTABLISHED for status in TrackStatus])
 
@@ -131,12 +137,14 @@ def advance(
     unobserved_s: np.ndarray | float = 0.0,
     observed: bool = True,
     evidence: Gains | None = None,
+    lost: np.ndarray | bool = False,
 ) -> Lives:
     """Lives after one more frame.
 
     A tentative track is confirmed by confirm_hits in confirm_window frames, or by a sequential test
     of its weak detections, and deleted as soon as neither can confirm it any more; an established
-    track coasts without detections until max_coast_s of observed time.
+    track coasts without detections until max_coast_s of observed time, one that weak detections
+    have confirmed only as long as its location is known.
 
     lives: before the frame
     hit: [num_tracks] or one for all, bool, True where a detection was assigned
@@ -146,6 +154,7 @@ def advance(
         could have detected the target
     observed: True where enough receivers sent packets of this frame to detect the targets
     evidence: of the weak ones among the detections; None: there are none
+    lost: [num_tracks] or one for all, bool, True where the location is uncertain by LOST_ERROR_M
     """
     hits = np.broadcast_to(hit, lives.statuses.shape)
     weak = np.zeros(hits.shape, bool) if evidence is None else hits & evidence.weak
@@ -171,7 +180,9 @@ def advance(
         hopeless &= scores <= evidence.test.reject
 
     # Transitions: of each track, the first whose condition is met.
-    ended = lives.deleted | (~hits & expired(since_update_s, settings, unobserved_s))
+    is_too_old = expired(since_update_s, settings, unobserved_s)
+    is_lost = ~tentative & np.isfinite(scores) & observed & lost
+    ended = lives.deleted | (~hits & (is_too_old | is_lost))
     transitions = (
         (ended, TrackStatus.DELETED),
         (~tentative & hits, TrackStatus.CONFIRMED),

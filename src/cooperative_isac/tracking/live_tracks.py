@@ -115,6 +115,7 @@ class LiveTracks:
         settings: Tracking,
         observed: bool,
         test: SequentialTest,
+        lost: np.ndarray,
     ) -> LiveTracks:
         """The tracks after a frame without a detection of some of them.
 
@@ -123,6 +124,7 @@ class LiveTracks:
         settings: of the scene
         observed: True where enough receivers sent packets of the frame to detect the targets
         test: of tentative tracks with weak detections
+        lost: [num_tracks], bool, True where the location is uncertain by life.LOST_ERROR_M
         """
         # Lives as if no track had a detection; those with one keep their lives below.
         advanced = advance(
@@ -133,6 +135,7 @@ class LiveTracks:
             unobserved_s=self.unobserved_s,
             observed=observed,
             evidence=no_gains(len(self), test),
+            lost=lost,
         )
         return replace(self, lives=_where(missed, advanced, self.lives))
 

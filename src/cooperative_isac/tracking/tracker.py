@@ -18,7 +18,7 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac.tracking.initiation import beginnings, start_states
-from cooperative_isac.tracking.life import Gains, expired
+from cooperative_isac.tracking.life import LOST_ERROR_M, Gains, expired
 from cooperative_isac.tracking.live_tracks import (
     concatenate,
     newborn,
@@ -197,7 +197,9 @@ class Tracker:
         )
         if is_new_frame:
             observed = answered >= OBSERVED_SHARE
-            self._tracks = self._tracks.miss(~hits, time_s, self._settings, observed, self._test())
+            self._tracks = self._tracks.miss(
+                ~hits, time_s, self._settings, observed, self._test(), self._lost()
+            )
         ended += self._drop(problems)
 
         # Initiation.
@@ -374,6 +376,12 @@ class Tracker:
         """The test of tentative tracks with weak detections."""
         period_s = self._period_s if np.isfinite(self._period_s) else FIRST_PERIOD_S
         return track_test(self._settings.false_tracks_per_minute, period_s)
+
+    def _lost(self) -> np.ndarray:
+        """Tracks whose location is too uncertain to coast on, [num_tracks], bool."""
+        size = self._dimension
+        covariances = self._filters.covariances[:, :size, :size]
+        return np.trace(covariances, axis1=1, axis2=2) > LOST_ERROR_M**2
 
     def _problems(self, tracks: np.ndarray) -> dict[int, str]:
         """Reasons why states are invalid, in words, by track.

@@ -11,13 +11,14 @@ from scipy import integrate
 from scipy.stats import multivariate_normal
 
 from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.path_evidence import Pool, path_evidence
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     solve,
     velocity_deviation_mps,
 )
 from cooperative_isac.fusion.reports import links_of
-from cooperative_isac.fusion.soft_fusion import Pool, SoftFusion, path_evidence
+from cooperative_isac.fusion.soft_fusion import SoftFusion
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.information import doppler_information
@@ -296,3 +297,36 @@ def test_groups_of_any_sizes_are_solved_as_each_alone(campus):
         assert np.allclose(together.velocity_mps[number], alone.velocity_mps[0], rtol=1e-9)
         assert np.allclose(together.normal[number], alone.normal[0], rtol=1e-9)
         assert together.misfit[number] == pytest.approx(alone.misfit[0], rel=1e-9)
+
+
+def test_state_of_a_detection_is_a_mixture_over_the_sets_of_its_paths(campus):
+    """Twin: a loop over the hypotheses. A peak of noise is beside the path of the last link."""
+    soft = SoftFusion(campus)
+    link = np.array([0, 1, 2, 3, 4, 4])
+    pool = path_by(soft, campus, link, [12.0, 12.0, 10.0, 10.0, 10.0, 9.5])
+    velocities_mps = np.tile(VELOCITY_MPS, (6, 1))
+    moving = pool.paths.geometry(np.arange(6), pool.paths.point_m, velocities_mps)
+    shifts_hz = moving.doppler_hz + np.array([0.0, 0.0, 0.0, 0.0, 0.0, 350.0])
+    pool = replace(pool, paths=replace(pool.paths, doppler_hz=shifts_hz))
+    groups = soft._hypotheses(pool)
+    hypotheses = soft._scored(pool, groups)
+    ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
+    best = int(ratios.argmax())
+    mean, covariance = soft._mixture(hypotheses, best)
+
+    states = []
+    covariances = []
+    weights = []
+    for number, own in enumerate(groups):
+        away_m = np.linalg.norm(hypotheses.found.position_m[number] - POSITION_M)
+        if hypotheses.is_possible[number] and away_m < 3.0 and set(own) & set(groups[best]):
+            states.append(hypotheses.found.state(number, 3))
+            covariances.append(np.linalg.inv(hypotheses.found.normal[number]))
+            weights.append(np.exp(hypotheses.ratios[number] - ratios[best]))
+    expected = np.average(states, axis=0, weights=weights)
+    spreads = [np.outer(state - expected, state - expected) for state in states]
+    total = np.average(np.array(covariances) + spreads, axis=0, weights=weights)
+    assert sorted(weights)[-2] > 0.1
+    assert np.trace(covariance) > 1.1 * np.trace(np.linalg.inv(hypotheses.found.normal[best]))
+    assert np.allclose(mean, expected)
+    assert np.allclose(covariance, total)

@@ -182,6 +182,26 @@ def test_weak_detections_keep_an_established_track(detect):
     assert track.status is TrackStatus.CONFIRMED and track.num_detections == 15
 
 
+@pytest.mark.parametrize(("is_weak", "num_frames"), [(True, 4), (False, 6)])
+def test_only_a_weak_track_ends_where_its_prediction_is_uncertain(detect, is_weak, num_frames):
+    """With a velocity to 2 m/s, a prediction is off by more than 2 m after four frames."""
+    settings = replace(SETTINGS, confirm_hits=2, model="cv")
+    tracker = Tracker(settings, 3)
+    detection = detect((10, 10, 2), covariance=np.diag([0.3] * 3 + [4.0] * 3))
+    if is_weak:
+        detection = replace(detection, evidence=Evidence(20.0, -20.0))
+    for number in range(2):
+        (track,) = tracker.update(PERIOD_S * number, [detection])
+    assert track.status is TrackStatus.CONFIRMED
+
+    statuses = []
+    while track.status is not TrackStatus.DELETED:
+        number += 1
+        (track,) = tracker.update(PERIOD_S * number, [])
+        statuses.append(track.status)
+    assert statuses == [TrackStatus.COASTING] * (num_frames - 1) + [TrackStatus.DELETED]
+
+
 def test_drawn_false_detections_confirm_fewer_tracks_than_walds_bound(detect):
     """False detections with the densities and ratios that they state, in a small box.
 

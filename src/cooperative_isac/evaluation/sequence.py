@@ -41,7 +41,7 @@ class FrameScore:
     location_errors_m: [num_found], float64, m
     velocity_errors_mps: [num_found], float64, m/s
     num_false: detections without a target
-    packet_bits: size of the packet of each station
+    packet_bits: size of the packet of each station, 0 without one
     """
 
     near: np.ndarray
@@ -181,7 +181,7 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
-    packet_bits = tuple(8 * len(packet) for packet in packets.values())
+    packet_bits = tuple(8 * len(packets.get(station, b"")) for station in chain.ends.encoders)
     chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
 
 
@@ -211,7 +211,7 @@ def score_frame(
     Partial detections are left out.
 
     visible: [num_targets], bool, as visible_targets returns it
-    packet_bits: size of the packet of each station
+    packet_bits: size of the packet of each station, 0 without one
     """
     detections = complete(detections)
     positions_m, velocities_mps = states(targets, scene.dimension)

@@ -117,10 +117,11 @@ def measure_sequence(
     """
     chains = {name: _chain(scene, name) for name in scheme_names}
     for number in range(num_frames):
-        # Schemes with the stations of the scene share its echoes.
+        # Schemes with the stations of the scene share its echoes, unless their tracks schedule them.
         shared_echoes: dict[str, dict[str, Echo]] = {}
         for name, chain in chains.items():
-            echoes = shared_echoes if chain.scene is scene else {}
+            is_shared = chain.scene is scene and scene.cooperation is None
+            echoes = shared_echoes if is_shared else {}
             try:
                 _process_frame(chain, number, echoes)
             except Exception as error:

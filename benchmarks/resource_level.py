@@ -33,6 +33,7 @@ def signals(names, symbols, beams="random"):
 
 
 MAPPED_NAMES = "data, prs, csi_rs, dmrs"
+UPLINK_NAMES = "srs_comb2, uplink_dmrs"
 SIGNALS = {
     "data alone, known": signals("data", "payload"),
     "data beside references, data known": signals(MAPPED_NAMES, "payload"),
@@ -40,6 +41,11 @@ SIGNALS = {
     "references known, antenna by antenna": signals(MAPPED_NAMES, "reference_only", "antennas"),
     "PRS alone known": signals("data, prs", "reference_only"),
     "both known": signals(MAPPED_NAMES, "all"),
+    "SSB alone known": signals("data, ssb", "reference_only"),
+    "references and SSB known": signals(MAPPED_NAMES + ", ssb", "reference_only"),
+    "uplink: SRS comb 2 alone known": signals("srs_comb2", "reference_only"),
+    "uplink: SRS comb 4 alone known": signals("srs_comb4", "reference_only"),
+    "uplink: SRS comb 2 and DMRS known": signals(UPLINK_NAMES, "reference_only"),
 }
 SYMBOLS = {
     f"{count} symbols of a frame": (("num_symbols: 64", f"num_symbols: {count}"),)

@@ -8,6 +8,7 @@ offset shifts every Doppler by the same amount. Both are estimated from a path o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,10 @@ from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.range_doppler import PathEstimate
+
+# Squared Mahalanobis distance of a path's offset from the mean, beyond which it is left out: five
+# standard deviations.
+MOST_DISTANCE = 25.0
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,56 @@ def offset_of_both_directions(
     """
     hertz_per_mps = carrier_hz / LIGHT_SPEED_MPS
     to_offset = np.diag([1.0, hertz_per_mps])
+    seen = [
+        ClockOffset(
+            path.delay_s,
+            path.path_speed_mps * hertz_per_mps,
+            to_offset @ path.covariance @ to_offset,
+        )
+        for path in (forward, backward)
+    ]
+    return half_difference(*seen)
+
+
+def half_difference(forward: ClockOffset, backward: ClockOffset) -> ClockOffset:
+    """Clock offset of the forward direction of a link from delays and shifts of both directions.
+
+    Whatever both have in common cancels: the path itself, or the error of its prediction.
+
+    forward, backward: of one path by the second and by the first station, less one prediction
+    Source: DC section IV-A.
+    """
     return ClockOffset(
         delay_s=(forward.delay_s - backward.delay_s) / 2,
-        frequency_hz=(forward.path_speed_mps - backward.path_speed_mps) / 2 * hertz_per_mps,
-        covariance=to_offset @ (forward.covariance + backward.covariance) / 4 @ to_offset,
+        frequency_hz=(forward.frequency_hz - backward.frequency_hz) / 2,
+        covariance=(forward.covariance + backward.covariance) / 4,
     )
+
+
+def mean_offset(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
+    """Mean of the offsets of several paths by their covariances, without those far from it.
+
+    Returns None where there is no estimate.
+    """
+    left = list(estimates)
+    while left:
+        # Mean, weighted by information.
+        informations = [np.linalg.inv(estimate.covariance) for estimate in left]
+        values = [np.array([estimate.delay_s, estimate.frequency_hz]) for estimate in left]
+        covariance = np.linalg.inv(sum(informations))
+        weighted = [information @ value for information, value in zip(informations, values)]
+        mean = covariance @ np.sum(weighted, axis=0)
+
+        # Leave out the estimate that is farthest from it, until all are near.
+        squared_distances = [
+            float((value - mean) @ information @ (value - mean))
+            for value, information in zip(values, informations)
+        ]
+        farthest = int(np.argmax(squared_distances))
+        if squared_distances[farthest] <= MOST_DISTANCE:
+            return ClockOffset(float(mean[0]), float(mean[1]), covariance)
+        del left[farthest]
+    return None
 
 
 def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:

@@ -9,12 +9,13 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Measure and draw figures and tables of two papers.")
 Option = typer.Option
-FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
+FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "rate", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"Figure or table: {', '.join(FIGURES)}, or all.")]
 Scale = Annotated[
     str,
     Option(
-        help="Scale of the scene: compact, or table1 (the paper's own, classical schemes only)."
+        help="Scale of the scene: compact, or table1 (the paper's own, for classical schemes and "
+        "dvqvae)."
     ),
 ]
 Frames = Annotated[int, Option(help="Number of frames per point.", min=1)]
@@ -26,6 +27,7 @@ DC_FIGURES = (
     "6b",
     "6c",
     "6d",
+    "reference_9",
     "splicing",
     "sparse_arrays",
     "reference_signals",

@@ -13,12 +13,14 @@ Format 37 in fronthaul.envelope, for scenes that name their stations, or more ba
     section  band 8 | reports outside the box 16 | reports 16 | the reports
     report   location 20 per axis | number of paths
     path     transmitter | Doppler 20 | SNR 10 | information
+
+The scene's `sensing.report_bits` takes the place of 16 and of 20.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -43,6 +45,7 @@ from cooperative_isac.fronthaul.quantize import (
     information_widths,
 )
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
@@ -60,8 +63,9 @@ NUM_BANDS = 8
 BAND = 8
 NUM_REPORTS = 16
 NUM_OUTSIDE = 16
-# Bits of a location axis and of a Doppler shift in that format: steps a sixteenth of those of the
-# short format, which has 16 bits.
+# Bits of a location axis and of a Doppler shift, unless the scene sets them: in the short format,
+# and in the format with bands, whose steps are a sixteenth of those.
+SHORT_WIDTH = 16
 FINE_WIDTH = 20
 # Largest speed of a station, m/s, which adds to that of the target in a Doppler shift: an express
 # train, or a jet drone.
@@ -114,7 +118,7 @@ class _Fields:
         )
 
 
-def location_quantizers(scene: Scene, width: int = 16) -> tuple[Quantizer, ...]:
+def location_quantizers(scene: Scene, width: int = SHORT_WIDTH) -> tuple[Quantizer, ...]:
     """Quantizers of the location axes: the scene's box with a margin."""
     box = scene.box.padded(AREA_MARGIN)
     return tuple(
@@ -123,7 +127,7 @@ def location_quantizers(scene: Scene, width: int = 16) -> tuple[Quantizer, ...]:
     )
 
 
-def doppler_quantizer(scene: Scene, width: int = 16) -> Quantizer:
+def doppler_quantizer(scene: Scene, width: int = SHORT_WIDTH) -> Quantizer:
     """Quantizer of Doppler shifts: up to twice the largest shift of a target in the scene.
 
     Where stations move, their own speeds add to it.
@@ -261,17 +265,16 @@ def _check_end(reader: BitReader, receiver: str) -> None:
 
 def _bit_fields(scene: Scene) -> _Fields:
     """Fields of format 1."""
-    return _Fields(scene, location_quantizers(scene), doppler_quantizer(scene), is_listed=False)
+    width = scene.sensing.report_bits or SHORT_WIDTH
+    location = location_quantizers(scene, width)
+    return _Fields(scene, location, doppler_quantizer(scene, width), is_listed=False)
 
 
 def _listed_fields(view: Scene) -> _Fields:
     """Fields of the format with bands."""
-    return _Fields(
-        view,
-        location_quantizers(view, FINE_WIDTH),
-        doppler_quantizer(view, FINE_WIDTH),
-        is_listed=True,
-    )
+    width = view.sensing.report_bits or FINE_WIDTH
+    location = location_quantizers(view, width)
+    return _Fields(view, location, doppler_quantizer(view, width), is_listed=True)
 
 
 def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> None:
@@ -318,7 +321,35 @@ def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoRepor
         paths = tuple(_read_path(reader, fields, transmitter) for transmitter in present)
     if not paths:
         raise PacketError(receiver, "a report has no path")
+
+    # Steps of fields whose width the scene sets may be as large as the errors of the estimates.
+    if view.sensing.report_bits is not None:
+        paths = _with_rounding(fields, paths)
     return EchoReport(receiver, point, paths, view.band)
+
+
+def _with_rounding(fields: _Fields, paths: Sequence[PathReport]) -> tuple[PathReport, ...]:
+    """Paths of a report with the accuracy that the rounding of its fields leaves."""
+    # Variances of the rounding, uniform within a step.
+    location_m2 = np.diag([quantizer.step**2 / 12 for quantizer in fields.location])
+    doppler_hz2 = fields.doppler_hz.step**2 / 12
+
+    # The location is rounded once for all paths. Each carries the share of the rounding that makes
+    # their sum right where their information is equal.
+    path_location_m2 = len(paths) * location_m2
+    information_of_unit_power = doppler_information(fields.view.grid, 1.0)
+    rounded = []
+    for path in paths:
+        # Covariance plus that of the rounding, written for the information (matrix inversion
+        # lemma), which may be singular.
+        size = len(path.information)
+        reduction = np.eye(size) + path.information @ path_location_m2
+        location = np.linalg.solve(reduction, path.information)
+
+        # The power at which a path has the remaining accuracy of its Doppler shift.
+        power = path.power / (1 + path.power * information_of_unit_power * doppler_hz2)
+        rounded.append(replace(path, power=power, information=(location + location.T) / 2))
+    return tuple(rounded)
 
 
 def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int]) -> None:

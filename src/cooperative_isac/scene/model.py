@@ -147,8 +147,11 @@ class Sensing:
     0: none are sent
     synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
     clock offsets of its links from the paths of known geometry in its echoes) | active_observation
-    (the center estimates them from targets that active links locate)
+    (they are estimated from targets that active links locate) | both_directions (from targets that
+    both directions of a link have seen)
     symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
+    report_bits: bits of a location axis and of a Doppler shift in a report; None: as many as the
+    format of the packet has
     """
 
     scheme: str
@@ -164,6 +167,11 @@ class Sensing:
     candidate_bits: int = 0
     synchronization: str = "none"
     symbol_bits: int = 2
+    report_bits: int | None = None
+
+
+# Values of `synchronization` by which targets give the clock offsets.
+OBSERVED_MODES = ("active_observation", "both_directions")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,15 @@ from cooperative_isac.learned.latent_packet import (
     LatentCodec,
 )
 from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions
-from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights, model_before_tables
+from cooperative_isac.learned.weights import (
+    WEIGHTS_FILE,
+    DamagedWeightsError,
+    fact_differences,
+    load_weights,
+    model_before_tables,
+    scene_facts,
+    weights_description,
+)
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
 from cooperative_isac.schemes.known_symbols import without_overflow
@@ -246,6 +254,8 @@ def find_weights(scene: Scene, name: str) -> Path:
         <scene>-<scheme>-q<Q>.safetensors                                for Q targets
         <scene>-<scheme>.safetensors
 
+    and after them a file of another scene with the same sites, arrays and grid.
+
     Raises ValueError where there is none.
     """
     # File or folder of the user.
@@ -265,12 +275,18 @@ def find_weights(scene: Scene, name: str) -> Path:
     grid = scene.grid
     shape = f"{scene.receivers[0].num_ant}x{grid.num_subcarriers}x{grid.num_symbols}"
     endings = (f"-{shape}", f"-q{scene.draw.num_targets}", "")
-    folders = [Path(given)] if given else []
-    for folder in (*folders, SHIPPED):
+    folders = [Path(given), SHIPPED] if given else [SHIPPED]
+    for folder in folders:
         for ending in endings:
             path = folder / f"{stem}{ending}.safetensors"
             if path.is_file():
                 return path
+
+    # A scene of another name, of the same sites, arrays and grid.
+    for folder in folders:
+        path = _weights_of_same_sites(folder, scene, name)
+        if path is not None:
+            return path
 
     # There is none.
     shipped = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
@@ -280,3 +296,18 @@ def find_weights(scene: Scene, name: str) -> Path:
         f"shipped: {', '.join(shipped) or 'none'}. Train some with '{command}' and name them with "
         f"{WEIGHTS_VARIABLE}=FILE"
     )
+
+
+def _weights_of_same_sites(folder: Path, scene: Scene, name: str) -> Path | None:
+    """The first file of a scheme in a folder that was trained for the sites of a scene, or None."""
+    facts = scene_facts(scene)
+    for path in sorted(folder.glob(f"*-{name}*.safetensors")):
+        if name not in path.stem.split("-")[1:]:
+            continue
+        try:
+            trained_for = weights_description(path)["scene"]
+        except DamagedWeightsError:
+            continue
+        if not fact_differences(trained_for, facts):
+            return path
+    return None

@@ -14,6 +14,7 @@ from cooperative_isac.fronthaul.candidate_packet import (
     unpack_candidates,
 )
 from cooperative_isac.fronthaul.envelope import packet_format
+from cooperative_isac.fronthaul.offset_packet import OFFSETS_FORMAT
 from cooperative_isac.fronthaul.report_packet import (
     FORMATS,
     count_outside,
@@ -22,12 +23,13 @@ from cooperative_isac.fronthaul.report_packet import (
 )
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.fusion.soft_fusion import SoftFusion
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
+from cooperative_isac.schemes.observed_reports import ObservingDecoder, ObservingEncoder
 from cooperative_isac.schemes.reports import ReportDecoder
-from cooperative_isac.schemes.views import receiving_views
+from cooperative_isac.schemes.views import check_observed, receiving_views
 from cooperative_isac.sensing.candidates import NO_CANDIDATES, Candidates, find_candidates
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import Frame
@@ -43,8 +45,8 @@ class LocalMlScheme(Scheme):
     Raises ValueError where weak candidates are asked for in a scene of bodies or of named stations.
     """
 
-    formats = (*FORMATS, CANDIDATES_FORMAT)
-    synchronizes = ("line_of_sight",)
+    formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
+    synchronizes = ("line_of_sight", *OBSERVED_MODES)
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):
@@ -54,15 +56,20 @@ class LocalMlScheme(Scheme):
                 "sensing.candidate_bits: weak candidates are for point targets on one band, with "
                 "transmitters and receivers; leave the key out"
             )
+        self._is_observed = scene.sensing.synchronization in OBSERVED_MODES
+        if self._is_observed:
+            check_observed(scene, name)
         super().__init__(scene, name)
 
-    def at(self, station: str) -> LocalMlEncoder:
+    def at(self, station: str) -> LocalMlEncoder | ObservingEncoder:
         """A new encoder for one station; see schemes.contract."""
+        if self._is_observed:
+            return ObservingEncoder(self.scene, self.scene.receiver(station).name)
         return LocalMlEncoder(self.scene, station)
 
-    def center(self) -> LocalMlDecoder:
+    def center(self) -> LocalMlDecoder | ObservingDecoder:
         """A new decoder for the center; see schemes.contract."""
-        return LocalMlDecoder(self.scene)
+        return ObservingDecoder(self.scene) if self._is_observed else LocalMlDecoder(self.scene)
 
     def downlink_bits(self, frame: Frame) -> int:
         """Size of the packed symbols and precoders; zero with reference symbols only."""

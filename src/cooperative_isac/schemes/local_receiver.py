@@ -84,15 +84,16 @@ class LocalReceiver:
     search for others runs after the packet was sent, and they are reported in the next frame.
 
     place: the station on the band
+    memory: paths of an earlier frame, of another receiver of the same station; None: none
     """
 
-    def __init__(self, place: StationView):
+    def __init__(self, place: StationView, memory: Memory | None = None):
         self.place = place
         self.known = KnownSymbols(place.view)
+        self.memory = memory
         self._clocks = ClockStage(place.view)
         self._static = StaticStage(place.view)
         self._sensor: LocalMl | None = None
-        self._memory: Memory | None = None
         self._pending: _PendingSearch | None = None
 
     def sensor(self, frame: Frame) -> LocalMl:
@@ -123,10 +124,18 @@ class LocalReceiver:
         receiver = scene.receiver(self.place.station)
         sent = self.known.of_frame(frame.on(self.place.band))
         echo, offsets = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
-        signal = synchronized(sent, offsets)
+        return self.prepare_synchronized(echo, synchronized(sent, offsets), offsets, frame)
 
-        # Remove static paths.
-        prepared, static = self._static.prepare(echo, signal, frame.time_s)
+    def prepare_synchronized(
+        self, samples: np.ndarray, signal: Component, offsets: ClockOffsets | None, frame: Frame
+    ) -> PreparedEcho:
+        """An echo with known clock offsets without its static paths; called once for each frame.
+
+        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), the known part of
+        the echo
+        signal: the known symbols with these offsets
+        """
+        prepared, static = self._static.prepare(samples, signal, frame.time_s)
         return PreparedEcho(signal, prepared, static, offsets)
 
     def correlate(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
@@ -194,16 +203,16 @@ class LocalReceiver:
     def _expected(self, sensor: LocalMl, time_s: float) -> PathState:
         """Paths of the last frame's targets, predicted to a time."""
         # The clock went back: a new run.
-        if self._memory is not None and time_s < self._memory.time_s:
-            self._memory = None
-        if self._memory is None:
+        if self.memory is not None and time_s < self.memory.time_s:
+            self.memory = None
+        if self.memory is None:
             return NO_PATHS
-        return self._memory.predict(sensor.scene, sensor.receiver, time_s)
+        return self.memory.predict(sensor.scene, sensor.receiver, time_s)
 
     def _remember(self, fit: Fit | None, time_s: float) -> None:
         """Keep the paths of a fit, from which the next frame predicts."""
         if fit is not None and fit.state.is_finite:
-            self._memory = Memory(time_s, fit.state)
+            self.memory = Memory(time_s, fit.state)
 
 
 def at_noise_power(echo: Echo, noise_power_w: float) -> np.ndarray:

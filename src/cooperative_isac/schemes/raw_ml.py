@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies
-from cooperative_isac.fusion.joint_detect import detect_jointly
-from cooperative_isac.fusion.joint_ml import JointMl
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.fusion.joint_detect import detect_jointly, detections_of, significant
+from cooperative_isac.fusion.joint_ml import JointMl, Targets
+from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports
+from cooperative_isac.fusion.reports import links_of
+from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.local_receiver import LocalReceiver, PreparedEcho, at_noise_power
-from cooperative_isac.schemes.views import StationView, check_plain
+from cooperative_isac.schemes.observing_receiver import ObservedEcho, ObservingReceiver
+from cooperative_isac.schemes.views import StationView, check_observed, check_plain
 from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.waveform.frame import Frame
 
@@ -28,19 +33,22 @@ class RawMlScheme(Scheme):
     """
 
     formats = (RAW_ECHO,)
-    synchronizes = ("line_of_sight",)
+    synchronizes = ("line_of_sight", *OBSERVED_MODES)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)
+        self._is_observed = scene.sensing.synchronization in OBSERVED_MODES
+        if self._is_observed:
+            check_observed(scene, name)
         super().__init__(scene, name)
 
     def at(self, station: str) -> RawEncoder:
         """A new encoder for one station; see schemes.contract."""
         return RawEncoder(self.scene, self.scene.receiver(station).name, KnownSymbols(self.scene))
 
-    def center(self) -> RawMlDecoder:
+    def center(self) -> RawMlDecoder | ObservingRawDecoder:
         """A new decoder for the center; see schemes.contract."""
-        return RawMlDecoder(self.scene)
+        return ObservingRawDecoder(self.scene) if self._is_observed else RawMlDecoder(self.scene)
 
     def downlink_bits(self, frame: Frame) -> int:
         """Zero: only the center, which generates the symbols, needs them."""
@@ -127,3 +135,69 @@ class RawMlDecoder(Decoder):
             fitted = self._receivers[station].sense_all(echo, frame)
             sensed[station] = SensedEcho(fitted.joint, fitted.fit, fitted.main)
         return detect_bodies(self.scene, sensed)
+
+
+class ObservingRawDecoder(Decoder):
+    """Decoder at the center for stations whose clock offsets targets give.
+
+    Every echo is fitted with the offsets that earlier frames predict. The paths of all stations
+    together give those of this frame (fusion.report_clocks) and the targets, which are then fitted
+    with one location in all echoes whose links are all in use.
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self._receivers = {
+            site.name: ObservingReceiver(StationView(scene, site.name)) for site in scene.receivers
+        }
+        self._grid = KnownSymbols(scene).grid
+        self._clocks = ReportClocks(scene, links_of(scene))
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        # Unpack all packets first: a damaged one must not change the state of any receiver.
+        echoes = {
+            station: unpack_echo(self.scene, self._grid, station, frame.number, packet)
+            for station, packet in sorted(packets.items())
+        }
+
+        # Paths in each echo, with the offsets that the center predicts.
+        predicted = self._clocks.predicted(frame.time_s)
+        seen = {
+            station: self._receivers[station].sense(echo, frame, predicted[station])
+            for station, echo in echoes.items()
+        }
+
+        # Targets by the paths of all stations.
+        contents = {
+            station: StationReports(one.reports, one.offsets) for station, one in seen.items()
+        }
+        return self._joint(self._clocks.located(contents, frame.time_s), seen)
+
+    def _joint(
+        self, detections: Sequence[Detection], seen: Mapping[str, ObservedEcho]
+    ) -> tuple[Detection, ...]:
+        """Detections fitted in all echoes of stations whose links are all in use."""
+        num_links = len(self.scene.transmitters) - 1
+        joints = {
+            station: one.sensed.joint
+            for station, one in seen.items()
+            if len(one.offsets) == num_links
+        }
+        if not joints or not detections:
+            return tuple(detections)
+
+        # Thresholds of any of these receivers.
+        first = min(joints)
+        sensor = seen[first].sensed.sensor
+        reference = joints[first].maker.reference
+        targets = Targets(
+            np.array([one.position_m for one in detections]),
+            np.array([one.velocity_mps for one in detections]),
+        )
+        match = significant(
+            JointMl(self.scene, joints), targets, sensor.detection_threshold(reference)
+        )
+        if match is None:
+            return tuple(detections)
+        return detections_of(self.scene, match, sensor.path_threshold(reference))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.symbol_packet import SYMBOLS_FORMAT, pack_symbols, unpack_symbols
@@ -15,25 +14,26 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.joint_detect import detections_of, significant
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
 from cooperative_isac.fusion.lattice import Lattice
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.fusion.link_clocks import LinkClocks, Offsets
+from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols, frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import LocalReceiver
-from cooperative_isac.schemes.views import StationView, check_plain
-from cooperative_isac.sensing.clock_stage import offset_history, synchronized
+from cooperative_isac.schemes.views import StationView, check_observed, check_plain
+from cooperative_isac.sensing.clock_stage import synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
-from cooperative_isac.sensing.synchronization import ObservedTargets, target_offsets
+from cooperative_isac.sensing.target_offsets import ObservedTargets, PathOffset, echo_offsets
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
 
 # Longest time over which the targets of a frame are predicted, s.
 LONGEST_PREDICTION_S = 1.0
 
-# Frames in which the estimates of a link's offsets by active observation must agree, at least: a
-# single estimate may come from another path.
+# Frames in which the estimates of a link's offsets must agree, at least: a single estimate may come
+# from another path.
 LEAST_AGREEING = 3
 
 # Stations that must detect a target by their own echoes while offsets are unknown.
@@ -57,7 +57,7 @@ class SymbolLevelScheme(Scheme):
     """
 
     formats = (SYMBOLS_FORMAT,)
-    synchronizes = ("line_of_sight", "active_observation")
+    synchronizes = ("line_of_sight", *OBSERVED_MODES)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)
@@ -66,12 +66,8 @@ class SymbolLevelScheme(Scheme):
                 f"scheme '{name}' is for point targets, and scene '{scene.name}' has `bodies`; use "
                 "scheme raw_ml or local_ml"
             )
-        is_active = any(link.is_monostatic for link in scene.links)
-        if scene.sensing.synchronization == "active_observation" and not is_active:
-            raise ValueError(
-                f"sensing.synchronization of scene '{scene.name}' is 'active_observation', but no "
-                "station receives its own echoes; use line_of_sight"
-            )
+        if scene.sensing.synchronization in OBSERVED_MODES:
+            check_observed(scene, name)
         super().__init__(scene, name)
 
     def at(self, station: str) -> SymbolEncoder:
@@ -126,12 +122,26 @@ class _Memory:
     targets: Targets
 
 
+@dataclass(frozen=True)
+class _Matched:
+    """Targets of a frame, and the links that locate them.
+
+    lattice: of the links
+    joints: likelihood of each station's echo
+    match: None: no target
+    """
+
+    lattice: Lattice
+    joints: Mapping[str, JointFit]
+    match: JointMatch | None
+
+
 class SymbolDecoder(Decoder):
     """Decoder at the center: follows the targets of the last frame, and searches for others.
 
-    With `synchronization: active_observation` it locates targets by the stations' own echoes first,
-    which have one clock each, estimates the offsets of all other links from the paths of these
-    targets, and adds up all links after that.
+    With `synchronization: active_observation` or `both_directions` it locates targets by the
+    stations' own echoes first, which have one clock each, and estimates the offsets of all other
+    links from the paths of these targets. All links are added up when their offsets are known.
     """
 
     def __init__(self, scene: Scene):
@@ -141,10 +151,7 @@ class SymbolDecoder(Decoder):
         self._all = Lattice(scene, sensors)
         self._active = Lattice(replace(scene, link_mode=LinkMode.ACTIVE), sensors)
         self._memory: _Memory | None = None
-        self._histories = {
-            site.name: [offset_history(scene) for _ in scene.transmitters]
-            for site in scene.receivers
-        }
+        self._clocks = LinkClocks(scene, LEAST_AGREEING)
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
@@ -156,15 +163,13 @@ class SymbolDecoder(Decoder):
         if not echoes:
             return ()
 
-        # Their clock offsets, and the links whose offsets are known.
+        # Targets of the last frame and others on the lattice, all of them together.
         signal = self._known.of_frame(frame.on(self.scene.band))
-        lattice = self._all
-        if self.scene.sensing.synchronization == "active_observation":
-            echoes, lattice = self._observed(echoes, signal, frame.time_s)
-        joints = self._joints(echoes, signal, frame)
-
-        # Targets of the last frame, then others on the lattice, then all of them together.
-        match = self._match(lattice, joints, self._expected(frame.time_s))
+        if self.scene.sensing.synchronization in OBSERVED_MODES:
+            matched = self._observed(echoes, signal, frame)
+        else:
+            matched = self._located(self._all, self._joints(echoes, signal, frame), frame)
+        match = matched.match
         if frame.time_s is not None:
             targets = NO_TARGETS if match is None else match.targets
             self._memory = _Memory(frame.time_s, targets)
@@ -173,105 +178,80 @@ class SymbolDecoder(Decoder):
 
         # Detections: of each target the paths above the threshold of a single one, which depends on
         # the number of Doppler bins: that of any station stands for all.
-        station = min(joints)
-        reference = joints[station].maker.reference
-        path_threshold = lattice.sensors[station].path_threshold(reference)
+        station = min(matched.joints)
+        reference = matched.joints[station].maker.reference
+        path_threshold = matched.lattice.sensors[station].path_threshold(reference)
         detections = detections_of(self.scene, match, path_threshold)
-        if lattice is self._all:
+        if matched.lattice is self._all:
             return detections
 
         # Echoes of links whose offsets are unknown make ghosts, which few stations share.
         return tuple(one for one in detections if len(one.sites) >= LEAST_ACTIVE_SITES)
 
-    def _match(
-        self, lattice: Lattice, joints: Mapping[str, JointFit], expected: Targets
-    ) -> JointMatch | None:
-        """The fit of the expected targets and of others that the links of a lattice have."""
+    def _located(self, lattice: Lattice, joints: Mapping[str, JointFit], frame: Frame) -> _Matched:
+        """The expected targets and others that the links of a lattice have."""
         # Expected targets that are there.
         joint = JointMl(lattice.scene, joints)
-        followed = significant(joint, expected, lattice.threshold)
+        followed = significant(joint, self._expected(frame.time_s), lattice.threshold)
         known = NO_TARGETS if followed is None else followed.targets
 
         # Others, then a fit of all together.
         found = lattice.search(joints, known, self.scene.sensing.max_targets)
-        return significant(joint, found, lattice.threshold)
+        return _Matched(lattice, joints, significant(joint, found, lattice.threshold))
 
     def _observed(
-        self, echoes: Mapping[str, ReceivedEcho], signal: Component, time_s: float | None
-    ) -> tuple[dict[str, ReceivedEcho], Lattice]:
-        """Echoes with the clock offsets by active observation, and the lattice for them.
+        self, echoes: Mapping[str, ReceivedEcho], signal: Component, frame: Frame
+    ) -> _Matched:
+        """Targets by all links where earlier frames predict their offsets, else by active ones.
 
-        It is that of the active links, as long as the offsets of others are unknown.
+        The targets of the active links then give the offsets in this frame.
         """
-        # Targets by the active links: predicted ones where all links have been synchronized.
-        joints = {
-            station: self._all.sensors[station].correlate(samples, signal)
-            for station, (samples, _) in echoes.items()
-        }
-        expected = self._expected(time_s)
-        if len(expected) and self._offsets(echoes, time_s, {}) is not None:
-            joint = JointMl(self._active.scene, joints)
-            match = significant(joint, expected, self._active.threshold)
-        else:
-            match = self._match(self._active, joints, expected)
-        targets = _observed_targets(match)
+        aligned = self._aligned(echoes, self._clocks.predicted(frame.time_s))
+        if aligned is not None:
+            joints = self._joints(aligned, signal, frame)
+            matched = self._located(self._all, joints, frame)
+            active = None
+            if matched.match is not None:
+                joint = JointMl(self._active.scene, joints)
+                active = significant(joint, matched.match.targets, self._active.threshold)
+            self._clocks.updated(frame.time_s, self._path_offsets(echoes, signal, active))
+            return matched
 
-        # Offsets of this frame, with those of earlier ones.
-        found = {
-            station: target_offsets(
-                self.scene,
-                self.scene.receiver(station),
-                signal,
-                samples,
-                targets,
+        # Independent frames have no earlier ones: once more, with the offsets of this frame.
+        matched = self._located(self._active, self._joints(echoes, signal, frame), frame)
+        paths = self._path_offsets(echoes, signal, matched.match)
+        offsets = self._clocks.updated(frame.time_s, paths)
+        aligned = self._aligned(echoes, offsets)
+        if frame.time_s is not None or aligned is None:
+            return matched
+        return self._located(self._all, self._joints(aligned, signal, frame), frame)
+
+    def _path_offsets(
+        self,
+        echoes: Mapping[str, ReceivedEcho],
+        signal: Component,
+        active: JointMatch | None,
+    ) -> dict[str, list[PathOffset]]:
+        """Offsets of all paths from what the targets of the active links predict, by station."""
+        targets = _observed_targets(active)
+        return {
+            station: echo_offsets(
+                self.scene, self.scene.receiver(station), signal, samples, targets
             )
             for station, (samples, _) in echoes.items()
         }
-        if time_s is not None:
-            for station, links in found.items():
-                for index, clock in links.items():
-                    history = self._histories[station][index]
-                    history.add(time_s, clock)
-        offsets = self._offsets(echoes, time_s, found)
 
-        # All links where their offsets are known, else the active ones.
-        if offsets is None:
-            return dict(echoes), self._active
-        aligned: dict[str, ReceivedEcho] = {
-            station: (samples, offsets[station]) for station, (samples, _) in echoes.items()
-        }
-        return aligned, self._all
-
-    def _offsets(
-        self,
-        stations: Iterable[str],
-        time_s: float | None,
-        found: Mapping[str, Mapping[int, ClockOffset]],
-    ) -> dict[str, ClockOffsets] | None:
-        """Clock offsets of the links to some stations; None where those of a link are unknown.
-
-        stations: names
-        time_s: of the frame, s; None where frames are independent draws
-        found: estimates of an independent frame, by station and transmitter; for other frames the
-            histories are used
-        """
-        offsets = {}
-        for station in stations:
-            # Timing, frequency and phase offset of each link; phases are not estimated.
-            rows = np.zeros((len(self.scene.transmitters), 3))
-            for index, site in enumerate(self.scene.transmitters):
-                if site.name == station:
-                    continue
-                if time_s is not None:
-                    values = self._histories[station][index].predicted(time_s, LEAST_AGREEING)
-                else:
-                    clock = found.get(station, {}).get(index)
-                    values = None if clock is None else [clock.delay_s, clock.frequency_hz]
-                if values is None:
-                    return None
-                rows[index, :2] = values
-            offsets[station] = ClockOffsets(*rows.T)
-        return offsets
+    def _aligned(
+        self, echoes: Mapping[str, ReceivedEcho], offsets: Offsets
+    ) -> dict[str, ReceivedEcho] | None:
+        """Echoes with the clock offsets of their links; None where those of a link are unknown."""
+        aligned: dict[str, ReceivedEcho] = {}
+        for station, (samples, _) in echoes.items():
+            own = self._clocks.complete(station, offsets)
+            if own is None:
+                return None
+            aligned[station] = (samples, own)
+        return aligned
 
     def _joints(
         self, echoes: Mapping[str, ReceivedEcho], signal: Component, frame: Frame

@@ -86,6 +86,28 @@ def check_plain(scene: Scene, scheme: str) -> None:
         )
 
 
+def check_observed(scene: Scene, scheme: str) -> None:
+    """Raise ValueError unless targets can give the clock offsets of all links of a scene.
+
+    The stations locate targets by their own echoes first: all that receive must transmit, too.
+    """
+    mode = scene.sensing.synchronization
+    transmitting = {site.name for site in scene.transmitters}
+    silent = [site.name for site in scene.receivers if site.name not in transmitting]
+    if len(scene.bands) > 1 or any(station.is_mobile for station in scene.stations):
+        fault = "it is for one band, with stations at rest"
+    elif scene.has_bodies:
+        fault = "it is for point targets, and the scene has `bodies`"
+    elif silent:
+        fault = f"it needs stations that receive their own echoes, and {', '.join(silent)} cannot"
+    else:
+        return
+    raise ValueError(
+        f"scheme '{scheme}' cannot correct clock offsets by '{mode}', the "
+        f"sensing.synchronization of scene '{scene.name}': {fault}; use line_of_sight"
+    )
+
+
 def plain_fault(scene: Scene) -> str:
     """The reason why a scene is more than one band, stations at rest and all links; else empty."""
     if len(scene.bands) > 1:

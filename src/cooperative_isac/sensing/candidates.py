@@ -20,7 +20,7 @@ from cooperative_isac.sensing.information import (
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.path_state import PathState
-from cooperative_isac.sensing.surface import likelihood_surface
+from cooperative_isac.sensing.surface import Surface
 
 # Matched-filter power below which a peak is no candidate, in noise variances: a mean of 1 is noise
 # alone, and such weak peaks of several stations agree by chance.
@@ -86,7 +86,8 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
 
     # Peaks above the threshold of the station, whose side lobes go with them.
     found = NO_CANDIDATES
-    strong = sensor.strong_paths(joint, known)
+    surface = sensor.surface(joint, residual)
+    strong = sensor.strong_paths(joint, known, residual, surface)
     if strong.num_paths:
         fit = JointFit(joint.maker, residual, joint.noise_power_w).match(strong)
         state = fit.state
@@ -94,9 +95,10 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
             state.transmitter, state.points_m[state.owner], state.doppler_hz, fit.power
         )
         residual = subtract_paths(residual, fit)
+        surface = sensor.surface(joint, residual)
 
     # Peaks of what is left.
-    peaks = _peaks(sensor, joint, residual, most - len(found))
+    peaks = _peaks(sensor, surface, most - len(found))
     if peaks.num_paths:
         found = _joined(found, _refined(sensor, joint, residual, peaks))
 
@@ -108,15 +110,8 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
     return found.take(strongest)
 
 
-def _peaks(sensor: LocalMl, joint: JointFit, residual: np.ndarray, most: int) -> PathState:
-    """The strongest peaks of the likelihood surface, no two of a transmitter in one main lobe."""
-    surface = likelihood_surface(
-        sensor.search,
-        joint.maker.reference,
-        residual,
-        joint.noise_power_w,
-        sensor.max_doppler_hz,
-    )
+def _peaks(sensor: LocalMl, surface: Surface, most: int) -> PathState:
+    """The strongest peaks of a likelihood surface, no two of a transmitter in one main lobe."""
     # Highest cell of all transmitters, one after the other.
     power = surface.power.copy()
     cells = []
@@ -236,7 +231,7 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
 
     # Information with the amplitude unknown.
     information = location_information(replica.receive[state.owner], replica.gram)
-    information = np.array([positive_definite(one) for one in information])
+    information = positive_definite(information)
     shift = doppler_information(reference.frame.grid, power) * replica.doppler_share
     return _Scored(
         state,

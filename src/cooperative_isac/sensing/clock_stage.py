@@ -5,27 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
-from cooperative_isac.sensing.offset_history import OffsetHistory
+from cooperative_isac.sensing.offset_history import offset_history
 from cooperative_isac.sensing.synchronization import LinkOffset, static_offsets
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
 from cooperative_isac.waveform.signal import Component
-
-# Largest difference of estimates of a link in a few frames, over the resolution of the band: timing
-# drifts by less than a cell in half a second, carriers hardly drift.
-AGREEING_DELAYS = 1.0
-AGREEING_SHIFTS = 0.3
 
 
 class ClockStage:
     """Clock offsets of the links to one receiver, where its echoes are processed.
 
-    The mode is a parameter of the scene. With `none` stations count as synchronous, and with
-    `active_observation` the center estimates the offsets, not this stage. With `line_of_sight`
-    the offsets of each frame are estimated from the known static paths in its echo, which are then
-    subtracted. A link without such a path in a frame has the offsets that its last ones predict.
+    The mode is a parameter of the scene. With `line_of_sight` the offsets of each frame are
+    estimated from the known static paths in its echo, which are then subtracted. A link without
+    such a path in a frame has the offsets that its last ones predict. With all other modes the
+    echo stays as it is: stations count as synchronous, or targets give the offsets.
     """
 
     def __init__(self, scene: Scene):
@@ -64,7 +58,8 @@ class ClockStage:
                 offsets[index] = clock.delay_s, clock.frequency_hz, found[index].phase_rad
             elif time_s is not None:
                 predicted = self._histories[index].predicted(time_s)
-                offsets[index, :2] = 0.0 if predicted is None else predicted
+                if predicted is not None:
+                    offsets[index, :2] = predicted.delay_s, predicted.frequency_hz
         if time_s is not None:
             self._remember(found, time_s)
         return remaining, ClockOffsets(*offsets.T)
@@ -73,12 +68,6 @@ class ClockStage:
         """Keep the estimates of a frame."""
         for index, offset in found.items():
             self._histories[index].add(time_s, offset.clock)
-
-
-def offset_history(scene: Scene) -> OffsetHistory:
-    """History of the clock offsets of a link on the band of a scene."""
-    timing_s = AGREEING_DELAYS * scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
-    return OffsetHistory(timing_s, AGREEING_SHIFTS * scene.grid.doppler_resolution_hz)
 
 
 def synchronized(signal: Component, offsets: ClockOffsets | None) -> Component:

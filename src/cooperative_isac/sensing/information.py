@@ -31,20 +31,23 @@ AMBIGUOUS_STD_CELLS = 0.1
 
 
 def positive_definite(information: np.ndarray) -> np.ndarray:
-    """An information matrix without the asymmetry and negative eigenvalues of rounding.
+    """Information matrices without the asymmetry and negative eigenvalues of rounding.
 
-    information: [D, D], float64, 1/m^2
-    Returns [D, D], float64, symmetric and positive definite.
+    information: [..., D, D], float, 1/m^2
+    Returns [..., D, D], float64, symmetric and positive definite.
     """
     # Scaled to a diagonal of ones.
-    diagonal = np.maximum(np.diag(information), LEAST_LOCATION_INFORMATION)
-    scale = np.sqrt(np.outer(diagonal, diagonal))
-    correlation = (information + information.T) / 2 / scale
-    np.fill_diagonal(correlation, 1.0)
+    size = information.shape[-1]
+    diagonal = np.diagonal(information, axis1=-2, axis2=-1)
+    diagonal = np.maximum(diagonal, LEAST_LOCATION_INFORMATION)
+    scale = np.sqrt(diagonal[..., :, None] * diagonal[..., None, :])
+    correlation = (information + information.swapaxes(-1, -2)) / 2 / scale
+    correlation[..., range(size), range(size)] = 1.0
 
     # Shifted eigenvalues.
-    ridge = INFORMATION_RIDGE + max(-np.linalg.eigvalsh(correlation)[0], 0.0)
-    return scale * (correlation + ridge * np.eye(len(correlation)))
+    least = np.linalg.eigvalsh(correlation)[..., 0]
+    ridge = INFORMATION_RIDGE + np.maximum(-least.astype(float), 0.0)
+    return scale * (correlation + ridge[..., None, None] * np.eye(size))
 
 
 @overload

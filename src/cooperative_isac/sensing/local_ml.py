@@ -31,7 +31,12 @@ from cooperative_isac.sensing.search_budget import (
     SearchBudget,
 )
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface, static_weights
+from cooperative_isac.sensing.surface import (
+    Surface,
+    doppler_bins,
+    likelihood_surface,
+    static_weights,
+)
 from cooperative_isac.waveform.signal import Component
 
 # Searches of a frame without a prediction: the second finds targets that stronger ones masked.
@@ -212,26 +217,38 @@ class LocalMl(Detector):
         fit = alone.fisher_scoring(alone.match(main.state.keep(own)), **FINE)
         return with_marginal_information(joint.maker, fit)
 
-    def strong_paths(self, whole: JointFit, known: Fit | None) -> PathState:
-        """Paths of new targets among the peaks of what the known ones leave."""
-        return self._search(whole, known)
+    def surface(self, joint: JointFit, residual: np.ndarray) -> Surface:
+        """Likelihood surface of what known paths leave of an echo.
+
+        joint: likelihood of the echo
+        residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+        """
+        return likelihood_surface(
+            self.search, joint.maker.reference, residual, joint.noise_power_w, self.max_doppler_hz
+        )
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets at the peaks of the known ones' residual, strongest first."""
         if not len(self.search.points_m):
             return NO_PATHS
-        maker = whole.maker
-        reference = maker.reference
-        noise_power_w = whole.noise_power_w
-        threshold = self.detection_threshold(reference)
-
-        # Likelihood surface of the residual of known targets.
         residual = whole.correlation
         if known is not None:
             residual = subtract_paths(residual, known)
-        surface = likelihood_surface(
-            self.search, reference, residual, noise_power_w, self.max_doppler_hz
-        )
+        return self.strong_paths(whole, known, residual, self.surface(whole, residual))
+
+    def strong_paths(
+        self, whole: JointFit, known: Fit | None, residual: np.ndarray, surface: Surface
+    ) -> PathState:
+        """Paths of new targets at peaks above the threshold, strongest first.
+
+        whole: likelihood of the echo
+        known: targets that are known; None: none
+        residual: what they leave of the echo
+        surface: of the residual
+        """
+        maker = whole.maker
+        noise_power_w = whole.noise_power_w
+        threshold = self.detection_threshold(maker.reference)
 
         # Targets that may still be reported: residues of static paths do not count.
         num_known = int(np.sum(~residues(maker, known))) if known else 0

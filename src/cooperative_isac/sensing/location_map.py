@@ -66,16 +66,31 @@ class LocationMap:
         log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), its Doppler shift over max_doppler_hz, and the
         excess of the path's length over that of the cell's center, over max_excess_m.
         """
+        return self.project(self.spectra(echo, frame), frame)
+
+    def project(
+        self, spectra: np.ndarray, frame: Signal, chosen: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Map of spectra; see observe.
+
+        spectra: [num_rx_ant, num_subcarriers * num_streams, num_shifts], complex64
+        frame: signal that was transmitted
+        chosen: [num_tx, num_cells, num_cells], bool, cells that are computed, the others are zero;
+        None: all
+        """
         # Beams toward all sectors.
-        spectra = self.spectra(echo, frame)
         beams = self._beams @ spectra.reshape(len(spectra), -1)
         beams = beams.reshape(-1, *spectra.shape[1:])
 
         num_transmitters = len(self.scene.transmitters)
-        maps = np.empty((num_transmitters, 3, self.num_cells**2), np.float32)
+        if chosen is None:
+            chosen = np.ones((num_transmitters, self.num_cells, self.num_cells), bool)
+        maps = np.zeros((num_transmitters, 3, self.num_cells**2), np.float32)
         for transmitter, channels in enumerate(maps):
+            cells = np.flatnonzero(chosen[transmitter].ravel()[self._order])
+
             # Highest Doppler shift of the filters of both halves of the band together.
-            halves, noise = self._filtered(transmitter, beams, frame)
+            halves, noise = self._filtered(transmitter, cells, beams, frame)
             whole = halves.sum(axis=0)
             power, bins = highest((whole.real**2 + whole.imag**2) / noise[:, None])
 
@@ -86,9 +101,10 @@ class LocationMap:
 
             # Doppler shift from the middle bin, which is zero; cells as they were before sorting.
             middle = (len(self.shifts_hz) - 1) / 2
-            channels[0, self._order] = np.log10(1 + power)
-            channels[1, self._order] = (bins - middle) * self._bin_share
-            channels[2, self._order] = excess
+            places = self._order[cells]
+            channels[0, places] = np.log10(1 + power)
+            channels[1, places] = (bins - middle) * self._bin_share
+            channels[2, places] = excess
         return maps.reshape(num_transmitters, 3, self.num_cells, self.num_cells)
 
     @cached_property
@@ -119,25 +135,27 @@ class LocationMap:
         return spectra.reshape(len(echo), -1, len(self.shifts_hz))
 
     def _filtered(
-        self, transmitter: int, beams: np.ndarray, frame: Signal
+        self, transmitter: int, cells: np.ndarray, beams: np.ndarray, frame: Signal
     ) -> tuple[np.ndarray, np.ndarray]:
         """Matched filters of the lower and of the upper half of the band.
 
         transmitter: index of the transmitting site
+        cells: [num_chosen], int, ascending, places of cells in the order by sector
         beams: [num_sectors, num_subcarriers * num_streams, num_shifts], complex64
         frame: signal that was transmitted
-        Returns filters [2, num_cells^2, num_shifts], complex64, cells by sector, and the noise
-        power of both halves together [num_cells^2], W.
+        Returns filters [2, num_chosen, num_shifts], complex64, and the noise power of both halves
+        together [num_chosen], W.
         """
-        # Gains of the streams toward all cells, constant over a group of subcarriers.
-        gains = frame.stream_gains(transmitter, self._departures[transmitter])
+        # Gains of the streams toward the cells, constant over a group of subcarriers.
+        gains = frame.stream_gains(transmitter, self._departures[transmitter][cells])
         gains = gains.transpose(1, 0, 2)
         num_cells, num_groups, num_streams = gains.shape
 
-        # Conjugate replicas, [num_cells, num_subcarriers * num_streams].
-        delay_phases = self._delay_phases[transmitter].reshape(num_cells, num_groups, -1, 1)
+        # Conjugate replicas, [num_chosen, num_subcarriers * num_streams].
+        delay_phases = self._delay_phases[transmitter][cells]
+        delay_phases = delay_phases.reshape(num_cells, num_groups, frame.group_size, 1)
         replicas = delay_phases * gains.conj()[:, :, None]
-        replicas = replicas.reshape(num_cells, -1)
+        replicas = replicas.reshape(num_cells, num_streams * frame.grid.num_subcarriers)
 
         # Their energies, with the power of the streams in each group of subcarriers.
         stream_power = np.square(np.abs(frame.streams)).sum(axis=-1)
@@ -152,10 +170,11 @@ class LocationMap:
         middle = self._half_band * num_streams
         filtered = np.empty((2, num_cells, beams.shape[-1]), np.complex64)
         lower, upper = filtered
-        for beam, (start, stop) in zip(beams, pairwise(self._starts)):
-            cells = slice(start, stop)
-            np.matmul(replicas[cells, :middle], beam[:middle], out=lower[cells])
-            np.matmul(replicas[cells, middle:], beam[middle:], out=upper[cells])
+        starts = np.searchsorted(cells, self._starts)
+        for beam, (start, stop) in zip(beams, pairwise(starts)):
+            rows = slice(start, stop)
+            np.matmul(replicas[rows, :middle], beam[:middle], out=lower[rows])
+            np.matmul(replicas[rows, middle:], beam[middle:], out=upper[rows])
         return filtered, noise_power_w
 
     @property

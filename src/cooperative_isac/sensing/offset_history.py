@@ -1,20 +1,31 @@
-"""Clock offsets of a link over frames: a line through the estimates that agree."""
+"""Clock offsets of links over frames: a line through the estimates that agree."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.polynomial.polynomial import polyfit
 
 from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.model import Scene
 
 # Estimates that are kept: enough for a drift, and over so short a time that it is constant.
 KEPT_ESTIMATES = 8
 
+# Time over which targets' offsets are predicted at most, s: few estimates give hardly any drift.
+LONGEST_PREDICTION_S = 1.0
+
 # Deviation of every estimate beside its own, over the largest difference: no single one outweighs
 # all others.
 LEAST_DEVIATION = 0.05
+
+# Largest difference of estimates of a link in a few frames, over the resolution of the band: timing
+# drifts by less than a cell in half a second, carriers hardly drift.
+AGREEING_DELAYS = 1.0
+AGREEING_SHIFTS = 0.3
 
 
 class OffsetHistory:
@@ -23,10 +34,12 @@ class OffsetHistory:
     An estimate may be that of another path: only those are used that agree with the most others.
 
     timing_s, frequency_hz: largest difference of estimates that agree, s and Hz
+    longest_s: time after the last estimate up to which offsets are predicted, s
     """
 
-    def __init__(self, timing_s: float, frequency_hz: float):
+    def __init__(self, timing_s: float, frequency_hz: float, longest_s: float = math.inf):
         self._limits = np.array([timing_s, frequency_hz])
+        self._longest_s = longest_s
         self._kept: deque[tuple[float, ClockOffset]] = deque(maxlen=KEPT_ESTIMATES)
 
     def add(self, time_s: float, offset: ClockOffset) -> None:
@@ -35,13 +48,13 @@ class OffsetHistory:
             self._kept.clear()
         self._kept.append((time_s, offset))
 
-    def predicted(self, time_s: float, least: int = 1) -> np.ndarray | None:
-        """Timing (s) and carrier offset (Hz) at a time, [2], float64.
+    def predicted(self, time_s: float, least: int = 1) -> ClockOffset | None:
+        """Offsets at a time, with the variances that the estimates leave.
 
         least: number of estimates that must agree
-        Returns None where fewer agree, or all are later.
+        Returns None where fewer agree, the last one is later, or longer ago than is predicted.
         """
-        if not self._kept or self._kept[-1][0] > time_s:
+        if not self._kept or not 0 <= time_s - self._kept[-1][0] <= self._longest_s:
             return None
         elapsed_s = np.array([time for time, _ in self._kept]) - time_s
         values = np.array([[one.delay_s, one.frequency_hz] for _, one in self._kept])
@@ -55,14 +68,61 @@ class OffsetHistory:
         if sizes.max() < least:
             return None
         if sizes.max() == 1:
-            return values[members][0]
+            delay_s, frequency_hz = values[members][0].tolist()
+            return ClockOffset(delay_s, frequency_hz, np.diag(variances[members][0]))
 
         # A line through timing and carrier offset each, by their deviations.
         floor = np.square(LEAST_DEVIATION * self._limits)
-        weights = 1 / np.sqrt(variances[members] + floor)
-        return np.array(
-            [
-                polyfit(elapsed_s[members], values[members, axis], 1, w=weights[:, axis])[0]
-                for axis in range(2)
-            ]
-        )
+        line = np.column_stack([np.ones(sizes.max()), elapsed_s[members]])
+        offset = np.zeros(2)
+        left = np.zeros(2)
+        for axis in range(2):
+            weighted = line / (variances[members, axis] + floor[axis])[:, None]
+            shares = np.linalg.solve(weighted.T @ line, weighted.T)[0]
+            offset[axis] = shares @ values[members, axis]
+            left[axis] = np.square(shares) @ variances[members, axis]
+        return ClockOffset(float(offset[0]), float(offset[1]), np.diag(left))
+
+
+def offset_history(
+    scene: Scene, agreeing_shifts: float = AGREEING_SHIFTS, longest_s: float = math.inf
+) -> OffsetHistory:
+    """History of the clock offsets of a link on the band of a scene.
+
+    agreeing_shifts: largest difference of carrier offsets that agree, over the Doppler resolution
+    longest_s: time after the last estimate up to which offsets are predicted, s
+    """
+    timing_s = AGREEING_DELAYS * scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
+    shift_hz = agreeing_shifts * scene.grid.doppler_resolution_hz
+    return OffsetHistory(timing_s, shift_hz, longest_s)
+
+
+class LinkHistories:
+    """Histories of the clock offsets of the links to one receiver, by its targets.
+
+    The receiver's own signal has no offset. Links without targets for LONGEST_PREDICTION_S have
+    none, either: an offset that missed its targets would go on missing them.
+
+    scene: seen on the band
+    receiver: name of the receiving station
+    agreeing_shifts: see offset_history
+    """
+
+    def __init__(self, scene: Scene, receiver: str, agreeing_shifts: float = AGREEING_SHIFTS):
+        self._histories = {
+            index: offset_history(scene, agreeing_shifts, LONGEST_PREDICTION_S)
+            for index, site in enumerate(scene.transmitters)
+            if site.name != receiver
+        }
+
+    def add(self, time_s: float, found: Mapping[int, ClockOffset]) -> None:
+        """Keep the estimates of a frame, by index of the transmitter."""
+        for index, offset in found.items():
+            self._histories[index].add(time_s, offset)
+
+    def predicted(self, time_s: float, least: int) -> dict[int, ClockOffset]:
+        """Offsets at a time, of the links on which at least so many estimates agree."""
+        predictions = {
+            index: history.predicted(time_s, least) for index, history in self._histories.items()
+        }
+        return {index: one for index, one in predictions.items() if one is not None}

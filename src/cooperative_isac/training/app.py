@@ -72,6 +72,10 @@ Frequency = Annotated[
     tuple[float, float] | None,
     Option(help="Lowest and highest standard deviation of the frequency offsets, Hz."),
 ]
+Vehicles = Annotated[
+    tuple[float, float] | None,
+    Option(help="Range of the share of vehicles among the targets; the others are UAVs."),
+]
 Hyper = Annotated[
     list[str] | None,
     Option(
@@ -120,6 +124,7 @@ def train(
     scatterers: Scatterers = None,
     timing_offset_s: Timing = None,
     frequency_offset_hz: Frequency = None,
+    vehicles: Vehicles = None,
     hyperparameters: Hyper = None,
     data: Data = None,
     begin: Begin = None,
@@ -162,7 +167,9 @@ def train(
 
         # The job: the recipe of the scheme, with the user's choices.
         chosen = {name: value for name, value in settings.items() if value is not None}
-        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        ranges = SampleRanges(
+            targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz, vehicles
+        )
         job = make_job(loaded, scheme, folder, chosen, ranges, pairs(hyperparameters or []), data)
         run_job(
             replace(
@@ -186,6 +193,7 @@ def dataset(
     scatterers: Scatterers = None,
     timing_offset_s: Timing = None,
     frequency_offset_hz: Frequency = None,
+    vehicles: Vehicles = None,
 ) -> None:
     """Write drawn samples into a folder; recordings in the same format train as well."""
     with faults():
@@ -195,7 +203,9 @@ def dataset(
         from cooperative_isac.training.recordings import write_samples
         from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
-        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        ranges = SampleRanges(
+            targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz, vehicles
+        )
         source = DrawnSamples(_trainable(load_scene(scene)), ranges)
         check_new_folder(out)
         with progress() as bar:

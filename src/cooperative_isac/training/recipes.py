@@ -48,10 +48,10 @@ CENTRAL = {
 WIDE_RANGES = SampleRanges(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
 
 RECIPES = {
-    "dvqvae": Recipe("maps", {}, MAPS, WIDE_RANGES),
+    "dvqvae": Recipe("maps", {"cleaned": True}, MAPS, WIDE_RANGES),
     "dvqvae_demodulated": Recipe("spectra", {}, SPECTRA, WIDE_RANGES),
     "dvqvae_paper": Recipe("paper_dvqvae"),
-    "dvae": Recipe("maps", {"quantized": False}, MAPS, WIDE_RANGES),
+    "dvae": Recipe("maps", {"cleaned": True, "quantized": False}, MAPS, WIDE_RANGES),
     "cnn": Recipe("spectra", CENTRAL, SPECTRA, WIDE_RANGES),
     "cnn_paper": Recipe("paper_cnn"),
 }

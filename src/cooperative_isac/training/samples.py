@@ -11,7 +11,7 @@ import numpy as np
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
-from cooperative_isac.scene.model import Propagation, Scene, TargetState
+from cooperative_isac.scene.model import Propagation, Scene, TargetClass, TargetState
 from cooperative_isac.training.splits import SPLITS, Split
 from cooperative_isac.waveform.signal import Signal
 
@@ -28,6 +28,8 @@ class SampleRanges:
     scatterers: number of clutter scatterers (CF eq. 29)
     timing_offset_s: standard deviation of the timing offsets (CF eq. 30)
     frequency_offset_hz: standard deviation of the frequency offsets (CF eq. 30)
+    vehicles: probability that a target is a vehicle on the ground; the others are UAVs. None:
+    targets of unknown class
     """
 
     targets: tuple[int, int] | None = None
@@ -35,11 +37,16 @@ class SampleRanges:
     scatterers: tuple[int, int] | None = None
     timing_offset_s: tuple[float, float] | None = None
     frequency_offset_hz: tuple[float, float] | None = None
+    vehicles: tuple[float, float] | None = None
 
     @property
     def stored_text(self) -> str:
-        """Text of the ranges in datasets and caches, which keep the first name of the class."""
-        return repr(self).replace(type(self).__name__, "Variety", 1)
+        """Text of the ranges in datasets and caches, which keep the first name of the class.
+
+        The latest range is in the text only where it is used, so that older ones keep theirs.
+        """
+        text = repr(self).replace(type(self).__name__, "Variety", 1)
+        return text.replace(", vehicles=None", "")
 
     def __post_init__(self) -> None:
         for name, limits in vars(self).items():
@@ -53,6 +60,8 @@ class SampleRanges:
                     f"{name} {low} to {high}: write the lower limit first, then the higher"
                     f"{'' if may_be_negative else ', none below 0'}"
                 )
+        if self.vehicles is not None and self.vehicles[1] > 1:
+            raise ValueError(f"vehicles {self.vehicles[1]} is no probability; write 1 at most")
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ class DrawnSamples:
         """The frame and the targets of one sample; see Source.sample."""
         scene = sample_scene(replace(self.scene, seed=TRAINING_SEED), self.ranges, number)
         targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
+        if self.ranges.vehicles is not None:
+            targets = _with_classes(scene, targets, self.ranges.vehicles, number)
         return Sample(number, scene, transmit(scene, number), targets)
 
     def echo(self, sample: Sample, receiver: str) -> np.ndarray:
@@ -147,6 +158,36 @@ def sample_scene(scene: Scene, ranges: SampleRanges, number: int) -> Scene:
     if ranges.power_dbm is not None:
         scene = with_power(scene, generator.uniform(*ranges.power_dbm))
     return replace(scene, propagation=_sample_propagation(scene.propagation, ranges, generator))
+
+
+def _with_classes(
+    scene: Scene,
+    targets: tuple[TargetState, ...],
+    vehicles: tuple[float, float],
+    number: int,
+) -> tuple[TargetState, ...]:
+    """Targets as UAVs, or as vehicles that stand on the ground and do not climb.
+
+    targets: drawn from the scene, of unknown class
+    vehicles: range of the probability that a target is a vehicle
+    """
+    # Vehicles drawn at half their height over the ground, outside of buildings.
+    ground_m = 0.0
+    if scene.world is not None and scene.world.ground is not None:
+        ground_m = float(scene.world.ground.corner_m[2])
+    height_m = ground_m + float(scene.body(TargetClass.VEHICLE).size_m[2]) / 2
+    draw = replace(scene.draw, max_climb_mps=0.0, height_m=(height_m, height_m))
+    generator = frame_generator(scene.seed, number, "classes")
+    on_ground = draw_targets(replace(scene, draw=draw), generator)
+
+    # One of both for each target.
+    is_vehicle = generator.random(len(targets)) < generator.uniform(*vehicles)
+    return tuple(
+        replace(vehicle, target_class=TargetClass.VEHICLE)
+        if chosen
+        else replace(target, target_class=TargetClass.UAV)
+        for target, vehicle, chosen in zip(targets, on_ground, is_vehicle)
+    )
 
 
 def _sample_propagation(

@@ -12,9 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.slot_layout import (
+    BLOCK_SUBCARRIERS,
+    BLOCK_SYMBOLS,
+    BROADCAST_ABOVE,
+    BROADCAST_BELOW,
     PRS_OFFSETS,
+    SOUNDING_OFFSETS,
     SUBCARRIERS_PER_BLOCK,
     SYMBOLS_PER_SLOT,
+    SYNC_FIRST,
+    SYNC_LENGTH,
+    block_elements,
 )
 
 # Cyclic shifts of a sounding reference signal by its comb, TS 38.211 table 6.4.1.4.2-1.
@@ -29,21 +37,15 @@ GOLD_STEP = 28
 # Bits of the registers of a Gold sequence, TS 38.211 section 5.2.1.
 GOLD_REGISTER = 31
 
-# Subcarriers of a synchronization signal block, and of its synchronization sequences in it, TS
-# 38.211 table 7.4.3.1-1.
-BLOCK_SUBCARRIERS = 240
-SYNC_FIRST = 56
-SYNC_LENGTH = 127
-
-# Subcarriers of the block beside the secondary sequence that carry the broadcast channel: those
-# below the first number, and those from the second one on, TS 38.211 table 7.4.3.1-1.
-BROADCAST_BELOW = 48
-BROADCAST_ABOVE = 192
-
 # Subcarriers from one pilot (DMRS) of the broadcast channel to the next, and the number of pilots
 # in the block, TS 38.211 section 7.4.1.4.
 PILOT_SPACING = 4
 NUM_PILOTS = 144
+
+# Symbols of the broadcast channel in a block, and phases of its scrambling and pilots from block to
+# block, TS 38.211 sections 7.3.3.1 and 7.4.1.4.1.
+NUM_BROADCAST = 432
+NUM_BLOCK_PHASES = 8
 
 # Initial states of Gold sequences have 31 bits.
 SEED_MODULUS = 2**31
@@ -224,18 +226,22 @@ def demodulation_signal(
 
 
 def synchronization_block(
-    num_blocks: int, *, first_symbol: int = 2, first_subcarrier: int = 0, cell_id: int = 0
+    num_blocks: int,
+    *,
+    first_symbol: int = 2,
+    first_subcarrier: int = 0,
+    cell_id: int = 0,
+    with_broadcast: bool = False,
 ) -> ReferenceSignal:
-    """Synchronization signal block (SSB): its primary and secondary sequence and PBCH's DMRS.
-
-    The payload of the broadcast channel (PBCH) is left out: it is not known beforehand.
+    """One slot with a synchronization signal block (SSB), the first one of its burst.
 
     num_blocks: resource blocks of the grid, at least 20
     first_symbol: symbol of the slot in which the block starts
     first_subcarrier: subcarrier of the grid at which the block starts
     cell_id: physical cell identity, 0 to 1007
+    with_broadcast: see block_signal
     Raises ValueError if the block is outside the grid.
-    Source: TS 38.211 sections 7.4.2, 7.4.1.4 and 7.4.3.
+    Source: TS 38.211 section 7.4.3.
     """
     signal = _empty(num_blocks)
     if not 0 <= first_subcarrier <= len(signal.mask) - BLOCK_SUBCARRIERS:
@@ -243,16 +249,40 @@ def synchronization_block(
             f"a block of {BLOCK_SUBCARRIERS} subcarriers from subcarrier {first_subcarrier} is "
             f"outside a grid of {len(signal.mask)}"
         )
-    _check_symbols(first_symbol, 4)
+    _check_symbols(first_symbol, BLOCK_SYMBOLS)
+
+    block = block_signal(cell_id, with_broadcast=with_broadcast)
+    subcarriers = slice(first_subcarrier, first_subcarrier + BLOCK_SUBCARRIERS)
+    symbols = slice(first_symbol, first_symbol + BLOCK_SYMBOLS)
+    signal.mask[subcarriers, symbols] = block.mask
+    signal.symbols[subcarriers, symbols] = block.symbols
+    return signal
+
+
+def block_signal(
+    cell_id: int, *, block_index: int = 0, with_broadcast: bool = False
+) -> ReferenceSignal:
+    """Synchronization signal block: its primary and secondary sequence, PBCH's DMRS, and PBCH.
+
+    cell_id: physical cell identity, 0 to 1007
+    block_index: number of the block in its burst
+    with_broadcast: whether the symbols of the broadcast channel (PBCH) are there, as for a receiver
+    that has its message; without them their elements are empty
+    Returns the signal on the elements of a block, [240, 4].
+    Source: TS 38.211 sections 7.4.2, 7.4.1.4, 7.3.3 and 7.4.3.
+    """
+    shape = (BLOCK_SUBCARRIERS, BLOCK_SYMBOLS)
+    signal = ReferenceSignal(np.zeros(shape, bool), np.zeros(shape, complex))
 
     # Primary sequence in the first symbol, secondary in the third.
-    sync = slice(first_subcarrier + SYNC_FIRST, first_subcarrier + SYNC_FIRST + SYNC_LENGTH)
-    _place(signal, sync, first_symbol, primary_sequence(cell_id % 3))
-    _place(signal, sync, first_symbol + 2, secondary_sequence(cell_id))
+    sync = slice(SYNC_FIRST, SYNC_FIRST + SYNC_LENGTH)
+    _place(signal, sync, 0, primary_sequence(cell_id % 3))
+    _place(signal, sync, 2, secondary_sequence(cell_id))
 
     # Pilots (DMRS) of the broadcast channel; initial state of the Gold sequence by section
-    # 7.4.1.4.1 with i_SSB = 0, the first block of its burst.
-    seed = 2**11 * (cell_id // 4 + 1) + 2**6 + cell_id % 4
+    # 7.4.1.4.1.
+    phase = block_index % NUM_BLOCK_PHASES
+    seed = (2**11 * (cell_id // 4 + 1) + 2**6) * (phase + 1) + cell_id % 4
     pilots = gold_qpsk(seed, NUM_PILOTS)
 
     # On every fourth subcarrier: of the whole block in its second and fourth symbol, of both sides
@@ -261,10 +291,29 @@ def synchronization_block(
     in_block = np.arange(shift, BLOCK_SUBCARRIERS, PILOT_SPACING)
     at_sides = in_block[(in_block < BROADCAST_BELOW) | (in_block >= BROADCAST_ABOVE)]
     second, third, fourth = np.split(pilots, [len(in_block), len(in_block) + len(at_sides)])
-    _place(signal, first_subcarrier + in_block, first_symbol + 1, second)
-    _place(signal, first_subcarrier + at_sides, first_symbol + 2, third)
-    _place(signal, first_subcarrier + in_block, first_symbol + 3, fourth)
+    _place(signal, in_block, 1, second)
+    _place(signal, at_sides, 2, third)
+    _place(signal, in_block, 3, fourth)
+
+    # The broadcast channel has what is left, first over subcarriers, then over symbols.
+    if with_broadcast:
+        symbols, subcarriers = np.nonzero((block_elements() & ~signal.mask).T)
+        _place(signal, subcarriers, symbols, broadcast_symbols(cell_id, block_index))
     return signal
+
+
+def broadcast_symbols(cell_id: int, block_index: int = 0) -> np.ndarray:
+    """Symbols of the physical broadcast channel (PBCH), [432], complex128.
+
+    All coded bits of the message are taken for 0: what is left is the scrambling, which makes
+    symbols of any message as random.
+
+    cell_id: physical cell identity, 0 to 1007
+    block_index: number of the block in its burst
+    Source: TS 38.211 section 7.3.3.
+    """
+    phase = block_index % NUM_BLOCK_PHASES
+    return gold_qpsk(cell_id, (phase + 1) * NUM_BROADCAST)[phase * NUM_BROADCAST :]
 
 
 def sounding_signal(
@@ -275,6 +324,7 @@ def sounding_signal(
     offset: int = 0,
     cyclic_shift: int = 0,
     sequence_group: int = 0,
+    staggered: bool = False,
 ) -> ReferenceSignal:
     """Sounding reference signal (SRS) of the uplink, one port, one slot.
 
@@ -284,6 +334,7 @@ def sounding_signal(
     offset: transmission comb offset, 0 to comb - 1
     cyclic_shift: of the sequence, in 8ths (comb 2), 12ths (comb 4) or 6ths (comb 8) of its length
     sequence_group: 0 to 29
+    staggered: as for positioning: the comb (2 or 4) moves from symbol to symbol, 4 symbols at most
     Raises ValueError for a comb that the standard does not have, or too short a sequence.
     Source: TS 38.211 section 6.4.1.4.
     """
@@ -297,10 +348,31 @@ def sounding_signal(
     sequence = np.exp(1j * phase_step * np.arange(length)) * base
 
     # The same sequence on the comb of each symbol.
+    offsets = SOUNDING_OFFSETS[comb] if staggered else (0,) * len(symbols)
+    signal = _empty(num_blocks)
+    for symbol, moved in zip(symbols, offsets):
+        _check_symbols(symbol, 1)
+        _place(signal, slice((offset + moved) % comb, None, comb), symbol, sequence)
+    return signal
+
+
+def precoded_demodulation_signal(
+    num_blocks: int, *, symbols: Sequence[int], offset: int = 0, sequence_group: int = 0
+) -> ReferenceSignal:
+    """Demodulation reference signal (DMRS) of an uplink channel with transform precoding, one slot.
+
+    num_blocks: resource blocks, at least 6
+    symbols: symbols of the slot that carry it, such as (2, 11)
+    offset: 0 or 1, the port's group of every second subcarrier
+    sequence_group: 0 to 29
+    Raises ValueError for too short a sequence.
+    Source: TS 38.211 section 6.4.1.1.1.2, without hopping.
+    """
+    sequence = low_papr_sequence(sequence_group, num_blocks * SUBCARRIERS_PER_BLOCK // 2)
     signal = _empty(num_blocks)
     for symbol in symbols:
         _check_symbols(symbol, 1)
-        _place(signal, slice(offset, None, comb), symbol, sequence)
+        _place(signal, slice(offset, None, 2), symbol, sequence)
     return signal
 
 
@@ -389,9 +461,12 @@ def _empty(num_blocks: int) -> ReferenceSignal:
 
 
 def _place(
-    signal: ReferenceSignal, subcarriers: slice | np.ndarray, symbol: int, sequence: np.ndarray
+    signal: ReferenceSignal,
+    subcarriers: slice | np.ndarray,
+    symbol: int | np.ndarray,
+    sequence: np.ndarray,
 ) -> None:
-    """Writes a sequence on subcarriers of a symbol."""
+    """Writes a sequence on subcarriers of a symbol, or on pairs of both."""
     signal.mask[subcarriers, symbol] = True
     signal.symbols[subcarriers, symbol] = sequence
 

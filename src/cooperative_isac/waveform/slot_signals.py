@@ -10,20 +10,28 @@ from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.slot_layout import (
     PRS_FIRST_SYMBOL,
     SIGNALS,
+    SLOTS_PER_FRAME_AT_15_KHZ,
+    SSB,
     SUBCARRIERS_PER_BLOCK,
     SYMBOLS_PER_SLOT,
+    allocated_blocks,
+    grid_elements,
+    num_blocks,
+    placed_blocks,
 )
 from cooperative_isac.waveform.reference_signals import (
+    NUM_CYCLIC_SHIFTS,
     ReferenceSignal,
+    block_signal,
     channel_state_signal,
     demodulation_signal,
     positioning_signal,
-    union,
+    precoded_demodulation_signal,
+    sounding_signal,
 )
 
-# Slots of a radio frame of 10 ms at a subcarrier spacing of 15 kHz, TS 38.211 table 4.3.2-1; their
-# number is proportional to the spacing, and slots are counted in each radio frame anew.
-SLOTS_PER_FRAME_AT_15_KHZ = 10
+# Groups of sequences of low peak-to-average power ratio, TS 38.211 section 5.2.2.
+NUM_SEQUENCE_GROUPS = 30
 
 
 @lru_cache(maxsize=16)
@@ -32,33 +40,21 @@ def mapped_symbols(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Symbols of reference signals on the elements of a grid; read-only, as callers share them.
 
-    grid: its first subcarrier begins a resource block, its first symbol slot 0
-    names: some of scene.slot_layout.SIGNALS; where two use an element, the later one has it
+    grid: its first subcarrier begins a resource block, its first symbol slot 0 of a radio frame
+    names: some of scene.slot_layout.SIGNALS and SSB; where two use an element, the later one has it
     num_transmitters: each with its own scrambling identity
     Returns [num_subcarriers, num_transmitters, num_symbols], complex64, and the mask
     [num_subcarriers, num_symbols], bool.
     """
-    # Subcarriers and symbols of the NR grid that the grid has, as it may leave some out.
-    subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
-    symbols = np.arange(grid.num_symbols) * grid.symbol_stride
-
-    # Resource blocks that contain them, rounded up, and slots.
-    num_blocks = -(-int(subcarriers[-1] + 1) // SUBCARRIERS_PER_BLOCK)
-    slot_of_symbol = symbols // SYMBOLS_PER_SLOT
-    slots_per_frame = round(SLOTS_PER_FRAME_AT_15_KHZ * grid.subcarrier_spacing_hz / 15e3)
-
-    # Slot by slot: map the whole slot for each transmitter, and take the elements of the grid.
-    streams = np.zeros((len(subcarriers), num_transmitters, len(symbols)), np.complex64)
-    mask = np.zeros((len(subcarriers), len(symbols)), bool)
-    for slot in np.unique(slot_of_symbol).tolist():
-        columns = np.flatnonzero(slot_of_symbol == slot)
-        in_slot = symbols[columns] % SYMBOLS_PER_SLOT
+    shape = (grid.num_subcarriers, num_transmitters, grid.num_symbols)
+    streams = np.zeros(shape, np.complex64)
+    for name in names:
+        # All transmitters have a signal on the same elements.
+        elements = grid_elements([name], grid)
         for index in range(num_transmitters):
-            sent = union(
-                [_slot_signal(name, num_blocks, slot % slots_per_frame, index) for name in names]
-            )
-            streams[:, index, columns] = sent.symbols[np.ix_(subcarriers, in_slot)]
-            mask[:, columns] = sent.mask[np.ix_(subcarriers, in_slot)]
+            sent = _blocks(grid, index) if name == SSB else _slots(grid, name, index)
+            streams[:, index][elements] = sent[elements]
+    mask = grid_elements(names, grid)
 
     # Callers share the arrays of the cache.
     streams.flags.writeable = False
@@ -66,21 +62,72 @@ def mapped_symbols(
     return streams, mask
 
 
-def _slot_signal(name: str, num_blocks: int, slot: int, identity: int) -> ReferenceSignal:
+def _slots(grid: OfdmGrid, name: str, identity: int) -> np.ndarray:
+    """A signal of every slot, [num_subcarriers, num_symbols], complex64, zero on other elements.
+
+    identity: of the transmitter
+    """
+    # Subcarriers of the band that have the signal, and symbols, as the grid may leave some out.
+    width = allocated_blocks(name, num_blocks(grid))
+    subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    subcarriers = subcarriers[subcarriers < width * SUBCARRIERS_PER_BLOCK]
+    symbols = np.arange(grid.num_symbols) * grid.symbol_stride
+    slot_of_symbol = symbols // SYMBOLS_PER_SLOT
+
+    # Slots are counted in each radio frame anew.
+    slots_per_frame = round(SLOTS_PER_FRAME_AT_15_KHZ * grid.subcarrier_spacing_hz / 15e3)
+
+    # Slot by slot: map the whole slot, and take the elements of the grid.
+    sent = np.zeros((grid.num_subcarriers, grid.num_symbols), np.complex64)
+    for slot in np.unique(slot_of_symbol).tolist():
+        columns = np.flatnonzero(slot_of_symbol == slot)
+        signal = _slot_signal(name, width, slot % slots_per_frame, identity)
+        in_slot = np.ix_(subcarriers, symbols[columns] % SYMBOLS_PER_SLOT)
+        sent[: len(subcarriers), columns] = signal.symbols[in_slot]
+    return sent
+
+
+def _blocks(grid: OfdmGrid, cell_id: int) -> np.ndarray:
+    """Synchronization blocks, [num_subcarriers, num_symbols], complex64."""
+    sent = np.zeros((grid.num_subcarriers, grid.num_symbols), np.complex64)
+    for block in placed_blocks(grid):
+        signal = block_signal(cell_id, block_index=block.index, with_broadcast=True)
+        sent[np.ix_(block.rows, block.columns)] = signal.symbols[block.in_block]
+    return sent
+
+
+def _slot_signal(name: str, width: int, slot: int, identity: int) -> ReferenceSignal:
     """One reference signal in one slot, on the elements of scene.slot_layout.
 
-    identity: scrambling identity of the transmitter
+    width: resource blocks
+    identity: of the transmitter: its scrambling identity, or sequence group
     """
+    comb = SIGNALS[name].spacing
     symbols = tuple(SIGNALS[name].offsets)
     if name == "prs":
         return positioning_signal(
-            num_blocks,
-            comb=SIGNALS[name].spacing,
+            width,
+            comb=comb,
             num_symbols=len(symbols),
             first_symbol=PRS_FIRST_SYMBOL,
             slot=slot,
             sequence_id=identity,
         )
     if name == "csi_rs":
-        return channel_state_signal(num_blocks, symbols=symbols, slot=slot, scrambling_id=identity)
-    return demodulation_signal(num_blocks, symbols=symbols, slot=slot, scrambling_id=identity)
+        return channel_state_signal(width, symbols=symbols, slot=slot, scrambling_id=identity)
+    if name == "dmrs":
+        return demodulation_signal(width, symbols=symbols, slot=slot, scrambling_id=identity)
+
+    # Sequences by Zadoff-Chu: first the groups, then cyclic shifts. Sequences of two groups differ
+    # at all delays, those of two shifts only within a part of the unambiguous span.
+    shift, group = divmod(identity, NUM_SEQUENCE_GROUPS)
+    if name == "uplink_dmrs":
+        return precoded_demodulation_signal(width, symbols=symbols, sequence_group=group)
+    return sounding_signal(
+        width,
+        comb=comb,
+        symbols=symbols,
+        cyclic_shift=shift % NUM_CYCLIC_SHIFTS[comb],
+        sequence_group=group,
+        staggered=True,
+    )

@@ -22,6 +22,7 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     summarize,
 )
 from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures
+from cooperative_isac.evaluation.deep_cooperation.reference_9 import SNRS_DB, element_snr
 from cooperative_isac.evaluation.deep_cooperation.runner import measure
 from cooperative_isac.evaluation.deep_cooperation.stations import location_information
 from cooperative_isac.evaluation.figures_app import DC_FIGURES
@@ -69,6 +70,27 @@ def test_every_curve_reaches_its_bound_at_high_snr(name):
 def measured(name, place, num_runs=40):
     experiment = EXPERIMENTS[name]()
     return summarize(experiment, place, run_point(experiment, place, range(num_runs), seed=5))
+
+
+def test_stations_of_reference_9_gain_the_root_of_two_above_the_threshold():
+    # Its -5 dB are -26 dB of a resource element, and 19 dB after the whole transform.
+    assert SNRS_DB[-1] == -5
+    assert element_snr(-5) * 128 * 256 == pytest.approx(10 ** (-0.5) * 256)
+    result = measured("reference_9", len(SNRS_DB) - 1, 30)
+    for quantity, cell in (("range_m", 1.61), ("velocity_mps", 1.97)):
+        # Bounds of a single station: root of 6 over the compressed SNR, in cells.
+        one = result.bound["one BS"][quantity]
+        assert one == pytest.approx(cell / np.pi * np.sqrt(1.5 / (10**-0.5 * 256)), rel=0.01)
+        four = result.bound["four BSs, symbol level"][quantity]
+        assert one / four == pytest.approx(np.sqrt(2), rel=0.02)
+
+        # Measured: at the bounds; bins of a cell have an error of its 12th root.
+        average = {curve: values[quantity] for curve, values in result.average.items()}
+        assert 0.7 < average["one BS"] / one < 1.35
+        assert 0.7 < average["four BSs, symbol level"] / four < 1.35
+        assert 0.7 < average["four BSs, data level"] / four < 1.35
+        bins = average["one BS, on bins of the transform"]
+        assert bins == pytest.approx(cell / np.sqrt(12), rel=0.3)
 
 
 def test_spliced_antennas_gain_more_than_accumulated_ones():

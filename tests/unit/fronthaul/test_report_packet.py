@@ -20,6 +20,7 @@ from cooperative_isac.fronthaul.report_packet import (
     unpack_reports,
 )
 from cooperative_isac.scene.file.config import with_power
+from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 SCENES = ["small", "tilted"]
@@ -83,6 +84,34 @@ def test_reports_are_restored_within_half_a_step(scene, count):
             assert np.allclose(
                 after.information, before.information, atol=0.05 * before.information.max()
             )
+
+
+@pytest.mark.parametrize("bits", [6, 10, 14])
+def test_narrow_fields_save_bits_and_count_their_rounding(scene, bits):
+    narrow = replace(scene, sensing=replace(scene.sensing, report_bits=bits))
+    (report,) = some_reports(scene, 1)
+    packet = pack_reports(narrow, "rx2", NUMBER, [report])
+
+    # Each location axis and each Doppler shift has fewer bits.
+    num_fields = scene.dimension + len(report.paths)
+    most = 8 * len(pack_reports(scene, "rx2", NUMBER, [report]))
+    assert abs(most - 8 * len(packet) - num_fields * (16 - bits)) < 8
+
+    # Covariance of the location: that of the estimate and that of the steps, each uniform.
+    (found,) = unpack_reports(narrow, "rx2", NUMBER, packet)
+    steps_m = np.array([quantizer.step for quantizer in location_quantizers(narrow, bits)])
+    rounding = np.diag(steps_m**2 / 12)
+    size = len(report.paths)
+    for sent, came in zip(report.paths, found.paths):
+        expected = np.linalg.inv(sent.information) + size * rounding
+        assert np.allclose(np.linalg.inv(came.information), expected, rtol=0.3)
+
+    # Variance of the Doppler shift: that of the estimate and that of the step.
+    step_hz = doppler_quantizer(narrow, bits).step
+    unit = doppler_information(scene.grid, 1.0)
+    for sent, came in zip(report.paths, found.paths):
+        expected_hz2 = 1 / (unit * sent.power) + step_hz**2 / 12
+        assert 1 / (unit * came.power) == pytest.approx(expected_hz2, rel=0.02)
 
 
 def test_steps_are_far_below_the_accuracy(scene):

@@ -140,3 +140,8 @@ def test_information_with_rounding_errors_becomes_positive_definite():
     assert np.array_equal(information, information.T)
     assert np.linalg.eigvalsh(information)[0] > 0
     assert np.allclose(information, spoiled, atol=1e-2)
+
+    # Many at once are the same as each alone.
+    both = np.array([clean, spoiled])
+    alone = np.array([positive_definite(one) for one in both])
+    assert np.array_equal(positive_definite(both), alone)

@@ -105,6 +105,19 @@ def test_paths_of_different_velocities_are_no_target(campus):
     assert all("rx1" not in found.sites for found in soft.fuse((), sent))
 
 
+def test_candidates_between_their_stations_do_not_end_the_fusion(campus):
+    # On the line between its stations a path does not measure its range.
+    soft = SoftFusion(campus)
+    transmitter_m = campus.transmitters[0].position_m
+    sent = {}
+    for site in campus.receivers:
+        middle_m = (transmitter_m + site.position_m) / 2
+        sent[site.name] = candidates_of(campus, site, middle_m, np.zeros(3))
+    target = candidates_of(campus, campus.receivers[0], POSITION_M, VELOCITY_MPS)
+    sent[campus.receivers[0].name] = target
+    assert soft.fuse((), sent) == ()
+
+
 def test_static_clutter_is_no_target(campus):
     soft = SoftFusion(campus)
     sent = {
@@ -265,3 +278,21 @@ def test_solution_has_the_errors_that_its_information_states(campus):
         )
         distances.append(error @ found.normal[0] @ error)
     assert np.mean(distances) == pytest.approx(6.0, rel=0.25)
+
+
+def test_groups_of_any_sizes_are_solved_as_each_alone(campus):
+    generator = np.random.default_rng(6)
+    links = links_of(campus)
+    link = np.arange(len(links.names))
+    points_m = POSITION_M + generator.normal(scale=2.0, size=(6, 3))
+    shifts_hz = generator.normal(scale=500.0, size=6)
+    paths = PathMeasurements(campus, links, link, points_m, shifts_hz, np.full(6, POWER))
+    groups = [np.array(own) for own in ([2], [0, 1, 3], [4, 5], [0, 1, 2, 3, 4, 5], [1, 4])]
+    rows = np.concatenate(groups)
+    together = solve(paths, rows, np.repeat(np.arange(5), [len(own) for own in groups]))
+    for number, own in enumerate(groups):
+        alone = solve(paths, own, np.zeros(len(own), int))
+        assert np.allclose(together.position_m[number], alone.position_m[0], rtol=1e-9)
+        assert np.allclose(together.velocity_mps[number], alone.velocity_mps[0], rtol=1e-9)
+        assert np.allclose(together.normal[number], alone.normal[0], rtol=1e-9)
+        assert together.misfit[number] == pytest.approx(alone.misfit[0], rel=1e-9)

@@ -196,6 +196,16 @@ def test_weights_for_the_shape_of_echoes_go_first(tiny, weights):
     assert find_weights(tiny, "dvqvae").name == file
 
 
+def test_a_scene_of_another_name_has_the_weights_of_the_same_sites(tiny, weights):
+    renamed = replace(tiny, name="traced_tiny")
+    (weights / "damaged-dvqvae.safetensors").write_bytes(b"")
+    assert find_weights(renamed, "dvqvae") == weights / "tiny-dvqvae.safetensors"
+    assert find_weights(renamed, "dvqvae_paper") == weights / "tiny-dvqvae_paper.safetensors"
+    faster = replace(renamed, sensing=replace(tiny.sensing, max_speed_mps=99.0))
+    with pytest.raises(ValueError, match="'dvqvae' has no weights for scene 'traced_tiny'"):
+        find_weights(faster, "dvqvae")
+
+
 def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
     monkeypatch.setenv("ISAC_WEIGHTS", str(weights / "tiny-dvae.safetensors"))
     assert find_weights(tiny, "dvqvae") == weights / "tiny-dvae.safetensors"

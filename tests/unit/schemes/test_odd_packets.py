@@ -12,11 +12,10 @@ from cooperative_isac.fronthaul.envelope import CHECKSUM_BYTES, with_checksum
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.schemes.catalog import LEARNED
+from cooperative_isac.schemes.catalog import BUILT_IN, LEARNED
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac.schemes.registry import scheme_names
 
-NAMES = [name for name in scheme_names() if name not in LEARNED]
+NAMES = sorted(set(BUILT_IN) - set(LEARNED))
 FRAME = 3
 
 

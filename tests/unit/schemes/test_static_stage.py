@@ -15,8 +15,8 @@ from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
-from cooperative_isac.schemes.catalog import LEARNED
-from cooperative_isac.schemes.registry import scheme_names, scheme_scene
+from cooperative_isac.schemes.catalog import BUILT_IN, LEARNED
+from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
@@ -45,7 +45,7 @@ def symbols(request):
     return request.param
 
 
-@pytest.fixture(params=scheme_names())
+@pytest.fixture(params=sorted(BUILT_IN))
 def name(request):
     return request.param
 

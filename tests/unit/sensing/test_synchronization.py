@@ -10,11 +10,8 @@ from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.pipeline import make_frame, receive_all
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
-from cooperative_isac.sensing.synchronization import (
-    ObservedTargets,
-    static_offsets,
-    target_offsets,
-)
+from cooperative_isac.sensing.synchronization import static_offsets
+from cooperative_isac.sensing.target_offsets import ObservedTargets, target_offsets
 
 CLOCKS = (
     (

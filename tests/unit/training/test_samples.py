@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.training.samples import (
     SPLITS,
     DrawnSamples,
@@ -79,3 +81,26 @@ def test_a_part_of_a_split_is_its_beginning(tiny):
         ValueError, match="4001 validation samples are requested, the split has 4000"
     ):
         split_numbers(source, "validation", 4_001)
+
+
+def test_vehicles_are_on_the_ground_and_the_others_in_the_air():
+    yard = load_scene("yard")
+    source = DrawnSamples(yard, SampleRanges(targets=(4, 4), vehicles=(0.5, 0.5)))
+    targets = [target for number in range(12) for target in source.sample(number).targets]
+    vehicles = [target for target in targets if target.target_class is TargetClass.VEHICLE]
+    uavs = [target for target in targets if target.target_class is TargetClass.UAV]
+    assert len(vehicles) + len(uavs) == 48 and 12 < len(vehicles) < 36
+    assert all(target.position_m[2] == 0.75 and target.velocity_mps[2] == 0 for target in vehicles)
+    assert all(12 <= target.position_m[2] <= 35 for target in uavs)
+    places_m = np.array([target.position_m for target in targets])
+    assert not yard.world.is_inside(places_m).any()
+
+
+def test_samples_without_classes_keep_their_name_in_caches():
+    assert "vehicles" not in SampleRanges(targets=(1, 2)).stored_text
+    assert "vehicles=(0.0, 1.0)" in SampleRanges(vehicles=(0.0, 1.0)).stored_text
+
+
+def test_a_share_of_vehicles_beyond_one_is_refused():
+    with pytest.raises(ValueError, match="is no probability; write 1 at most"):
+        SampleRanges(vehicles=(0.0, 2.0))

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from cooperative_isac.waveform.reference_signals import (
+    block_signal,
+    broadcast_symbols,
     channel_state_signal,
     demodulation_signal,
     gold_sequence,
     in_sequence,
     low_papr_sequence,
     positioning_signal,
+    precoded_demodulation_signal,
     primary_sequence,
     secondary_sequence,
     sounding_signal,
@@ -54,6 +57,162 @@ def test_pilots_of_the_broadcast_channel():
     found = [block.symbols[place] * np.sqrt(2) for place in places]
     assert found == pytest.approx(expected)
     assert block.mask[:, :4].sum(axis=0).tolist() == [127, 60, 127 + 24, 60]
+
+
+# First symbols of the broadcast channel with a message of zeros, times the root of 2, by cell and
+# block: py3gpp's nrPBCH.
+BROADCAST = {
+    (0, 0): [1 + 1j, 1 + 1j, 1 + 1j],
+    (1, 7): [1 - 1j, -1 - 1j, 1 - 1j],
+    (500, 3): [1 - 1j, -1 + 1j, 1 + 1j],
+    (1007, 7): [-1 + 1j, -1 - 1j, 1 + 1j],
+}
+
+
+@pytest.mark.parametrize("case", BROADCAST)
+def test_broadcast_symbols(case):
+    symbols = broadcast_symbols(*case)
+    assert len(symbols) == 432
+    assert symbols[:3] * np.sqrt(2) == pytest.approx(BROADCAST[case])
+
+
+def shift_register(start, taps, length):
+    """Bits x(i + n) = sum of x(i + tap), one by one."""
+    bits = list(start)
+    while len(bits) < length:
+        i = len(bits) - len(start)
+        bits.append(sum(bits[i + tap] for tap in taps) % 2)
+    return bits
+
+
+def scrambling(seed, length):
+    """Gold sequence of TS 38.211 section 5.2.1 from two registers, bit by bit."""
+    first = shift_register([1] + [0] * 30, (3, 0), 1600 + length)
+    second = shift_register([seed >> i & 1 for i in range(31)], (3, 2, 1, 0), 1600 + length)
+    return [(a + b) % 2 for a, b in zip(first[1600:], second[1600:])]
+
+
+def qpsk(bits):
+    pairs = zip(bits[0::2], bits[1::2])
+    return [complex(1 - 2 * a, 1 - 2 * b) / 2**0.5 for a, b in pairs]
+
+
+def block_twin(cell, number):
+    """Table 7.4.3.1-1 of TS 38.211, element by element."""
+    block = {}
+
+    # Sequences: x(i + 7) = x(i + 4) + x(i), and with x(i + 1) instead.
+    primary = shift_register([0, 1, 1, 0, 1, 1, 1], (4, 0), 127)
+    first = shift_register([1, 0, 0, 0, 0, 0, 0], (4, 0), 127)
+    second = shift_register([1, 0, 0, 0, 0, 0, 0], (1, 0), 127)
+    group, sector = cell // 3, cell % 3
+    for n in range(127):
+        block[56 + n, 0] = 1 - 2 * primary[(n + 43 * sector) % 127]
+        shifted = first[(n + 15 * (group // 112) + 5 * sector) % 127]
+        block[56 + n, 2] = (1 - 2 * shifted) * (1 - 2 * second[(n + group % 112) % 127])
+
+    # Broadcast channel and its pilots, first over subcarriers, then over symbols.
+    seed = 2**11 * (number + 1) * (cell // 4 + 1) + 2**6 * (number + 1) + cell % 4
+    pilots = iter(qpsk(scrambling(seed, 2 * 144)))
+    message = iter(qpsk(scrambling(cell, 864 * (number + 1))[864 * number :]))
+    for symbol in (1, 2, 3):
+        for subcarrier in range(240):
+            if symbol == 2 and 48 <= subcarrier < 192:
+                continue
+            is_pilot = subcarrier % 4 == cell % 4
+            block[subcarrier, symbol] = next(pilots if is_pilot else message)
+    assert next(pilots, None) is None and next(message, None) is None
+    return block
+
+
+@pytest.mark.parametrize(("cell", "number"), [(0, 0), (1, 5), (334, 3), (1007, 7)])
+def test_synchronization_block_is_its_element_by_element_twin(cell, number):
+    twin = block_twin(cell, number)
+    block = block_signal(cell, block_index=number, with_broadcast=True)
+    assert block.mask.sum() == len(twin) == 127 + 127 + 144 + 432
+    assert block.symbols[~block.mask].tolist() == [0] * (960 - 830)
+    for place, symbol in twin.items():
+        assert block.symbols[place] == pytest.approx(symbol), place
+
+
+def test_the_broadcast_channel_is_known_to_those_who_have_its_message():
+    block = block_signal(7)
+    whole = block_signal(7, with_broadcast=True)
+    assert block.mask.sum() == 398
+    assert np.array_equal(whole.symbols[block.mask], block.symbols[block.mask])
+
+
+def cyclic_correlation(first, second):
+    return np.fft.ifft(np.fft.fft(first) * np.fft.fft(second).conj())
+
+
+def test_synchronization_sequences_of_cells_correlate_little():
+    # An m-sequence: 127 at no shift, -1 at all others.
+    own = cyclic_correlation(primary_sequence(0), primary_sequence(0))
+    assert own == pytest.approx(np.array([127] + [-1] * 126))
+    assert cyclic_correlation(primary_sequence(0), primary_sequence(1)).real.max() == (
+        pytest.approx(127)
+    )
+    assert primary_sequence(0) @ primary_sequence(1) == pytest.approx(-1)
+
+    # Gold sequences of degree 7: -17, -1 or 15.
+    other = cyclic_correlation(secondary_sequence(3), secondary_sequence(700)).real
+    assert set(np.rint(other)) <= {-17, -1, 15}
+
+
+@pytest.mark.parametrize(("comb", "num_shifts"), [(2, 8), (4, 12)])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_a_sounding_signal_is_its_element_by_element_twin(comb, num_shifts, shift):
+    num_blocks, group = 12, 17
+    symbols = (10, 11, 12, 13)
+    signal = sounding_signal(
+        num_blocks,
+        comb=comb,
+        symbols=symbols,
+        offset=1,
+        cyclic_shift=shift,
+        sequence_group=group,
+        staggered=True,
+    )
+    length = 144 // comb
+    prime = {72: 71, 36: 31}[length]
+    mean = prime * (group + 1) / 31
+    root = int(mean + 0.5)
+    assert signal.mask.sum() == 4 * length
+    for symbol, moved in zip(symbols, {2: (0, 1, 0, 1), 4: (0, 2, 1, 3)}[comb]):
+        for n in range(length):
+            m = n % prime
+            phase = shift / num_shifts * n - root * m * (m + 1) / 2 / prime
+            found = signal.symbols[comb * n + (1 + moved) % comb, symbol]
+            assert found == pytest.approx(np.exp(2j * np.pi * phase))
+
+
+@pytest.mark.parametrize(("comb", "num_shifts"), [(2, 8), (4, 12)])
+def test_all_cyclic_shifts_of_a_sounding_signal_are_orthogonal(comb, num_shifts):
+    signals = [
+        sounding_signal(24, comb=comb, symbols=(13,), cyclic_shift=shift).symbols.ravel()
+        for shift in range(num_shifts)
+    ]
+    gram = np.array([[np.vdot(a, b) for a in signals] for b in signals])
+    assert gram == pytest.approx(np.eye(num_shifts) * 288 / comb, abs=1e-6)
+
+
+def test_sequence_groups_correlate_with_the_root_of_their_length_at_every_shift():
+    for group in (1, 11, 29):
+        other = cyclic_correlation(low_papr_sequence(group, 61), low_papr_sequence(5, 61))
+        assert np.abs(other) == pytest.approx(np.sqrt(61))
+
+
+def test_a_precoded_demodulation_signal_is_one_sequence_on_every_second_subcarrier():
+    signal = precoded_demodulation_signal(10, symbols=(2, 11), offset=1, sequence_group=4)
+    for symbol in (2, 11):
+        assert signal.symbols[1::2, symbol] == pytest.approx(low_papr_sequence(4, 60))
+    assert signal.mask.sum() == 2 * 60 and not signal.symbols[0::2].any()
+
+    # Low peak-to-average power in time: the purpose of the sequence, beside 9 dB of random symbols.
+    in_time = np.fft.ifft(signal.symbols[1::2, 2], 512)
+    power = np.abs(in_time) ** 2
+    assert power.max() / power.mean() < 10**0.45
 
 
 @pytest.mark.parametrize("comb", [2, 4, 6, 12])
@@ -112,6 +271,7 @@ def test_union_and_sequence_of_slots():
         (lambda: channel_state_signal(4, symbols=(2,), density=2), "density 2"),
         (lambda: synchronization_block(10), "outside a grid of 120"),
         (lambda: sounding_signal(4, comb=2, symbols=(13,)), "shorter than 36"),
+        (lambda: precoded_demodulation_signal(5, symbols=(2,)), "shorter than 36"),
     ],
 )
 def test_what_the_standard_does_not_have_is_refused(call, words):

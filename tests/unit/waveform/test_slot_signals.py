@@ -8,14 +8,18 @@ import pytest
 from cooperative_isac.pipeline import sum_rate, transmit
 from cooperative_isac.scene.slot_layout import SIGNALS, grid_elements, slot_elements, steps
 from cooperative_isac.waveform.reference_signals import (
+    block_signal,
     channel_state_signal,
     demodulation_signal,
     positioning_signal,
+    precoded_demodulation_signal,
+    sounding_signal,
 )
 from cooperative_isac.waveform.signal import whole_signal
 from cooperative_isac.waveform.slot_signals import mapped_symbols
 
 ALL = ("data", "prs", "csi_rs", "dmrs")
+UPLINK = ("srs_comb2", "srs_comb4", "uplink_dmrs")
 
 # What the standard's functions place in a slot.
 OF_STANDARD = {
@@ -27,6 +31,15 @@ OF_STANDARD = {
     ),
     "dmrs": lambda blocks, slot, number: demodulation_signal(
         blocks, symbols=(2, 11), slot=slot, scrambling_id=number
+    ),
+    "srs_comb2": lambda blocks, slot, number: sounding_signal(
+        blocks, comb=2, symbols=(10, 11, 12, 13), sequence_group=number, staggered=True
+    ),
+    "srs_comb4": lambda blocks, slot, number: sounding_signal(
+        blocks, comb=4, symbols=(10, 11, 12, 13), sequence_group=number, staggered=True
+    ),
+    "uplink_dmrs": lambda blocks, slot, number: precoded_demodulation_signal(
+        blocks, symbols=(2, 11), sequence_group=number
     ),
 }
 
@@ -47,8 +60,8 @@ def with_signals(scene, signals, beams="random"):
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_the_elements_of_a_slot_are_those_of_the_standard(name):
-    mask = OF_STANDARD[name](3, 0, 0).mask
-    assert np.array_equal(np.tile(slot_elements(name), (3, 1)), mask)
+    mask = OF_STANDARD[name](12, 0, 0).mask
+    assert np.array_equal(np.tile(slot_elements(name), (12, 1)), mask)
 
 
 def test_a_grid_with_strides_has_some_elements_of_the_band(small):
@@ -70,6 +83,104 @@ def test_a_grid_with_strides_has_some_elements_of_the_band(small):
         assert np.array_equal(mask, band != 0)
     assert np.array_equal(mask, grid_elements(names, scene.grid))
     assert np.any(symbols[:, 0] != symbols[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [("srs_comb2", 24), ("srs_comb4", 24), ("uplink_dmrs", 27)]
+)
+def test_signals_of_the_uplink_have_the_standard_s_widths(small, name, width):
+    # 64 subcarriers at a stride of 5 are in 27 resource blocks; sounding has 24 or 28.
+    grid = with_signals(small, ALL).grid
+    symbols, mask = mapped_symbols(grid, (name,), 2)
+    for index in range(2):
+        sent = np.zeros((27 * 12, 14 * 14), complex)
+        for slot in range(14):
+            signal = OF_STANDARD[name](width, slot, index)
+            sent[: 12 * width, 14 * slot : 14 * (slot + 1)] = signal.symbols
+        band = sent[: 64 * 5 : 5, : 64 * 3 : 3]
+        assert np.allclose(symbols[:, index], band, atol=1e-6)
+        assert np.array_equal(mask, band != 0)
+
+
+def test_transmitters_past_the_sequence_groups_take_cyclic_shifts(small):
+    grid = replace(with_signals(small, ALL).grid, subcarrier_stride=1, symbol_stride=1)
+    grid = replace(grid, num_subcarriers=24 * 12, num_symbols=14)
+    symbols, _ = mapped_symbols(grid, ("srs_comb4",), 32)
+    expected = sounding_signal(
+        24, comb=4, symbols=(10, 11, 12, 13), cyclic_shift=1, sequence_group=1, staggered=True
+    )
+    assert np.allclose(symbols[:, 31], expected.symbols, atol=1e-6)
+
+
+# First symbols of the blocks of a burst by TS 38.213 section 4.1, cases A, C, D and E.
+BURSTS = {
+    (15e3, 2e9): (2, 8, 16, 22),
+    (15e3, 6e9): (2, 8, 16, 22, 30, 36, 44, 50),
+    (30e3, 3.5e9): (2, 8, 16, 22, 30, 36, 44, 50),
+    (120e3, 24e9): (4, 8, 16, 20, 32, 36, 44, 48, 60, 64, 72, 76, 88, 92, 100, 104, 144, 148),
+    (240e3, 30e9): (
+        8,
+        12,
+        16,
+        20,
+        32,
+        36,
+        40,
+        44,
+        64,
+        68,
+        72,
+        76,
+        88,
+        92,
+        96,
+        100,
+        120,
+        124,
+        128,
+        132,
+        144,
+        148,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BURSTS)
+@pytest.mark.parametrize("strides", [(1, 1), (5, 3)])
+def test_synchronization_blocks_are_in_the_slots_of_the_standard(small, case, strides):
+    spacing_hz, carrier_hz = case
+    over_subcarriers, over_symbols = strides
+    grid = replace(
+        small.grid,
+        carrier_hz=carrier_hz,
+        subcarrier_spacing_hz=spacing_hz,
+        num_subcarriers=324 // over_subcarriers,
+        num_symbols=150 // over_symbols,
+        subcarrier_stride=over_subcarriers,
+        symbol_stride=over_symbols,
+    )
+    symbols, mask = mapped_symbols(grid, ("ssb",), 2)
+
+    # 27 resource blocks, of which the middle 20 are from the fourth one on.
+    for index in range(2):
+        band = np.zeros((324, 160), complex)
+        for number, start in enumerate(BURSTS[case]):
+            block = block_signal(index, block_index=number, with_broadcast=True)
+            band[36 : 36 + 240, start : start + 4] = block.symbols
+        sent = band[::over_subcarriers, :150:over_symbols][: grid.num_subcarriers]
+        assert np.allclose(symbols[:, index], sent, atol=1e-6)
+        assert np.array_equal(mask, sent != 0)
+    if strides == (1, 1) and len(BURSTS[case]) <= 8:
+        assert mask.sum() == 830 * len(BURSTS[case])
+
+
+def test_a_burst_of_blocks_comes_again_after_two_radio_frames(small):
+    grid = replace(small.grid, subcarrier_spacing_hz=30e3, carrier_hz=2e9, num_subcarriers=250)
+    grid = replace(grid, num_symbols=42 * 14, subcarrier_stride=1, symbol_stride=1)
+    _, mask = mapped_symbols(grid, ("ssb",), 1)
+    used = np.flatnonzero(mask.any(axis=0)).tolist()
+    burst = [start + i for start in (2, 8, 16, 22) for i in range(4)]
+    assert used == burst + [40 * 14 + symbol for symbol in burst]
 
 
 def test_slots_are_counted_in_each_radio_frame_anew(small):

@@ -15,6 +15,7 @@ from cooperative_isac.evaluation.cell_free.results import PointStore
 from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Sweep, sweep
 from cooperative_isac.evaluation.cell_free.trained import has_weights
+from cooperative_isac.evaluation.command import scene_power_dbm
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.workers import num_processors
 from cooperative_isac.output.console import make_console, make_progress
@@ -42,6 +43,10 @@ HEADERS = {
 NOT_PRINTED = ("median", "fronthaul_down", "encode_ms", "decode_ms")
 # Number of frames of Fig. 10, a panel each.
 EXAMPLE_FRAMES = 4
+# Transmit powers of the figure of rates, over that of the scene, dB: where every access point
+# detects all targets, and where many echoes are below its threshold.
+RATE_POWERS_DB = (0.0, -10.0)
+TABLES = ("I", "II", "III")
 # Figures of a scheme that Fig. 12 shows.
 FRONTHAUL_KEYS = ("fronthaul_bits", "rmse_location_m", "rmse_velocity_mps", "detection_rate")
 
@@ -123,6 +128,8 @@ def _make(name: str, options: FigureOptions, store: PointStore, console: Console
     with make_progress() as bar:
         if _is_table(name):
             made = _make_table(name, options, bar)
+        elif name == "rate":
+            made = _make_rates(options, store, bar, picture)
         elif int(name) in SWEEPS:
             made = _make_sweep(int(name), options, store, bar, picture)
         elif name == "10":
@@ -142,7 +149,7 @@ def _make(name: str, options: FigureOptions, store: PointStore, console: Console
 
 def _is_table(name: str) -> bool:
     """Return whether a name is the Roman number of a table."""
-    return not name.isdigit()
+    return name in TABLES
 
 
 def _make_sweep(
@@ -248,6 +255,67 @@ def _make_fronthaul(
         {"scheme": name, **{key: figures[name][key] for key in FRONTHAUL_KEYS}} for name in names
     ]
     return Made([*curve, *points], draw_fronthaul(scene, "dvqvae", curve, points, picture))
+
+
+def _make_rates(options: FigureOptions, store: PointStore, bar: Progress, picture: Path) -> Made:
+    """Make the figure of rates."""
+    from cooperative_isac.evaluation.cell_free.rate import CODEC, CURVES, draw_rates
+
+    # Curves of chosen schemes that can run in the scene.
+    schemes = tuple(dict.fromkeys((CODEC, *(curve.scheme for curve in CURVES))))
+    where = f"the figure of rates at scale {options.scale}"
+    (names,) = _runnable([options.scene], schemes, options.schemes, where)
+
+    rows: list[dict] = []
+    for step_db in RATE_POWERS_DB:
+        power_dbm = scene_power_dbm(options.scene) + step_db
+        rows += _rates_at(power_dbm, names, options, store, bar)
+    return Made(rows, draw_rates(options.scene, rows, picture))
+
+
+def _rates_at(
+    power_dbm: float,
+    names: Sequence[str],
+    options: FigureOptions,
+    store: PointStore,
+    bar: Progress,
+) -> list[dict]:
+    """Rows of the figure of rates at one transmit power.
+
+    names: schemes
+    """
+    from cooperative_isac.evaluation.cell_free.fronthaul import codebook_rows
+    from cooperative_isac.evaluation.cell_free.rate import CODEC, CURVES, codec_rows, rate_rows
+
+    # Points of all curves, as pairs of a scene and a scheme.
+    name = SCALES[options.scale]
+    power = {"waveform.power_dbm": power_dbm}
+    curves = [curve for curve in CURVES if curve.scheme in names]
+    points = [
+        [(changed_scene(name, power | changes), curve.scheme) for changes in curve.changes()]
+        for curve in curves
+    ]
+
+    # Measured now unless they are stored.
+    total = sum(store.num_missing(scene, [scheme]) for line in points for scene, scheme in line)
+    total += 2 * store.num_frames if CODEC in names else 0
+    task = bar.add_task(f"rates at {power_dbm:g} dBm: frames", total=total)
+    plain = [curve.scheme for curve in curves if not curve.key]
+    if plain:
+        # All schemes without a changed key together, on the same echoes.
+        store.figures(changed_scene(name, power), plain, lambda: bar.advance(task))
+    measured = [
+        [store.figures(scene, [scheme], lambda: bar.advance(task)) for scene, scheme in line]
+        for line in points
+    ]
+    rows = rate_rows(curves, measured, power_dbm)
+    if CODEC not in names:
+        return rows
+
+    # The learned codec with codebooks of several sizes.
+    scene = changed_scene(name, power)
+    codebooks = codebook_rows(scene, CODEC, store.num_frames, store.seed, lambda: bar.advance(task))
+    return rows + codec_rows(codebooks, power_dbm)
 
 
 def _make_table(name: str, options: FigureOptions, bar: Progress) -> Made:

@@ -52,7 +52,7 @@ def size_rows() -> list[dict]:
     for name, network in (
         ("dvqvae_paper, Table I", paper),
         ("dvqvae_demodulated, compact", Spectra(compact, SpectraConfig())),
-        ("dvqvae, compact", Maps(compact, MapsConfig())),
+        ("dvqvae, compact", Maps(compact, MapsConfig(cleaned=True))),
     ):
         receiver = network.receivers[0]
         codebook = network.codebook(receiver)
@@ -121,7 +121,7 @@ def _timed_networks() -> Iterator[tuple[str, Network, Scene, tuple[int, int]]]:
     # The networks of the compact scene.
     compact = load_scene("cell_free_compact")
     yield "dvqvae_demodulated", Spectra(compact, SpectraConfig()), compact, COMPACT_SETTING
-    yield "dvqvae", Maps(compact, MapsConfig()), compact, COMPACT_SETTING
+    yield "dvqvae", Maps(compact, MapsConfig(cleaned=True)), compact, COMPACT_SETTING
 
 
 def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str, float]:

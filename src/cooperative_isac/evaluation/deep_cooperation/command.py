@@ -24,6 +24,7 @@ from cooperative_isac.evaluation.deep_cooperation.macro_micro_track import macro
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
+from cooperative_isac.evaluation.deep_cooperation.reference_9 import reference_9
 from cooperative_isac.evaluation.deep_cooperation.reflections import reflections
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
 from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
@@ -39,6 +40,7 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "5_budget": partial(multi_band, "5_budget", link_budget=True),
     "6ab": partial(multi_station, "6ab", "a"),
     "6cd": partial(multi_station, "6cd", "c"),
+    "reference_9": reference_9,
     "splicing": splicing,
     "sparse_arrays": sparse_arrays,
     "reference_signals": reference_signals,
@@ -61,6 +63,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "6b": ("6ab",),
     "6c": ("6cd",),
     "6d": ("6cd",),
+    "reference_9": ("reference_9",),
     "splicing": ("splicing",),
     "sparse_arrays": ("sparse_arrays",),
     "reference_signals": ("reference_signals",),

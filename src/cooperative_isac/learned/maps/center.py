@@ -5,10 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
-from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
+from cooperative_isac.learned.plane.network import (
+    CellPaths,
+    PlaneCenter,
+    num_changes,
+    num_state_channels,
+)
+from cooperative_isac.learned.plane.output import (
+    PlaneOutput,
+    at_middle_height,
+    cell_centers,
+    channels_last,
+)
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.model import Scene
 
@@ -21,6 +31,10 @@ HEAD_CHANNELS = (32, 48)
 # Initial logits of the choice: of a fine cell's own coarse cell, and per unit of log10(1 + SNR).
 OWN_CELL_LOGIT = 2.0
 POWER_GAIN = 2.0
+# Scales of the inputs in space, 1/m: of lengths, which also differ by the height of a target, and
+# of heights.
+SPACE_LENGTH_SCALE = 0.2
+SPACE_HEIGHT_SCALE = 0.1
 
 
 class MapCenter(PlaneCenter):
@@ -34,6 +48,9 @@ class MapCenter(PlaneCenter):
     channels, residuals: channels and number of residual blocks on coarse cells
     max_doppler_hz: Doppler shift that latents have as 1
     """
+
+    ground_m: Tensor  # [coarse, coarse, 2], float32, m, middles of the coarse cells
+    lengths_m: Tensor  # [num_paths, coarse, coarse], float32, m, of paths over them
 
     def __init__(
         self,
@@ -69,18 +86,21 @@ class MapCenter(PlaneCenter):
             nn.Conv2d(inner, outer, 3, padding=1),
             nn.ReLU(),
         )
-        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NEIGHBORS) * num_paths
+        num_outputs = num_state_channels(scene.dimension)
+        num_outputs += (num_changes(scene.dimension) + NEIGHBORS) * num_paths
         self.out = nn.Conv2d(outer, num_outputs, 1)
 
         # Measurements of paths.
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
-        self.add_uncertainties()
+        self.add_uncertainties(scene.dimension)
         self.paths = PathGeometry(scene)
         self.init_output()
 
         # Cells, and the lengths of paths over the middles of coarse ones.
         self.add_cells(scene, coarse * UPSAMPLING)
-        lengths = self.paths.length(cell_centers(scene, coarse)).permute(2, 0, 1)
+        ground_m = cell_centers(scene, coarse)
+        lengths = self.paths.length(at_middle_height(scene, ground_m)).permute(2, 0, 1)
+        self.register_buffer("ground_m", ground_m, persistent=False)
         self.register_buffer("lengths_m", lengths.contiguous(), persistent=False)
 
     @torch.no_grad()
@@ -106,13 +126,13 @@ class MapCenter(PlaneCenter):
         plane = self.place.expand(len(latents), -1, -1, -1)
         measurements = []
         for index, enter in enumerate(self.enter):
-            # Learned numbers, and measurements [batch, 3, num_tx, coarse, coarse] of the strongest
-            # echo of each path in a cell.
+            # Learned numbers, and measurements [batch, fields, num_tx, coarse, coarse] of the
+            # strongest echo of each path in a cell.
             learned, echoes = self.layout.split(latents[:, index], (self.coarse, self.coarse))
-            measured = torch.stack([echoes.power, echoes.doppler, echoes.length_m], 1)
+            measured = self._measured(echoes, index)
 
             # Both enter the plane, unless the receiver sent nothing.
-            numbers = torch.cat([learned, measured.flatten(1, 2)], 1)
+            numbers = torch.cat([learned, self._inputs(measured)], 1)
             plane = plane + enter(numbers) * receiver_mask[:, index, None, None, None]
             measurements.append(measured)
 
@@ -121,22 +141,51 @@ class MapCenter(PlaneCenter):
         channels, choice = self.split_output(self.out(features))
 
         # Measurements of the paths of all receivers at the fine cells.
-        power, doppler, length_m = self._chosen(torch.cat(measurements, 2), choice)
-        doppler_khz = doppler * self.max_doppler_khz
+        paths = self._chosen(torch.cat(measurements, 2), choice)
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        return self.plane_output(channels, power, doppler_khz, length_m, path_mask)
+        return self.plane_output(channels, paths, path_mask)
 
-    def _chosen(self, measured: Tensor, choice: Tensor) -> tuple[Tensor, ...]:
+    def _measured(self, echoes: StrongestEchoes, receiver: int) -> Tensor:
+        """Measurements of the strongest echoes at one receiver.
+
+        receiver: index
+        Returns [batch, fields, num_tx, coarse, coarse], float32: power, Doppler shift and length
+        less that over the cell's middle; in space also elevation [degree], and the height [m] over
+        the cell's middle that follows from it.
+        """
+        fields = [echoes.power, echoes.doppler, echoes.length_m]
+        if echoes.rise is not None:
+            elevation = torch.rad2deg(echoes.rise.clamp(-1, 1).asin())
+            by_path = channels_last(echoes.rise)
+            heights_m = self.paths.height(self.ground_m, by_path, receiver).permute(0, 3, 1, 2)
+            fields += [elevation, heights_m]
+        return torch.stack(fields, 1)
+
+    def _inputs(self, measured: Tensor) -> Tensor:
+        """Measurements of a receiver as inputs of the plane, [batch, channels, coarse, coarse]."""
+        if self.paths.dimension == 2:
+            return measured.flatten(1, 2)
+        power, doppler, length_m, _, height_m = measured.unbind(1)
+        is_detected = (power > 0).to(power.dtype)
+        return torch.cat(
+            [
+                power,
+                doppler,
+                SPACE_LENGTH_SCALE * length_m,
+                SPACE_HEIGHT_SCALE * height_m * is_detected,
+            ],
+            1,
+        )
+
+    def _chosen(self, measured: Tensor, choice: Tensor) -> CellPaths:
         """Soft choice of each path's measurement at each fine cell.
 
-        measured: [batch, 3, num_paths, coarse, coarse], float32, power, Doppler shift and length
-        less that of the cell's middle
+        measured: [batch, fields, num_paths, coarse, coarse], float32, as from _measured
         choice: [batch, num_paths NEIGHBORS, rows, columns], float32, logits
-        Returns power, Doppler shift and length [m], each [batch, rows, columns, num_paths].
         """
         # Lengths of paths, no longer relative to the cells.
-        power, doppler, relative_m = measured.unbind(1)
-        measured = torch.stack([power, doppler, relative_m + self.lengths_m], 1)
+        power, doppler, relative_m, *others = measured.unbind(1)
+        measured = torch.stack([power, doppler, relative_m + self.lengths_m, *others], 1)
 
         # Softmax of learned logits and of power, over the coarse cells around each fine one.
         around = self._neighbors(measured)
@@ -144,22 +193,23 @@ class MapCenter(PlaneCenter):
         logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * power_around
         weights = torch.softmax(logits, 2)
 
-        # Weighted means of all three.
+        # Weighted means of all fields.
         chosen = (weights[:, None] * around).sum(3)
-        return tuple(channels_last(plane) for plane in chosen.unbind(1))
+        power, doppler, *others = (channels_last(plane) for plane in chosen.unbind(1))
+        return CellPaths(power, doppler * self.max_doppler_khz, *others)
 
     def _neighbors(self, measured: Tensor) -> Tensor:
         """Measurements in the 3 x 3 coarse cells around each fine cell.
 
-        measured: [batch, 3, num_paths, coarse, coarse], float32
-        Returns [batch, 3, num_paths, NEIGHBORS, rows, columns], float32.
+        measured: [batch, fields, num_paths, coarse, coarse], float32
+        Returns [batch, fields, num_paths, NEIGHBORS, rows, columns], float32.
         """
         # Patches of 3 x 3 about each coarse cell; at the border the cells repeat.
         padded = nn.functional.pad(measured.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
         patches = nn.functional.unfold(padded, 3)
 
-        # From [batch, 3 num_paths NEIGHBORS, coarse^2] to an axis for each.
-        patches = patches.unflatten(1, (3, -1, NEIGHBORS))
+        # From [batch, fields num_paths NEIGHBORS, coarse^2] to an axis for each.
+        patches = patches.unflatten(1, (measured.shape[1], -1, NEIGHBORS))
         patches = patches.unflatten(4, (self.coarse, self.coarse))
 
         # The same patch for all fine cells of a coarse one.

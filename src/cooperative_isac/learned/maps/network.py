@@ -12,10 +12,12 @@ from cooperative_isac.learned.maps.center import MapCenter
 from cooperative_isac.learned.maps.encoder import MapEncoder
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
-from cooperative_isac.learned.plane.output import cell_centers
+from cooperative_isac.learned.plane.output import at_middle_height, cell_centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
+from cooperative_isac.sensing.space_map import SpaceMap
 from cooperative_isac.waveform.signal import Signal
 
 
@@ -25,6 +27,8 @@ class MapsConfig:
 
     num_targets: largest number of targets that it detects
     cells, coarse: cells of the maps and of the latents along an axis
+    heights: heights of the filters in each cell of the maps, in space
+    cleaned: strong paths are fitted, and their side lobes removed (CleanedMap)
     part_dim: numbers of each part of a latent (LatentLayout)
     codebook: codewords and number of parts of a latent
     quantized: send indices of codewords; otherwise latents travel as float32
@@ -35,6 +39,8 @@ class MapsConfig:
     num_targets: int = 4
     cells: int = 48
     coarse: int = 16
+    heights: int = 6
+    cleaned: bool = False
     part_dim: int = 8
     codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
     quantized: bool = True
@@ -56,9 +62,15 @@ class Maps(PlaneNetwork):
     center: MapCenter
 
     def __init__(self, scene: Scene, config: MapsConfig):
+        if config.cleaned and scene.dimension == 3:
+            raise ValueError("maps in space cannot be cleaned; leave cleaned out")
         super().__init__(scene, config)
         layout = LatentLayout(
-            config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantized
+            config.codebook.num_parts,
+            config.part_dim,
+            len(scene.transmitters),
+            config.quantized,
+            has_rises=scene.dimension == 3,
         )
         self.latent_shape = (config.coarse**2, layout.size)
 
@@ -94,23 +106,36 @@ class Maps(PlaneNetwork):
         Returns [num_paths, cells, cells], float32, m.
         """
         paths = self.center.paths
-        fine = paths.length(cell_centers(self.scene, self.config.cells)).permute(2, 0, 1)
-        coarse = paths.length(cell_centers(self.scene, self.config.coarse)).permute(2, 0, 1)
+        fine, coarse = (
+            paths.length(at_middle_height(self.scene, cell_centers(self.scene, cells)))
+            for cells in (self.config.cells, self.config.coarse)
+        )
+        fine = fine.permute(2, 0, 1)
+        coarse = coarse.permute(2, 0, 1)
         stride = self.config.cells // self.config.coarse
         return fine - coarse.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
 
     @cached_property
-    def _maps(self) -> dict[str, LocationMap]:
+    def _maps(self) -> dict[str, LocationMap] | dict[str, SpaceMap]:
+        """Maps of the receivers, by name."""
+        config = self.config
+        sites = self.scene.receivers
+        if self.scene.dimension == 2:
+            return {site.name: LocationMap(self.scene, site, config.cells) for site in sites}
         return {
-            site.name: LocationMap(self.scene, site, self.config.cells)
-            for site in self.scene.receivers
+            site.name: SpaceMap(self.scene, site, config.cells, config.heights) for site in sites
         }
 
     @property
     def input_key(self) -> str:
-        """Name of the maps' resolution; see Network.input_key."""
-        return f"{self.kind} {self.config.cells}"
+        """Name of the maps' kind and resolution; see Network.input_key."""
+        heights = "" if self.scene.dimension == 2 else f" {self.config.heights}"
+        suffix = " cleaned" if self.config.cleaned else ""
+        return f"{self.kind} {self.config.cells}{heights}{suffix}"
 
     def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """Map of locations of one echo, [num_tx, 3, cells, cells]; see Network.encoder_input."""
-        return self._maps[receiver].observe(echo, frame)
+        """Map of locations of one echo, [num_tx, fields, cells, cells]; see Network."""
+        location_map = self._maps[receiver]
+        if self.config.cleaned and isinstance(location_map, LocationMap):
+            return CleanedMap(location_map).observe(echo, frame)
+        return location_map.observe(echo, frame)

@@ -49,20 +49,21 @@ def negative_log_likelihood(measured: PathMeasurements, truth: Tensor, width: fl
     Returns [..., num_paths], float32.
     """
     residual = (measured.value - truth) / measured.log_std.exp()
-    inlier, outlier = _log_densities(residual, measured, width)
+    inlier, outlier = _log_densities(residual, measured, torch.as_tensor(width).log())
     return -torch.logaddexp(inlier, outlier)
 
 
 def _log_densities(
-    residual: Tensor, measured: PathMeasurements, width: float
+    residual: Tensor, measured: PathMeasurements, log_width: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Log densities as an inlier and as an outlier, each with its probability, [..., num_paths].
 
     residual: [..., num_paths], in standard deviations
+    log_width: [] or [num_paths], log of the support of the uniform density
     """
     normal = -0.5 * residual.square() - measured.log_std - 0.5 * log(2 * pi)
     inlier = nn.functional.logsigmoid(-measured.outlier_log_odds) + normal
-    outlier = nn.functional.logsigmoid(measured.outlier_log_odds) - log(width)
+    outlier = nn.functional.logsigmoid(measured.outlier_log_odds) - log_width
     return inlier, outlier
 
 
@@ -71,20 +72,26 @@ def consensus(
     slopes: Tensor,
     mask: Tensor,
     prior: Tensor,
-    width: float,
+    width: float | Tensor,
     max_outliers: int = MAX_OUTLIERS,
+    quantities: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Posterior mean and covariance of a vector u of which paths measure slopes @ u.
 
     Every subset of at most max_outliers outliers is weighed by its evidence. Computed in float64:
     the information of different paths differs by more than float32 has digits.
 
+    Paths may measure several quantities, one after the other in the axis of paths; the measurements
+    of a path are outliers together.
+
     measured: values [..., num_paths]
     slopes: [..., num_paths, size], float32
     mask: [..., num_paths], float32, 1 where a path has a measurement, else 0
     prior: [..., size, size], float32, information about u = 0
-    width: support of the uniform density of outliers, in the unit of the measurements
-    max_outliers: largest number of outliers; 0: least squares over all paths
+    width: support of the uniform density of outliers, in the unit of the measurements; one for all,
+    or [num_paths], float32
+    max_outliers: largest number of paths that are outliers; 0: least squares over all paths
+    quantities: number of quantities that each path measures
     Returns mean [..., size] and covariance [..., size, size], float32.
     """
     mean, covariance = _posterior(
@@ -92,8 +99,9 @@ def consensus(
         slopes.double(),
         mask.double(),
         prior.double(),
-        width,
+        torch.as_tensor(width, dtype=torch.float64, device=slopes.device),
         max_outliers,
+        quantities,
     )
     return mean.float(), covariance.float()
 
@@ -103,13 +111,15 @@ def _posterior(
     slopes: Tensor,
     mask: Tensor,
     prior: Tensor,
-    width: float,
+    width: Tensor,
     max_outliers: int,
+    quantities: int,
 ) -> tuple[Tensor, Tensor]:
     """Mean and covariance as in consensus, in the precision of its arguments."""
     # Hypotheses, each a subset of outliers, along an axis before the paths: inliers is
     # [num_hypotheses, num_paths], 1 for an inlier and 0 for an outlier.
-    inliers = _inlier_hypotheses(slopes.shape[-2], max_outliers, slopes)
+    num_paths = slopes.shape[-2] // quantities
+    inliers = _inlier_hypotheses(num_paths, max_outliers, slopes).repeat(1, quantities)
     measured = PathMeasurements(
         measured.value[..., None, :],
         measured.log_std[..., None, :],
@@ -130,7 +140,7 @@ def _posterior(
     # covariance, and prior, up to a constant.
     predicted = (slopes @ means[..., None]).squeeze(-1)
     residual = (measured.value - predicted) / measured.log_std.exp()
-    inlier, outlier = _log_densities(residual, measured, width)
+    inlier, outlier = _log_densities(residual, measured, width.log())
     log_likelihood = (mask * torch.where(inliers > 0, inlier, outlier)).sum(-1)
     log_volume = 0.5 * torch.logdet(covariances)
     log_prior = -0.5 * torch.einsum("...i,...ij,...j->...", means, prior, means)

@@ -21,30 +21,34 @@ class StrongestEchoes:
     length_m: [batch, num_tx, rows, columns], float32, m, path length less that of the cell's middle
     beam: [batch, num_tx, rows, columns], float32, beams, beam of arrival less the cell's; None
     where cells are no beams
+    rise: [batch, num_tx, rows, columns], float32, sine of the elevation of arrival over the
+    horizontal plane of the array; None in a plane
     """
 
     power: Tensor
     doppler: Tensor
     length_m: Tensor
     beam: Tensor | None = None
+    rise: Tensor | None = None
 
 
-def strongest_echoes(power: Tensor, *others: Tensor, noise_level: float) -> StrongestEchoes:
+def strongest_echoes(power: Tensor, noise_level: float, **others: Tensor) -> StrongestEchoes:
     """Soft-max pooling over the last axis, by power; zero where the peak is below noise_level.
 
     power: [batch, num_tx, rows, columns, num_echoes], float32, log10(1 + SNR)
-    others: same shape, float32, Doppler shift, path length and, if any, beam of each echo
     noise_level: largest power of noise alone, log10(1 + SNR)
+    others: same shape, float32, the other fields of each echo by their names
     """
     # Weighted means, in which the strongest echo prevails.
     weights = torch.softmax(PEAK_SHARPNESS * power, -1)
     peak_power = (weights * power).sum(-1)
-    peak_others = [(weights * values).sum(-1) for values in others]
+    peak_others = {name: (weights * values).sum(-1) for name, values in others.items()}
 
     # Zero where there is noise alone.
     is_detected = (peak_power > noise_level).to(peak_power.dtype)
     return StrongestEchoes(
-        peak_power * is_detected, *(values * is_detected for values in peak_others)
+        peak_power * is_detected,
+        **{name: values * is_detected for name, values in peak_others.items()},
     )
 
 
@@ -53,8 +57,9 @@ class LatentLayout:
     """Layout of a latent vector of num_parts parts, each of part_dim numbers.
 
     The learned parts come first, then one part with the powers, one with the beams (if has_beams),
-    and for each transmitter one part with its Doppler shift and one with its path length. A Doppler
-    shift or length is alone in its part, so that a codebook of its own quantizes it.
+    and for each transmitter one part with its Doppler shift, one with its path length and one with
+    the rise of its arrival (if has_rises). Each of these is alone in its part, so that a codebook
+    of its own quantizes it.
 
     quantized: pad each measured part with zeros to part_dim; otherwise a latent has no padding
     """
@@ -64,6 +69,7 @@ class LatentLayout:
     num_tx: int
     quantized: bool = True
     has_beams: bool = False
+    has_rises: bool = False
 
     def __post_init__(self) -> None:
         if self.num_learned < 1:
@@ -80,7 +86,9 @@ class LatentLayout:
     @property
     def num_numbers(self) -> int:
         """Numbers of a latent without its padding."""
-        return self.num_learned * self.part_dim + (self._num_shared + 2) * self.num_tx
+        return (
+            self.num_learned * self.part_dim + (self._num_shared + self._num_single) * self.num_tx
+        )
 
     @property
     def size(self) -> int:
@@ -98,9 +106,14 @@ class LatentLayout:
         return 1 + self.has_beams
 
     @property
+    def _num_single(self) -> int:
+        """Number of parts with one value of a transmitter: Doppler shift, length and rise."""
+        return 2 + self.has_rises
+
+    @property
     def _num_measured(self) -> int:
         """Number of measured parts."""
-        return self._num_shared + 2 * self.num_tx
+        return self._num_shared + self._num_single * self.num_tx
 
     def join(self, learned: Tensor, measured: StrongestEchoes) -> Tensor:
         """Latents of learned planes and measured echoes.
@@ -114,8 +127,12 @@ class LatentLayout:
             assert measured.beam is not None
             shared.append(measured.beam)
 
-        # Parts of one number: Doppler shifts of all transmitters, then lengths.
-        single = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)
+        # Parts of one number: Doppler shifts of all transmitters, then lengths, then rises.
+        values = [measured.doppler, measured.length_m]
+        if self.has_rises:
+            assert measured.rise is not None
+            values.append(measured.rise)
+        single = torch.stack(values, 1).flatten(1, 2)
 
         # Pad each part, [batch, number of parts, numbers of a part, rows, columns].
         shared_parts = self._padded(torch.stack(shared, 1))
@@ -152,5 +169,11 @@ class LatentLayout:
 
         # Drop the padding.
         power, *beam = shared.unflatten(1, (-1, shared_width))[:, :, : self.num_tx].unbind(1)
-        doppler, length_m = single[:, ::step].chunk(2, 1)
-        return learned, StrongestEchoes(power, doppler, length_m, *beam)
+        doppler, length_m, *rise = single[:, ::step].chunk(self._num_single, 1)
+        return learned, StrongestEchoes(
+            power,
+            doppler,
+            length_m,
+            beam[0] if beam else None,
+            rise[0] if rise else None,
+        )

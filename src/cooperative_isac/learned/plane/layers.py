@@ -20,10 +20,11 @@ OUTLIER_LOG_ODDS = -3.0
 OUTLIER_SLOPE = -2.0
 MEAN_POWER = 2.0
 
-# Initial standard deviations of a path's Doppler shift and length: of a path without noise, and at
-# an SNR of 1.
+# Initial standard deviations of a path's Doppler shift, length and elevation: of a path without
+# noise, and at an SNR of 1.
 DOPPLER_STD_KHZ = (0.03, 1.0)
 LENGTH_STD_M = (0.1, 3.0)
+ELEVATION_STD_DEG = (0.5, 12.0)
 
 
 class PlaneResidual(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.consensus import negative_log_likelihood
 from cooperative_isac.learned.plane.output import LAPLACE_STD, PlaneOutput
-from cooperative_isac.learned.plane.path_geometry import PathGeometry
+from cooperative_isac.learned.plane.path_geometry import OUTLIER_DEG, PathGeometry
 
 # Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
 # peak of one cell.
@@ -107,8 +107,7 @@ def _state_loss(
 
     # Gather the true state and the output for each.
     true_state = truth.state[batch, nearest_target[cells]]
-    true_point = true_state[:, :2]
-    true_velocity = true_state[:, 2:]
+    true_point, true_velocity = true_state.split(paths.dimension, 1)
     path_mask = output.path_mask[batch]
     point = output.point_m[cells]
     log_spread = output.log_spread_m[cells]
@@ -122,10 +121,15 @@ def _state_loss(
         output.length[cells], paths.length(true_point), paths.outlier_m
     )
     measured = doppler_loss + length_loss
+    elevation = None
+    if output.elevation is not None:
+        elevation = output.elevation[cells]
+        true_elevation = paths.elevation(true_point)
+        measured = measured + negative_log_likelihood(elevation, true_elevation, OUTLIER_DEG)
 
     # Errors of the state that follows from them; those of the velocity do not move the location.
     std = LAPLACE_STD * log_spread.exp()
-    location, _ = paths.location(point, std, output.length[cells], path_mask)
+    location, _ = paths.location(point, std, output.length[cells], path_mask, elevation)
     velocity, _ = paths.velocity(location.detach(), output.doppler[cells], path_mask)
     location_error = (location - true_point).abs().sum(-1)
     velocity_error = (velocity - true_velocity).abs().sum(-1)

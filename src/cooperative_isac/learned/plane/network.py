@@ -13,6 +13,7 @@ from cooperative_isac.learned.network import Network, Predictions, Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.layers import (
     DOPPLER_STD_KHZ,
+    ELEVATION_STD_DEG,
     LENGTH_STD_M,
     NORM_GROUPS,
     PathUncertainty,
@@ -35,11 +36,28 @@ MIN_PROBABILITY = 0.3
 INITIAL_LOG_ODDS = -4.0
 # Log of the mean absolute error [m] of a first location before training.
 INITIAL_LOG_SPREAD = 0.5
-# Output channels before those of paths: log-odds, offset and log spread of the location.
-NUM_STATE_CHANNELS = 5
-# Output channels of each path: changes of the deviation and of the outlier odds of its Doppler
-# shift and length.
-NUM_CHANGES = 4
+# Scale of the learned offset of a first height, m: about the spread of the heights of UAVs.
+HEIGHT_SCALE_M = 10.0
+# Sharpness of the mean of the heights that paths measure, per unit of their log10(1 + SNR): about
+# that of weights in proportion to the SNR.
+HEIGHT_SHARPNESS = 2.0
+# Smallest sum of weights of paths, so that a quotient is finite without any.
+SMALLEST_WEIGHT = 1e-6
+
+
+def num_state_channels(dimension: int) -> int:
+    """Output channels before those of paths: log-odds, offset and log spread of the location."""
+    return 1 + 2 * dimension
+
+
+def num_changes(dimension: int) -> int:
+    """Output channels of each path, which change its measurements.
+
+    They are changes of the deviation and of the outlier odds of its Doppler shift and its length,
+    and in space of its elevation; in space also an offset of its length, as the echo is that of a
+    point on a body, not of its middle.
+    """
+    return 4 if dimension == 2 else 7
 
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
@@ -63,16 +81,37 @@ class OutputChannels:
     """Output channels of a center, except for those of the choice among measurements.
 
     heatmap_logits: [batch, 1, rows, columns], float32, log-odds of a target
-    offset: [batch, 2, rows, columns], float32, cells, first location less the middle of the cell
-    log_spread: [batch, 2, rows, columns], float32, log of its mean absolute error [m]
-    uncertainty_changes: [batch, 4 num_paths, rows, columns], float32, changes of log standard
-    deviation and outlier log-odds of Doppler shifts, then of lengths
+    offset: [batch, D, rows, columns], float32, cells, first location less the middle of the cell;
+    its height in HEIGHT_SCALE_M, less the mean of the measured ones
+    log_spread: [batch, D, rows, columns], float32, log of its mean absolute error [m]
+    path_changes: [batch, num_changes num_paths, rows, columns], float32, changes of log standard
+    deviation and outlier log-odds of Doppler shifts, then of lengths, then of elevations, and last
+    offsets of lengths [m]
     """
 
     heatmap_logits: Tensor
     offset: Tensor
     log_spread: Tensor
-    uncertainty_changes: Tensor
+    path_changes: Tensor
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """Measurements of the paths that belong to a target in each cell.
+
+    power: [batch, rows, columns, num_paths], float32, log10(1 + SNR)
+    doppler_khz: [batch, rows, columns, num_paths], float32, kHz
+    length_m: [batch, rows, columns, num_paths], float32, m
+    elevation_deg: [batch, rows, columns, num_paths], float32, degree; None in a plane
+    height_m: [batch, rows, columns, num_paths], float32, m, of a target over the cell with that
+    elevation; None in a plane
+    """
+
+    power: Tensor
+    doppler_khz: Tensor
+    length_m: Tensor
+    elevation_deg: Tensor | None = None
+    height_m: Tensor | None = None
 
 
 class PlaneCenter(nn.Module):
@@ -82,9 +121,9 @@ class PlaneCenter(nn.Module):
     centers_m: [cells, cells, 2], float32, m, centers of the cells of the plane
     cell_m: [2], float32, m, size of a cell
     doppler, length: uncertainty of the Doppler shifts and lengths of paths
-    out: last convolution; its channels are NUM_STATE_CHANNELS, four for each path (changes of the
-    uncertainties of Doppler shift and length), then those by which a subclass chooses among
-    measurements
+    elevation: in space, uncertainty of the elevations of paths
+    out: last convolution; its channels are num_state_channels, num_changes for each path, then
+    those by which a subclass chooses among measurements
     """
 
     paths: PathGeometry
@@ -92,6 +131,7 @@ class PlaneCenter(nn.Module):
     cell_m: Tensor
     doppler: PathUncertainty
     length: PathUncertainty
+    elevation: PathUncertainty
     out: nn.Conv2d
 
     def add_cells(self, scene: Scene, cells: int) -> None:
@@ -101,17 +141,19 @@ class PlaneCenter(nn.Module):
         self.register_buffer("cell_m", cell_m, persistent=False)
         self.register_buffer("centers_m", cell_centers(scene, cells), persistent=False)
 
-    def add_uncertainties(self) -> None:
-        """Add the uncertainty models of Doppler shifts [kHz] and lengths [m]."""
+    def add_uncertainties(self, dimension: int) -> None:
+        """Add the uncertainty models of Doppler shifts [kHz], lengths [m], elevations [degree]."""
         self.doppler = PathUncertainty(*DOPPLER_STD_KHZ)
         self.length = PathUncertainty(*LENGTH_STD_M)
+        if dimension == 3:
+            self.elevation = PathUncertainty(*ELEVATION_STD_DEG)
 
     @torch.no_grad()
     def init_output(self) -> None:
         """Begin without targets, and with the measurements of paths as they are."""
         bias = self.out.bias
         assert bias is not None
-        self.out.weight[NUM_STATE_CHANNELS:].zero_()
+        self.out.weight[num_state_channels(self.paths.dimension) :].zero_()
         bias.zero_()
         bias[0] = INITIAL_LOG_ODDS
 
@@ -120,36 +162,56 @@ class PlaneCenter(nn.Module):
 
         channels: [batch, channels, rows, columns], float32
         """
-        num_changes = NUM_CHANGES * self.paths.num_paths
-        num_choices = channels.shape[1] - NUM_STATE_CHANNELS - num_changes
-        *state, choice = channels.split([1, 2, 2, num_changes, num_choices], 1)
+        size = self.paths.dimension
+        of_paths = num_changes(size) * self.paths.num_paths
+        num_choices = channels.shape[1] - num_state_channels(size) - of_paths
+        *state, choice = channels.split([1, size, size, of_paths, num_choices], 1)
         return OutputChannels(*state), choice
 
     def plane_output(
-        self,
-        channels: OutputChannels,
-        power: Tensor,
-        doppler_khz: Tensor,
-        length_m: Tensor,
-        path_mask: Tensor,
+        self, channels: OutputChannels, paths: CellPaths, path_mask: Tensor
     ) -> PlaneOutput:
         """The output of output channels and of the measurements of paths in each cell.
 
-        power: [batch, rows, columns, num_paths], float32, log10(1 + SNR) of each path
-        doppler_khz: [batch, rows, columns, num_paths], float32, kHz
-        length_m: [batch, rows, columns, num_paths], float32, m
         path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
         """
-        changes = channels_last(channels.uncertainty_changes)
-        doppler_std, doppler_odds, length_std, length_odds = changes.chunk(NUM_CHANGES, -1)
+        # Measurements with their uncertainties, and in space the offsets of lengths.
+        count = num_changes(self.paths.dimension)
+        changes = channels_last(channels.path_changes).chunk(count, -1)
+        length_m = paths.length_m
+        elevation = None
+        if paths.elevation_deg is not None:
+            length_m = length_m + changes[6]
+            elevation = self.elevation(paths.elevation_deg, paths.power, changes[4], changes[5])
+        doppler = self.doppler(paths.doppler_khz, paths.power, changes[0], changes[1])
+        length = self.length(length_m, paths.power, changes[2], changes[3])
+
         return PlaneOutput(
             channels.heatmap_logits[:, 0],
-            self.centers_m + channels_last(channels.offset) * self.cell_m,
+            self._first_locations(channels, paths, path_mask),
             channels_last(channels.log_spread + INITIAL_LOG_SPREAD).clamp(*LOG_SPREAD_RANGE),
-            self.doppler(doppler_khz, power, doppler_std, doppler_odds),
-            self.length(length_m, power, length_std, length_odds),
+            doppler,
+            length,
             path_mask,
+            elevation,
         )
+
+    def _first_locations(
+        self, channels: OutputChannels, paths: CellPaths, path_mask: Tensor
+    ) -> Tensor:
+        """First estimates of locations, [batch, rows, columns, D], float32, m."""
+        offset = channels_last(channels.offset)
+        ground_m = self.centers_m + offset[..., :2] * self.cell_m
+        if paths.height_m is None:
+            return ground_m
+
+        # Height: mean of those that the paths measure, the stronger the path the more.
+        mask = path_mask[:, None, None]
+        weights = torch.softmax(HEIGHT_SHARPNESS * paths.power * mask, -1) * mask
+        measured_m = (weights * paths.height_m).sum(-1, keepdim=True)
+        total = weights.sum(-1, keepdim=True).clamp_min(SMALLEST_WEIGHT)
+        height_m = measured_m / total + HEIGHT_SCALE_M * offset[..., 2:]
+        return torch.cat([ground_m, height_m], -1)
 
 
 class PlaneNetwork(Network):
@@ -193,10 +255,15 @@ class PlaneNetwork(Network):
         std = LAPLACE_STD * _at_cells(output.log_spread_m, cell).exp()
         length = _paths_at_cells(output.length, cell)
         doppler = _paths_at_cells(output.doppler, cell)
+        elevation = None
+        if output.elevation is not None:
+            elevation = _paths_at_cells(output.elevation, cell)
         path_mask = output.path_mask[:, None].expand(-1, cell.shape[1], -1)
 
         # Locations and velocities, with their standard deviations.
-        location, location_covariance = self.center.paths.location(point, std, length, path_mask)
+        location, location_covariance = self.center.paths.location(
+            point, std, length, path_mask, elevation
+        )
         velocity, velocity_covariance = self.center.paths.velocity(location, doppler, path_mask)
         location_std = location_covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         velocity_std = velocity_covariance.diagonal(dim1=-2, dim2=-1).sqrt()

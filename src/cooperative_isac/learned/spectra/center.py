@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
-from cooperative_isac.learned.plane.network import NUM_CHANGES, NUM_STATE_CHANNELS, PlaneCenter
+from cooperative_isac.learned.plane.network import (
+    CellPaths,
+    PlaneCenter,
+    num_changes,
+    num_state_channels,
+)
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.spectra.projection import (
@@ -107,9 +112,10 @@ class SpectraCenter(PlaneCenter):
             nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
-        num_outputs = NUM_STATE_CHANNELS + (NUM_CHANGES + NUM_HEADS) * num_paths
+        num_outputs = num_state_channels(scene.dimension)
+        num_outputs += (num_changes(scene.dimension) + NUM_HEADS) * num_paths
         self.out = nn.Conv2d(channels + all_path_channels, num_outputs, 1)
-        self.add_uncertainties()
+        self.add_uncertainties(scene.dimension)
         self.init_output()
 
     def forward(
@@ -143,7 +149,7 @@ class SpectraCenter(PlaneCenter):
         length_m = self.paths.length(self.centers_m) + delay * self.resolution_m
         doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        return self.plane_output(channels, power, doppler_khz, length_m, path_mask)
+        return self.plane_output(channels, CellPaths(power, doppler_khz, length_m), path_mask)
 
     def _paths_of(
         self, receiver: int, latents: Tensor, mask: Tensor

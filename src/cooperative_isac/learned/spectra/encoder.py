@@ -72,10 +72,10 @@ class SpectrumEncoder(nn.Module):
         doppler = (bins + _bin_offset(shift)) / (num_shifts / 2)
         return strongest_echoes(
             power,
-            doppler,
-            _bin_offset(delay) * self.resolution_m,
-            _bin_offset(beam),
-            noise_level=self._noise_level(num_shifts),
+            self._noise_level(num_shifts),
+            doppler=doppler,
+            length_m=_bin_offset(delay) * self.resolution_m,
+            beam=_bin_offset(beam),
         )
 
     def _noise_level(self, num_shifts: int) -> float:

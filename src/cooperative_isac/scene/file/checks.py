@@ -8,15 +8,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cooperative_isac.scene.band import DATA
+from cooperative_isac.scene.band import DATA, OfdmGrid
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import build_waveform, static_suppression
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
 from cooperative_isac.scene.slot_layout import (
+    BLOCK_STARTS,
+    LEAST_BLOCKS,
+    SSB,
     SUBCARRIERS_PER_BLOCK,
     SYMBOLS_PER_SLOT,
     grid_elements,
+    num_blocks,
 )
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
@@ -174,13 +178,39 @@ def _signals(wave: schema.WaveformEntry) -> Iterator[Problem]:
         )
     grid = build_waveform(wave).grid
     for name in names:
-        if not grid_elements([name], grid).any():
-            yield Problem(
-                "waveform.signals",
-                f"has {name}, of which the strides of the grid leave no element; use strides "
-                f"without common divisors with {SUBCARRIERS_PER_BLOCK} subcarriers and "
-                f"{SYMBOLS_PER_SLOT} symbols",
-            )
+        fault = _signal_fault(name, grid)
+        if fault is not None:
+            yield Problem("waveform.signals", f"has {name}, {fault}")
+
+
+def _signal_fault(name: str, grid: OfdmGrid) -> str | None:
+    """Why a grid cannot hold a reference signal, and the remedy."""
+    # Bandwidth.
+    least = LEAST_BLOCKS.get(name, 1)
+    if num_blocks(grid) < least:
+        return (
+            f"which needs {least} resource blocks of {SUBCARRIERS_PER_BLOCK} subcarriers; the grid "
+            f"spans {num_blocks(grid)}: num_subcarriers times subcarrier_stride must be "
+            f"{least * SUBCARRIERS_PER_BLOCK} or more"
+        )
+
+    # Slots of synchronization blocks.
+    spacing_khz = grid.subcarrier_spacing_hz / 1e3
+    if name == SSB and spacing_khz not in BLOCK_STARTS:
+        spacings = ", ".join(f"{one:g}" for one in BLOCK_STARTS)
+        return (
+            f"which the standard does not have at a subcarrier spacing of {spacing_khz:g} kHz; "
+            f"it must be one of {spacings} kHz"
+        )
+
+    # Elements on the sensed subcarriers and symbols.
+    if not grid_elements([name], grid).any():
+        return (
+            "of which the strides of the grid leave no element; use strides without common "
+            f"divisors with {SUBCARRIERS_PER_BLOCK} subcarriers and {SYMBOLS_PER_SLOT} symbols"
+            + (", and a frame that reaches to a block" if name == SSB else "")
+        )
+    return None
 
 
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:

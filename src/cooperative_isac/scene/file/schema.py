@@ -199,7 +199,10 @@ class WaveformEntry(Section):
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
     """Comb of public reference symbols among the sensed symbols; 0: none."""
     signals: Annotated[
-        list[Literal["data", "prs", "csi_rs", "dmrs"]], Field(min_length=1, max_length=4)
+        list[
+            Literal["data", "prs", "csi_rs", "dmrs", "ssb", "srs_comb2", "srs_comb4", "uplink_dmrs"]
+        ],
+        Field(min_length=1, max_length=8),
     ] = later(["data"])
     """Components of the signal: `data`, and reference signals that are public, at the resource
     elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are
@@ -344,18 +347,23 @@ class SensingEntry(Section):
     candidates: echoes below the detection threshold of one access point, whose evidence the center
     adds up over several. 0: no candidates; 4000 bits hold about 80. For point targets on one band.
     """
-    synchronization: Literal["none", "line_of_sight", "active_observation"] = later(
-        Sensing.synchronization
+    synchronization: Literal["none", "line_of_sight", "active_observation", "both_directions"] = (
+        later(Sensing.synchronization)
     )
-    """Correction of the stations' clock offsets: `none` (clocks count as synchronous),
-    `line_of_sight` (a receiver estimates the offsets of each link in every frame from the line of
-    sight in its echo, or from a reflection off the `world` where that is blocked; for `local_ml`,
-    `raw_ml` and `symbol_level`) or `active_observation` (the center estimates them from targets
-    that the stations' own echoes locate; for `symbol_level`, without a `world`).
+    """Correction of the stations' clock offsets, by `local_ml`, `raw_ml` and `symbol_level`: `none`
+    (clocks count as synchronous), `line_of_sight` (a receiver estimates the offsets of each link in
+    every frame from the line of sight in its echo, or from a reflection off the `world` where that
+    is blocked), or without a `world` `active_observation` (from targets that the stations' own
+    echoes locate) or `both_directions` (from targets that both directions of a link have seen).
     """
     symbol_bits: Annotated[int, Field(ge=1, le=8)] = later(Sensing.symbol_bits)
     """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost
     2.0, 0.5 and 0.2 dB of SNR.
+    """
+    report_bits: Annotated[int, Field(ge=4, le=20)] | None = later(Sensing.report_bits)
+    """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default
+    16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
+    an error.
     """
 
 

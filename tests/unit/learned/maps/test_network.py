@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,8 @@ from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.learned.weights import WeightsError, make_network
+from cooperative_isac.sensing.cleaned_map import CleanedMap
+from cooperative_isac.sensing.location_map import LocationMap
 
 CONFIG = {
     "cells": 12,
@@ -79,6 +82,21 @@ def test_measurements_reach_an_untrained_center(maps):
     )
     assert (weak.doppler.log_std[at] > output.doppler.log_std[at]).all()
     assert (weak.length.outlier_log_odds[at] > output.length.outlier_log_odds[at]).all()
+
+
+def test_the_hyperparameters_choose_the_map(tiny, frame_echoes, maps):
+    frame, echoes = frame_echoes
+    cleaning = make_network(tiny, "maps", {**CONFIG, "cleaned": True})
+    site = tiny.receivers[0]
+    plain = LocationMap(tiny, site, CONFIG["cells"])
+    echo = 30 * echoes[site.name]
+    expected = CleanedMap(plain).observe(echo, frame)
+    assert not np.array_equal(expected, plain.observe(echo, frame))
+    assert np.array_equal(cleaning.encoder_input(echo, frame, site.name), expected)
+    assert np.array_equal(maps.encoder_input(echo, frame, site.name), plain.observe(echo, frame)), (
+        "weights without this hyperparameter were trained on plain maps"
+    )
+    assert cleaning.input_key != maps.input_key
 
 
 def test_noise_gives_no_measurement(maps):

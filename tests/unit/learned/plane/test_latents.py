@@ -7,24 +7,33 @@ from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 
 
 @pytest.mark.parametrize("quantized", [True, False])
-@pytest.mark.parametrize("has_beams", [True, False])
-def test_split_is_the_inverse_of_join(quantized, has_beams):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("power", "doppler", "length_m"),
+        ("power", "doppler", "length_m", "beam"),
+        ("power", "doppler", "length_m", "rise"),
+        ("power", "doppler", "length_m", "beam", "rise"),
+    ],
+)
+def test_split_is_the_inverse_of_join(quantized, fields):
     layout = LatentLayout(
-        num_parts=8, part_dim=4, num_tx=2, quantized=quantized, has_beams=has_beams
+        num_parts=10,
+        part_dim=4,
+        num_tx=2,
+        quantized=quantized,
+        has_beams="beam" in fields,
+        has_rises="rise" in fields,
     )
-    learned, *measured = (
-        torch.randn(3, size, 3, 5) for size in (layout.num_learned * 4, 2, 2, 2, *[2] * has_beams)
-    )
-    latents = layout.join(learned, StrongestEchoes(*measured))
+    learned = torch.randn(3, layout.num_learned * 4, 3, 5)
+    measured = {name: torch.randn(3, 2, 3, 5) for name in fields}
+    latents = layout.join(learned, StrongestEchoes(**measured))
     assert latents.shape == (3, 15, layout.size)
-    assert layout.size == (32 if quantized else layout.num_numbers)
+    assert layout.size == (40 if quantized else layout.num_numbers)
     again, echoes = layout.split(latents, (3, 5))
     assert torch.equal(again, learned)
-    wanted = [*measured, None] if not has_beams else measured
-    for before, after in zip(
-        wanted, (echoes.power, echoes.doppler, echoes.length_m, echoes.beam), strict=True
-    ):
-        assert after is None if before is None else torch.equal(before, after)
+    for name, value in vars(echoes).items():
+        assert value is None if name not in fields else torch.equal(value, measured[name])
 
 
 def test_each_doppler_shift_and_each_length_has_a_part_of_its_own():
@@ -48,6 +57,16 @@ def test_beams_share_a_part():
     echoes = StrongestEchoes(*(torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0, 4.0)))
     latents = layout.join(torch.zeros(1, 4, 1, 1), echoes)
     assert latents.reshape(7, 4)[1:3].tolist() == [[1, 1, 0, 0], [4, 4, 0, 0]]
+
+
+def test_each_rise_has_a_part_of_its_own():
+    layout = LatentLayout(num_parts=8, part_dim=2, num_tx=2, has_rises=True)
+    power, doppler, length_m, rise = (
+        torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0, 4.0)
+    )
+    echoes = StrongestEchoes(power, doppler, length_m, rise=rise)
+    latents = layout.join(torch.zeros(1, 2, 1, 1), echoes)
+    assert latents.reshape(8, 2)[-2:].tolist() == [[4, 0], [4, 0]]
 
 
 @pytest.mark.parametrize(

@@ -587,6 +587,41 @@ def test_strides_that_leave_nothing_of_a_reference_signal_are_refused():
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        (
+            [("subcarrier_stride: 4", "subcarrier_stride: 3")],
+            "ssb",
+            "which needs 20 resource blocks of 12 subcarriers; the grid spans 16: num_subcarriers "
+            "times subcarrier_stride must be 240 or more",
+        ),
+        (
+            [("subcarrier_stride: 4", "subcarrier_stride: 2")],
+            "srs_comb4",
+            "which needs 12 resource blocks of 12 subcarriers; the grid spans 11: num_subcarriers "
+            "times subcarrier_stride must be 144 or more",
+        ),
+        (
+            [("subcarrier_spacing_hz: 240.0e3", "subcarrier_spacing_hz: 60.0e3")],
+            "ssb",
+            "which the standard does not have at a subcarrier spacing of 60 kHz; it must be one of "
+            "15, 30, 120, 240, 480, 960 kHz",
+        ),
+        (
+            [("num_symbols: 64", "num_symbols: 2")],
+            "ssb",
+            "of which the strides of the grid leave no element; use strides without common "
+            "divisors with 12 subcarriers and 14 symbols, and a frame that reaches to a block",
+        ),
+    ],
+)
+def test_a_grid_that_cannot_hold_a_reference_signal_is_refused(changes, name, words):
+    signals = ("group_size: 4", f"group_size: 4\n  signals: [data, {name}]")
+    found = faults(changed(GOOD, signals, *changes))
+    assert f": waveform.signals: has {name}, {words}" in found
+
+
 @pytest.mark.parametrize(("first", "second"), [(2, 4), (3, 2), (1, 1)])
 def test_a_coprime_array_has_coprime_numbers(first, second):
     array = f"{{kind: coprime, first: {first}, second: {second}}}"

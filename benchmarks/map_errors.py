@@ -1,0 +1,163 @@
+"""Errors of the path lengths and Doppler shifts in maps of locations, plain and cleaned.
+
+python benchmarks/map_errors.py [--frames N] [--seed N] [--power-dbm P]
+"""
+
+import argparse
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+
+from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.learned.maps.network import MapsConfig
+from cooperative_isac.scene.draw import draw_targets, frame_generator
+from cooperative_isac.scene.file.config import load_scene, with_power
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.sensing.cleaned_map import LEAST_SNR, CleanedMap
+from cooperative_isac.sensing.location_map import LocationMap
+from cooperative_isac.waveform.signal import Signal
+
+SCENE = "cell_free_compact"
+# Power at which noise has no part in the errors, dBm.
+LARGE_POWER_DBM = 55.0
+# Error of a length that belongs to another echo, m.
+OUTLIER_M = 1.0
+
+
+@dataclass
+class Errors:
+    """Errors of one kind of map.
+
+    length_m, doppler_hz: of each path
+    seconds: processor time of all maps
+    num_maps: number of maps
+    """
+
+    length_m: list[float] = field(default_factory=list)
+    doppler_hz: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    num_maps: int = 0
+
+    def observe(self, kind: LocationMap | CleanedMap, echo: np.ndarray, frame: Signal):
+        """A map of an echo; its time is added."""
+        begin = time.process_time()
+        maps = kind.observe(echo, frame)
+        self.seconds += time.process_time() - begin
+        self.num_maps += 1
+        return maps
+
+    def add(self, located: LocationMap, transmitter: int, target, cell: int, shown: np.ndarray):
+        """Add the errors of what a cell shows [3] of a target's path."""
+        scene = located.scene
+        ends = (scene.transmitters[transmitter].position_m, located.receiver.position_m)
+        wavelength_m = scene.grid.wavelength_m
+        path = bistatic_geometry(*ends, target.position_m, target.velocity_mps, wavelength_m)
+        over_cell = bistatic_geometry(*ends, located.points_m[cell], np.zeros(3), wavelength_m)
+        length_m = over_cell.range_m + shown[2] * located.max_excess_m
+        self.length_m.append(abs(float(length_m - path.range_m)))
+        self.doppler_hz.append(abs(float(shown[1] * located.max_doppler_hz - path.doppler_hz)))
+
+
+def causes(num_frames: int, seed: int) -> dict[str, Errors]:
+    """Errors of the plain map in the cell of a single target, with and without their causes."""
+    scene = with_power(replace(load_scene(SCENE), seed=seed), LARGE_POWER_DBM)
+    scene = replace(scene, draw=replace(scene.draw, num_targets=1))
+    located = LocationMap(scene, scene.receivers[0], MapsConfig().cells)
+    errors: dict[str, Errors] = {}
+    for number in track(range(num_frames), "causes"):
+        draw = draw_frame(scene, number)
+        drawn = draw_targets(scene, frame_generator(scene.seed, number, "targets"))[0]
+        cell = nearest_cell(located, drawn.position_m)
+        centered = replace(drawn, position_m=located.points_m[cell])
+        for where, target in (("at a center", centered), ("anywhere", drawn)):
+            generator = np.random.default_rng([seed, number])
+            paths = draw_paths(scene, located.receiver, [target], np.zeros((0, 3)), generator)
+            for which, chosen in (("one path", paths.transmitter == 0), ("both", slice(None))):
+                frame = draw.frame.on(scene.band)
+                own = paths.chosen(chosen)
+                echo = apply_paths(scene, frame, located.receiver, own, generator)
+                measured = errors.setdefault(f"{where}, {which}", Errors())
+                maps = measured.observe(located, echo, frame)
+                shown = maps[0].reshape(3, -1)[:, cell]
+                measured.add(located, 0, target, cell, shown)
+    return errors
+
+
+def compared(num_frames: int, seed: int, power_dbm: float) -> dict[str, Errors]:
+    """Errors of both kinds of maps, in the strongest cell of the latent's cell at each target."""
+    scene = with_power(replace(load_scene(SCENE), seed=seed), power_dbm)
+    config = MapsConfig()
+    errors = {"plain": Errors(), "cleaned": Errors()}
+    for number in track(range(num_frames), "maps"):
+        draw = draw_frame(scene, number)
+        frame = draw.frame.on(scene.band)
+        for site in scene.receivers:
+            located = LocationMap(scene, site, config.cells)
+            echo = draw.echoes[site.name][scene.band].samples
+            located.observe(echo, frame)  # what is computed once
+            for name, kind in (("plain", located), ("cleaned", CleanedMap(located))):
+                maps = errors[name].observe(kind, echo, frame)
+                for target in draw.targets:
+                    cells = cells_of_latent(located, config, target.position_m)
+                    for transmitter, channels in enumerate(maps.reshape(len(maps), 3, -1)):
+                        cell = cells[channels[0, cells].argmax()]
+                        if channels[0, cell] > np.log10(1 + LEAST_SNR):
+                            errors[name].add(located, transmitter, target, cell, channels[:, cell])
+    return errors
+
+
+def nearest_cell(located: LocationMap, point_m: np.ndarray) -> int:
+    """The cell whose center is nearest to a point."""
+    return int(np.linalg.norm(located.points_m - point_m, axis=1).argmin())
+
+
+def cells_of_latent(located: LocationMap, config: MapsConfig, point_m: np.ndarray) -> np.ndarray:
+    """The cells of a map that one latent has, the one of a point."""
+    stride = config.cells // config.coarse
+    row, column = divmod(nearest_cell(located, point_m), config.cells)
+    rows = row // stride * stride + np.arange(stride)
+    columns = column // stride * stride + np.arange(stride)
+    return (rows[:, None] * config.cells + columns).ravel()
+
+
+def show(title: str, errors: dict[str, Errors], console: Console) -> None:
+    """Print a table of errors."""
+    headers = ("length, median", "90 %", "95 %", "> 1 m", "Doppler, median", "90 %", "ms a map")
+    columns = [Column(name, justify="right") for name in headers]
+    table = Table("", *columns, box=SIMPLE_HEAD, title=title)
+    for name, measured in errors.items():
+        length_m = np.array(measured.length_m)
+        doppler_hz = np.array(measured.doppler_hz)
+        table.add_row(
+            name,
+            *(f"{np.quantile(length_m, share):.3f} m" for share in (0.5, 0.9, 0.95)),
+            f"{np.mean(length_m > OUTLIER_M):.1%}",
+            *(f"{np.quantile(doppler_hz, share):.1f} Hz" for share in (0.5, 0.9)),
+            f"{1e3 * measured.seconds / measured.num_maps:.0f}",
+        )
+    console.print(table)
+
+
+def main() -> None:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=50, help="number of frames (default: 50)")
+    parser.add_argument("--seed", type=int, default=777, help="random seed (default: 777)")
+    parser.add_argument("--power-dbm", type=float, default=33.0, help="of the second table")
+    options = parser.parse_args()
+    console = Console()
+    title = f"plain map, a single target at {LARGE_POWER_DBM:g} dBm"
+    show(title, causes(options.frames, options.seed), console)
+    title = f"two targets at {options.power_dbm:g} dBm"
+    show(title, compared(options.frames, options.seed, options.power_dbm), console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Reference [9] of DC with its own parameters: range and velocity of one and of several stations.
+
+Wei et al., "Symbol-Level Integrated Sensing and Communication Enabled Multiple Base Stations
+Cooperative Sensing": base stations at 24 GHz, each of which receives its own echo with one antenna.
+It counts an SNR after the compression in range, over all subcarriers of a symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import ChannelMatrix, PathEstimate, estimate_path
+from cooperative_isac.evaluation.deep_cooperation.draws import random_phase
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.multi_station import STATIONS_M
+from cooperative_isac.evaluation.deep_cooperation.stations import (
+    LinkGrid,
+    echo_of_target,
+    empty_link,
+    square_lattice,
+    state_near,
+)
+from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
+from cooperative_isac.fusion.symbol_level import (
+    LinkChannel,
+    StateEstimate,
+    location_statistic,
+    path_of,
+    state_information,
+    unit_toward,
+)
+
+# Frame of reference [9]: 93.1 MHz around 24 GHz, so that a range cell is 1.6 m; 256 symbols of
+# 12.375 us, so that a velocity cell is 2.0 m/s; targets up to 27 m/s.
+NUM_SUBCARRIERS = 128
+NUM_SYMBOLS = 256
+BANDWIDTH_HZ = 93.1e6
+MAX_TARGET_SPEED_MPS = 27.0
+GRID = LinkGrid(24e9, BANDWIDTH_HZ / NUM_SUBCARRIERS, NUM_SUBCARRIERS, 12.375e-6, NUM_SYMBOLS)
+
+# SNR of reference [9], dB, and what it has over that of one resource element: the compression in
+# range adds up the subcarriers in phase.
+SNRS_DB = (-20.0, -17.0, -14.0, -11.0, -8.0, -5.0)
+RANGE_COMPRESSION_DB = 10 * np.log10(NUM_SUBCARRIERS)
+
+# Targets in the middle of the square of stations, m: reference [9] does not say where. Lattices of
+# the search: 0.6 range cells and 0.4 velocity cells, within the main lobe of the next point.
+TARGET_HALF_M = 20.0
+LATTICE_HALF_M = 24.0
+LATTICE_STEP_M = 1.0
+VELOCITY_STEP_MPS = 0.8
+
+# Delays of the area's points: half of its diagonal and a range cell about that of the middle, s.
+MIDDLE_DELAY_S = 2 * float(np.linalg.norm(STATIONS_M[0])) / LIGHT_SPEED_MPS
+HALF_WINDOW_S = 2 * (np.sqrt(2) * TARGET_HALF_M + 1.6) / LIGHT_SPEED_MPS
+DELAY_WINDOW_S = (MIDDLE_DELAY_S - HALF_WINDOW_S, MIDDLE_DELAY_S + HALF_WINDOW_S)
+SPEED_WINDOW_MPS = (-2 * MAX_TARGET_SPEED_MPS, 2 * MAX_TARGET_SPEED_MPS)
+
+QUANTITIES = {
+    "range_m": Quantity("RMSE of range from the first station (m)"),
+    "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+}
+
+ON_BINS = "one BS, on bins of the transform"
+ONE = "one BS"
+DATA_LEVEL = "four BSs, data level"
+# Numbers of stations that cooperate at symbol level.
+SYMBOL_LEVEL = {"two BSs, symbol level": 2, "three BSs, symbol level": 3}
+SYMBOL_LEVEL |= {"four BSs, symbol level": 4}
+
+
+def reference_9() -> Experiment:
+    """Range and radial velocity of a target, as seen from the first station."""
+    return Experiment(
+        name="reference_9",
+        title="DC reference [9]: one base station, and active cooperation of two to four",
+        axis="SNR after compression in range (dB)",
+        values=SNRS_DB,
+        quantities=QUANTITIES,
+        trial=_trial,
+        bounds=_bounds,
+    )
+
+
+def element_snr(snr_db: float) -> float:
+    """Power ratio of one resource element.
+
+    snr_db: as reference [9] counts it, after the compression in range, dB
+    """
+    return float(10 ** ((snr_db - RANGE_COMPRESSION_DB) / 10))
+
+
+def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves see the same echoes."""
+    # Target in the middle of the square.
+    position_m = generator.uniform(-TARGET_HALF_M, TARGET_HALF_M, 2)
+    speed_mps = generator.uniform(0, MAX_TARGET_SPEED_MPS)
+    heading = generator.uniform(0, 2 * np.pi)
+    velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
+
+    # Echo of each station.
+    amplitude = np.sqrt(element_snr(snr_db))
+    echoes = [
+        echo_of_target(
+            _link(station), amplitude * random_phase(generator), position_m, velocity_mps, generator
+        )
+        for station in range(len(STATIONS_M))
+    ]
+
+    # Delay and path speed of the first station, by each way.
+    truth = path_of(echoes[0], position_m, velocity_mps)
+    paths = [estimate_path([_matrix(echo)], DELAY_WINDOW_S, SPEED_WINDOW_MPS) for echo in echoes]
+    found = {
+        ON_BINS: _strongest_bin(_matrix(echoes[0])),
+        ONE: (paths[0].delay_s, paths[0].path_speed_mps),
+    }
+    for name, count in SYMBOL_LEVEL.items():
+        found[name] = _first_path(echoes, _by_symbols(echoes[:count]))
+    found[DATA_LEVEL] = _first_path(echoes, _by_estimates(echoes, paths))
+    return {name: _errors(path, truth) for name, path in found.items()}
+
+
+def _strongest_bin(matrix: ChannelMatrix) -> tuple[float, float]:
+    """Delay, s, and path speed, m/s, of the largest bin of a station's two-dimensional transform.
+
+    This is what a station reports that does not interpolate between bins.
+    """
+    # Map of delays and Doppler shifts, and places of its bins.
+    table = np.abs(np.fft.fft(np.fft.ifft(matrix.values, axis=0), axis=1))
+    delays_s = np.arange(NUM_SUBCARRIERS) / BANDWIDTH_HZ
+    dopplers_hz = np.fft.fftfreq(NUM_SYMBOLS, GRID.symbol_s)
+    speeds_mps = LIGHT_SPEED_MPS / GRID.carrier_hz * dopplers_hz
+
+    # Delays are known modulo the span of the transform: the bins nearest to the area.
+    span_s = NUM_SUBCARRIERS / BANDWIDTH_HZ
+    delays_s += span_s * np.round((MIDDLE_DELAY_S - delays_s) / span_s)
+    in_window = np.abs(delays_s - MIDDLE_DELAY_S) <= HALF_WINDOW_S
+    allowed = in_window[:, None] & (np.abs(speeds_mps) <= SPEED_WINDOW_MPS[1])
+    row, column = np.unravel_index(np.argmax(np.where(allowed, table, 0)), table.shape)
+    return float(delays_s[row]), float(speeds_mps[column])
+
+
+def _by_symbols(links: Sequence[LinkChannel]) -> StateEstimate:
+    """State from channel matrices: lattice of locations, lattice of velocities, refinement."""
+    points_m = square_lattice(LATTICE_HALF_M, LATTICE_STEP_M)
+    velocities_mps = square_lattice(MAX_TARGET_SPEED_MPS, VELOCITY_STEP_MPS)
+    evidence = location_statistic(links, points_m, MAX_TARGET_SPEED_MPS)
+    return state_near(links, points_m[np.argmax(evidence)], velocities_mps)
+
+
+def _by_estimates(links: Sequence[LinkChannel], paths: Sequence[PathEstimate]) -> StateEstimate:
+    """State from the delay and speed of each link."""
+    estimates = [LinkEstimate(link, path) for link, path in zip(links, paths, strict=True)]
+    return locate_by_estimates(estimates, np.zeros(2), np.zeros(2))
+
+
+def _first_path(links: Sequence[LinkChannel], state: StateEstimate) -> tuple[float, float]:
+    """Delay, s, and path speed, m/s, of the first station's echo from a state."""
+    return path_of(links[0], state.position_m, state.velocity_mps)
+
+
+def _errors(path: tuple[float, float], truth: tuple[float, float]) -> dict[str, float]:
+    """Errors of range and radial velocity: half of those of the path out and back."""
+    return {
+        "range_m": LIGHT_SPEED_MPS * (path[0] - truth[0]) / 2,
+        "velocity_mps": (path[1] - truth[1]) / 2,
+    }
+
+
+def _bounds(snr_db: float) -> Errors:
+    """Root bounds, averaged in the square over targets of the middle part."""
+    snr = element_snr(snr_db)
+    axis_m = np.linspace(-TARGET_HALF_M, TARGET_HALF_M, 5)
+    points_m = np.stack(np.meshgrid(axis_m, axis_m), axis=-1).reshape(-1, 2)
+    counts = {ONE: 1, **SYMBOL_LEVEL, DATA_LEVEL: len(STATIONS_M)}
+    bounds = {}
+    for name, count in counts.items():
+        links = [_link(station) for station in range(count)]
+        variances = np.mean([_variances(links, snr, point_m) for point_m in points_m], axis=0)
+        range_m, velocity_mps = np.sqrt(variances)
+        bounds[name] = {"range_m": float(range_m), "velocity_mps": float(velocity_mps)}
+    return bounds
+
+
+def _variances(
+    links: Sequence[LinkChannel], snr: float, position_m: np.ndarray
+) -> tuple[float, float]:
+    """Bounds of the variances of range and radial velocity, for a target at rest."""
+    radial = unit_toward(position_m, links[0].receiver_m)
+    information = state_information(links, [snr] * len(links), position_m, np.zeros(2))
+
+    # A single station measures along its line of sight only.
+    if len(links) == 1:
+        along = np.kron(np.eye(2), radial)
+        covariance = np.linalg.inv(along @ information @ along.T)
+        return float(covariance[0, 0]), float(covariance[1, 1])
+    covariance = np.linalg.inv(information)
+    range_variance = radial @ covariance[:2, :2] @ radial
+    velocity_variance = radial @ covariance[2:, 2:] @ radial
+    return float(range_variance), float(velocity_variance)
+
+
+@cache
+def _link(station: int) -> LinkChannel:
+    """Link of a station to itself, without a channel."""
+    place_m = STATIONS_M[station]
+    return empty_link(GRID, place_m, place_m, -place_m, num_antennas=1)
+
+
+def _matrix(link: LinkChannel) -> ChannelMatrix:
+    """Channel matrix of the only antenna of a link."""
+    return link.toward(np.zeros(2))

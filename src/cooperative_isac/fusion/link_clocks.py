@@ -1,0 +1,112 @@
+"""Clock offsets of all links of a band at the center, from the paths of targets over frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset, half_difference, mean_offset
+from cooperative_isac.channel.clocks import ClockOffsets
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.offset_history import LinkHistories
+from cooperative_isac.sensing.target_offsets import PathOffset, link_offsets
+
+# Offsets of the links to each receiver, by its name and the index of the transmitter.
+Offsets = Mapping[str, Mapping[int, ClockOffset]]
+
+
+class LinkClocks:
+    """Clock offsets of all links over frames.
+
+    The mode is a parameter of the scene. With `active_observation` the offset of a link is the mean
+    of those of its paths from their predictions. With `both_directions` it is half the difference
+    of both directions of the link, on which errors of the prediction cancel.
+
+    scene: seen on the band
+    least: number of estimates of a link that must agree
+    """
+
+    def __init__(self, scene: Scene, least: int):
+        self.scene = scene
+        self._least = least
+        self._histories = {site.name: LinkHistories(scene, site.name) for site in scene.receivers}
+
+    def predicted(self, time_s: float | None) -> Offsets:
+        """Offsets that earlier frames predict; none for independent frames.
+
+        time_s: of the frame, s; None where frames are independent draws
+        """
+        if time_s is None:
+            return {name: {} for name in self._histories}
+        return {
+            name: history.predicted(time_s, self._least)
+            for name, history in self._histories.items()
+        }
+
+    def updated(self, time_s: float | None, paths: Mapping[str, Sequence[PathOffset]]) -> Offsets:
+        """Offsets in a frame, by its own paths and those of earlier frames.
+
+        time_s: of the frame, s; None where frames are independent draws
+        paths: offsets of the paths of targets from their predictions, by receiver
+        """
+        if self.scene.sensing.synchronization == "both_directions":
+            found = both_directions(self.scene, paths)
+        else:
+            found = {name: link_offsets(own) for name, own in paths.items()}
+        if time_s is None:
+            return found
+        for name, offsets in found.items():
+            self._histories[name].add(time_s, offsets)
+        return self.predicted(time_s)
+
+    def complete(self, station: str, offsets: Offsets) -> ClockOffsets | None:
+        """Offsets of all links to a station, without phases; None where some link has none.
+
+        station: name
+        offsets: of the frame
+        """
+        own = offsets.get(station, {})
+        rows = np.zeros((len(self.scene.transmitters), 3))
+        for index, site in enumerate(self.scene.transmitters):
+            if site.name == station:
+                continue
+            if index not in own:
+                return None
+            rows[index, :2] = own[index].delay_s, own[index].frequency_hz
+        return ClockOffsets(*rows.T)
+
+
+def both_directions(
+    scene: Scene, paths: Mapping[str, Sequence[PathOffset]]
+) -> dict[str, dict[int, ClockOffset]]:
+    """Clock offsets from paths that are seen in both directions of their links.
+
+    scene: seen on the band
+    paths: offsets of the paths of targets from their predictions, by receiver
+    Returns the offsets by receiver and transmitter, of opposite signs in both directions.
+    Source: DC section IV-A.
+    """
+    # Offset of every path, by transmitter, receiver and target.
+    names = [site.name for site in scene.transmitters]
+    seen = {
+        (names[path.transmitter], receiver, path.target): path.measured
+        for receiver, own in paths.items()
+        for path in own
+    }
+
+    # Half the differences, by transmitter and receiver of the forward direction.
+    halves: dict[tuple[str, str], list[ClockOffset]] = {}
+    for (transmitter, receiver, target), forward in seen.items():
+        backward = seen.get((receiver, transmitter, target))
+        if backward is not None:
+            half = half_difference(forward, backward)
+            halves.setdefault((transmitter, receiver), []).append(half)
+
+    # Means over the targets of each link.
+    found: dict[str, dict[int, ClockOffset]] = {receiver: {} for receiver in paths}
+    for (transmitter, receiver), estimates in halves.items():
+        mean = mean_offset(estimates)
+        if mean is not None:
+            found[receiver][names.index(transmitter)] = mean
+    return found

@@ -1,0 +1,258 @@
+"""Synchronization of reports at the center: path measurements without the clock offsets of links.
+
+Every report is a single path with a location of its own: the direction of arrival, and the length
+of the path. The paths of one target differ from their predictions by the offsets of their links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import chdtri
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.link_clocks import LinkClocks, Offsets
+from cooperative_isac.fusion.reports import Links
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, point_on_ray
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.measured_path import (
+    measured_path,
+    path_geometry,
+    report_shift_information,
+)
+from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.sensing.search_grid import NEAREST_M
+from cooperative_isac.sensing.target_offsets import (
+    ObservedTargets,
+    PathOffset,
+    PredictedPaths,
+    predicted_paths,
+)
+
+# Stations that must detect a target by their own echoes before it gives offsets: a station that
+# uses its own signal alone has ghosts, by the echoes of all others.
+LEAST_ACTIVE_SITES = 3
+
+# Estimates of a link's offsets that must agree: paths in their gates are near the offsets that
+# several frames of the station agree on.
+LEAST_AGREEING = 2
+
+# Standard deviations of what a station knows of the offsets of its links: of a path's length in m,
+# and of its Doppler shift over the resolution of the band.
+COARSE_M = 0.5
+COARSE_SHIFT_CELLS = 0.3
+
+# Probability with which a path of a target is in its gate.
+GATE_PROBABILITY = 0.999
+
+
+@dataclass(frozen=True)
+class StationReports:
+    """What a packet says: single paths, and the offsets with which they were fitted.
+
+    offsets: by index of the transmitter
+    """
+
+    reports: tuple[EchoReport, ...]
+    offsets: Mapping[int, ClockOffset]
+
+
+class ReportClocks:
+    """Clock offsets of the links between stations that send single paths, over frames.
+
+    scene: seen on one band, with its stations at rest
+    links: of the scene
+    """
+
+    def __init__(self, scene: Scene, links: Links):
+        self.scene = scene
+        self._links = links
+        self._clocks = LinkClocks(scene, LEAST_AGREEING)
+
+    def predicted(self, time_s: float | None) -> Offsets:
+        """Offsets of the links that earlier frames predict."""
+        return self._clocks.predicted(time_s)
+
+    def located(
+        self, packets: Mapping[str, StationReports], time_s: float | None
+    ) -> tuple[Detection, ...]:
+        """Detections of a frame, with the offsets of its links estimated anew.
+
+        packets: by name of the station
+        time_s: of the frame, s; None where frames are independent draws
+        """
+        # Targets that predict the paths on all links.
+        offsets = self._clocks.predicted(time_s)
+        targets = self._targets(packets, offsets)
+        paths = {
+            station: self._path_offsets(station, packet, targets)
+            for station, packet in packets.items()
+        }
+        offsets = self._clocks.updated(time_s, paths)
+
+        # Fusion of all paths whose offsets are known.
+        reports = [
+            report
+            for station, packet in packets.items()
+            for report in self._corrected(station, packet, offsets.get(station, {}))
+        ]
+        detections = fuse(self.scene, reports, packets.keys(), links=self._links)
+        if any(offsets.values()):
+            return detections
+        return tuple(one for one in detections if len(one.sites) >= LEAST_ACTIVE_SITES)
+
+    def _targets(self, packets: Mapping[str, StationReports], offsets: Offsets) -> ObservedTargets:
+        """Targets by the paths that do not need the offsets of this frame."""
+        if self.scene.sensing.synchronization == "active_observation":
+            reports = [
+                report
+                for station, packet in packets.items()
+                for report in packet.reports
+                if self._transmitter(report).name == station
+            ]
+        else:
+            # The errors of predictions cancel: offsets of earlier frames are good enough.
+            reports = []
+            for station, packet in packets.items():
+                known = offsets.get(station, {})
+                corrected = self._corrected(station, packet, known)
+                reports += corrected
+                reports += [
+                    report
+                    for report in packet.reports
+                    if report.paths[0].transmitter not in known
+                    and self._transmitter(report).name != station
+                ]
+        found = [
+            one
+            for one in fuse(self.scene, reports, packets.keys(), links=self._links)
+            if len(one.sites) >= LEAST_ACTIVE_SITES
+        ]
+        axes = STATE_AXES[self.scene.dimension]
+        return ObservedTargets(
+            np.array([one.position_m for one in found]).reshape(-1, 3),
+            np.array([one.velocity_mps for one in found]).reshape(-1, 3),
+            np.array([one.covariance[np.ix_(axes, axes)] for one in found]).reshape(
+                -1, len(axes), len(axes)
+            ),
+        )
+
+    def _path_offsets(
+        self, station: str, packet: StationReports, targets: ObservedTargets
+    ) -> list[PathOffset]:
+        """Offsets of the paths to a station from their predictions, one of each target and link."""
+        if not len(targets):
+            return []
+        scene = self.scene
+        receiver = scene.receiver(station)
+        found = []
+        for index, given in packet.offsets.items():
+            reports = [one for one in packet.reports if one.paths[0].transmitter == index]
+            paths = predicted_paths(scene, scene.transmitters[index], receiver, targets)
+            nearest: dict[int, tuple[float, PathOffset]] = {}
+            for report in reports:
+                measured = measured_path(scene, receiver, report, given)
+                # Distances of the path from all targets, and the target that it is of.
+                distances = self._distances(report, measured, given, paths, targets)
+                target = int(distances.argmin())
+                if distances[target] > chdtri(scene.dimension + 1, 1 - GATE_PROBABILITY):
+                    continue
+                if target in nearest and nearest[target][0] <= distances[target]:
+                    continue
+                path = paths.offset(index, target, measured)
+                nearest[target] = (float(distances[target]), path)
+            found += [path for _, path in nearest.values()]
+        return found
+
+    def _distances(
+        self,
+        report: EchoReport,
+        measured: ClockOffset,
+        given: ClockOffset,
+        paths: PredictedPaths,
+        targets: ObservedTargets,
+    ) -> np.ndarray:
+        """Squared Mahalanobis distances of a path from all targets, [num_targets], float64.
+
+        measured: delay and Doppler shift with the offsets of the link
+        given: those offsets, with which the path was fitted
+        """
+        # Locations, within the errors of both and of the timing offset.
+        size = self.scene.dimension
+        differences_m = targets.positions_m[:, :size] - report.point_m[:size]
+        covariances = report.covariance + targets.covariances[:, :size, :size]
+        covariances = covariances + COARSE_M**2 * np.eye(size)
+        whitened = np.linalg.solve(covariances, differences_m[..., None])[..., 0]
+        distances = np.einsum("ni,ni->n", differences_m, whitened)
+
+        # Doppler shifts, likewise.
+        coarse_hz = COARSE_SHIFT_CELLS * self.scene.grid.doppler_resolution_hz
+        variances = measured.covariance[1, 1] + paths.covariances[:, 1, 1] + coarse_hz**2
+        differences_hz = measured.frequency_hz - given.frequency_hz - paths.geometry.doppler_hz
+        return distances + differences_hz**2 / variances
+
+    def _corrected(
+        self, station: str, packet: StationReports, known: Mapping[int, ClockOffset]
+    ) -> list[EchoReport]:
+        """Reports without the offsets of their links; those of links without known ones left out.
+
+        Paths of the station's own signal have none.
+        """
+        receiver = self.scene.receiver(station)
+        reports = []
+        for report in packet.reports:
+            index = report.paths[0].transmitter
+            if self.scene.transmitters[index].name == station:
+                reports.append(report)
+            elif index in known:
+                given = packet.offsets[index]
+                corrected = _without(self.scene, receiver, report, given, known[index])
+                if corrected is not None:
+                    reports.append(corrected)
+        return reports
+
+    def _transmitter(self, report: EchoReport) -> Site:
+        """The transmitter of the only path of a report."""
+        return self.scene.transmitters[report.paths[0].transmitter]
+
+
+def _without(
+    scene: Scene, receiver: Site, report: EchoReport, given: ClockOffset, known: ClockOffset
+) -> EchoReport | None:
+    """A report with better offsets of its link, whose errors are added to its own.
+
+    given: offsets with which the path was fitted
+    known: better ones
+    Returns None where the path is shorter than the direct one: it is of no target.
+    """
+    # Location along the direction of arrival, by the corrected length.
+    path = report.paths[0]
+    geometry = path_geometry(scene, receiver, report)
+    longer_m = SPEED_OF_LIGHT_MPS * (given.delay_s - known.delay_s)
+    transmitter_m = scene.transmitters[path.transmitter].position_m
+    range_m = np.array(geometry.range_m + longer_m)
+    point_m = point_on_ray(transmitter_m, receiver.position_m, geometry.aoa, range_m)
+    if np.linalg.norm(point_m - receiver.position_m) < NEAREST_M:
+        return None
+
+    # The error of the timing offset moves the location along this direction.
+    size = scene.dimension
+    per_meter = geometry.aoa[:size] / (geometry.range_gradient @ geometry.aoa)
+    deviation_m = SPEED_OF_LIGHT_MPS * np.sqrt(known.covariance[0, 0])
+    moved_m = deviation_m * per_meter
+    covariance_m2 = report.covariance + np.multiply.outer(moved_m, moved_m)
+
+    # The error of the carrier offset adds to that of the Doppler shift.
+    loss = 1 + known.covariance[1, 1] * report_shift_information(scene, report)
+    corrected = replace(
+        path,
+        doppler_hz=path.doppler_hz + given.frequency_hz - known.frequency_hz,
+        power=path.power / loss,
+        information=np.linalg.inv(covariance_m2),
+    )
+    return replace(report, point_m=point_m, paths=(corrected,))

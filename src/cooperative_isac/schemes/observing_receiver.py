@@ -1,0 +1,265 @@
+"""Receiver of one station that synchronizes its links by the targets in its own echo.
+
+A station that receives its own signal has one clock there: it locates targets by its active link,
+which then predicts their paths over all other links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
+from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
+from cooperative_isac.schemes.views import StationView
+from cooperative_isac.sensing.coupling import with_marginal_information
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.local_ml import FINE
+from cooperative_isac.sensing.measured_path import measured_path
+from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.offset_history import LinkHistories
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.sensing.point_motion import PointMotion
+from cooperative_isac.sensing.report import EchoReport, PathReport
+from cooperative_isac.sensing.target_offsets import (
+    ObservedTargets,
+    PathOffset,
+    echo_offsets,
+    link_offsets,
+    predicted_paths,
+)
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.offset_signal import with_clock_offsets
+
+# Estimates of a link's offsets that must agree before its echoes are used.
+LEAST_AGREEING = 3
+
+# Largest difference of carrier offsets that agree, over the Doppler resolution: a station estimates
+# them by displacements of targets, to a tenth of a cell at best.
+AGREEING_SHIFTS = 1.0
+
+
+# Offset of a station's own signal.
+NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
+
+
+@dataclass(frozen=True)
+class ObservedEcho:
+    """Targets in one echo, path by path.
+
+    reports: of single paths, each with a location of its own, in the order of `sensed`
+    offsets: of the links, by index of the transmitter, with which the paths were fitted; links
+    without any were not used
+    sensed: the fit in which the paths of a target share its location, with the transmitters in use
+    """
+
+    reports: tuple[EchoReport, ...]
+    offsets: Mapping[int, ClockOffset]
+    sensed: ReceiverFit
+
+
+class ObservingReceiver:
+    """Detects targets in the echoes of one station, on the links whose clock offsets are known.
+
+    At first that is its own signal alone. Its targets give the offsets of the other links.
+
+    place: the station on the band
+    """
+
+    def __init__(self, place: StationView):
+        self.place = place
+        self.known = KnownSymbols(place.view)
+        names = [site.name for site in place.view.transmitters]
+        self._own = names.index(place.station)
+        self._clocks = LinkHistories(place.view, place.station, AGREEING_SHIFTS)
+        self._motion = PointMotion(place.view)
+        self._used: tuple[int, ...] = (self._own,)
+        self._receiver = LocalReceiver(_part(place, self._used))
+
+    def sense(
+        self, samples: np.ndarray, frame: Frame, given: Mapping[int, ClockOffset] | None = None
+    ) -> ObservedEcho:
+        """Targets in the known part of an echo; called once for each frame.
+
+        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), at the noise power
+        of the band
+        given: offsets of links from elsewhere, which are used before those of the station
+        """
+        offsets = {} if frame.time_s is None else self._predicted(frame.time_s)
+        offsets.update(given or {})
+        seen = self._sensed(samples, frame, offsets)
+
+        # Offsets of this frame by its targets; independent frames use them at once.
+        found = link_offsets(self._path_offsets(samples, frame, seen))
+        if frame.time_s is not None:
+            self._clocks.add(frame.time_s, found)
+            return seen
+        return self._sensed(samples, frame, found) if found else seen
+
+    def idle(self) -> None:
+        """Search the last echo for targets that are not followed yet."""
+        self._receiver.idle()
+
+    def _predicted(self, time_s: float) -> dict[int, ClockOffset]:
+        """Offsets of the links that earlier frames predict."""
+        return dict(self._clocks.predicted(time_s, LEAST_AGREEING))
+
+    def _sensed(
+        self, samples: np.ndarray, frame: Frame, offsets: Mapping[int, ClockOffset]
+    ) -> ObservedEcho:
+        """Targets on the station's own link, and on those with known offsets."""
+        self._use(tuple(sorted({self._own, *offsets})))
+
+        # Symbols of these transmitters as they arrive.
+        sent = self.known.of_frame(frame.on(self.place.band))
+        rows = [offsets.get(index, NO_OFFSET) for index in self._used]
+        clocks = ClockOffsets(
+            np.array([row.delay_s for row in rows]),
+            np.array([row.frequency_hz for row in rows]),
+            np.zeros(len(rows)),
+        )
+        signal = with_clock_offsets(sent, clock_phasors(sent.grid, clocks), self._used)
+
+        # Paths of targets, then each path by itself. As long as offsets of links are unknown, new
+        # targets are searched for at once: every frame counts.
+        prepared = self._receiver.prepare_synchronized(samples, signal, clocks, frame)
+        if len(self._used) < len(sent.antennas):
+            sensed = self._receiver.sense_all(prepared, frame)
+        else:
+            sensed = self._receiver.sense(prepared, frame)
+        return ObservedEcho(self._reports(_single_paths(sensed)), offsets, sensed)
+
+    def _reports(self, single: Fit | None) -> tuple[EchoReport, ...]:
+        """Reports of single paths, which count all transmitters of the band."""
+        if single is None:
+            return ()
+        paths = (
+            PathReport(
+                self._used[single.state.transmitter[index]],
+                float(single.state.doppler_hz[index]),
+                float(single.marginal_share[index] * single.power[index]),
+                single.information[index],
+            )
+            for index in range(single.state.num_paths)
+        )
+        return tuple(
+            EchoReport(self.place.station, point_m, (path,), self.place.band)
+            for point_m, path in zip(single.state.points_m, paths, strict=True)
+        )
+
+    def _use(self, transmitters: tuple[int, ...]) -> None:
+        """Use the echoes of some transmitters from now on; targets are followed on."""
+        if transmitters == self._used:
+            return
+        self._receiver.idle()
+        memory = _with_transmitters(self._receiver.memory, self._used, transmitters)
+        self._used = transmitters
+        self._receiver = LocalReceiver(_part(self.place, transmitters), memory)
+
+    def _path_offsets(
+        self, samples: np.ndarray, frame: Frame, seen: ObservedEcho
+    ) -> list[PathOffset]:
+        """Offsets of the paths of all other links from what the station's own echo predicts."""
+        scene = self.place.scene(frame)
+        receiver = scene.receiver(self.place.station)
+        targets, paths = self._targets(frame, seen)
+
+        # Links in use: the paths that were fitted together with those of the station's own signal.
+        predicted = {
+            index: predicted_paths(scene, scene.transmitters[index], receiver, targets)
+            for index in seen.offsets
+        }
+        found = []
+        for target, reports in enumerate(paths):
+            for report in reports:
+                index = report.paths[0].transmitter
+                if index in predicted:
+                    measured = measured_path(scene, receiver, report, seen.offsets[index])
+                    found.append(predicted[index].offset(index, target, measured))
+
+        # Other links, and those without any path: a search for the paths of all targets.
+        measured_links = {path.transmitter for path in found}
+        others = range(len(scene.transmitters))
+        unknown = [index for index in others if index not in {self._own, *measured_links}]
+        sent = self.known.of_frame(frame.on(self.place.band))
+        return found + echo_offsets(scene, receiver, sent, samples, targets, unknown)
+
+    def _targets(
+        self, frame: Frame, seen: ObservedEcho
+    ) -> tuple[ObservedTargets, list[list[EchoReport]]]:
+        """Targets that the station's own echo locates, and the reports of their paths.
+
+        Velocities are those of displacements.
+        """
+        # Locations by all paths of a target, whose common error cancels in a displacement.
+        size = self.place.view.dimension
+        fit = seen.sensed.fit
+        state = NO_PATHS if fit is None else fit.state
+        shared = np.zeros((0, size, size))
+        if fit is not None:
+            shared = np.linalg.pinv(fit.target_information, hermitian=True)
+        velocities_mps, of_velocities = self._motion.velocities(
+            frame.time_s, state.points_m, shared
+        )
+
+        # Targets with a path of the station's own signal, at its location.
+        own_place = self._used.index(self._own)
+        own = np.flatnonzero(state.transmitter == own_place)
+        owners = state.owner[own]
+        points_m = np.array([seen.reports[path].point_m for path in own]).reshape(-1, 3)
+        covariances = np.zeros((len(own), 2 * size, 2 * size))
+        for target, path in enumerate(own):
+            covariances[target, :size, :size] = seen.reports[path].covariance
+        covariances[:, size:, size:] = of_velocities[owners]
+
+        # All their paths.
+        paths = [
+            [seen.reports[path] for path in np.flatnonzero(state.owner == owner)]
+            for owner in owners
+        ]
+        return ObservedTargets(points_m, velocities_mps[owners], covariances), paths
+
+
+def _part(place: StationView, transmitters: tuple[int, ...]) -> StationView:
+    """A station with some of the transmitters of its band."""
+    sites = tuple(place.view.transmitters[index] for index in transmitters)
+    return StationView(replace(place.view, transmitters=sites), place.station)
+
+
+def _single_paths(sensed: ReceiverFit) -> Fit | None:
+    """The paths of a fit, each with a location of its own.
+
+    A path whose clocks are slightly off would move the location that it shares with others.
+    """
+    if sensed.fit is None:
+        return None
+    state = sensed.fit.state
+    single = PathState(
+        state.points_m[state.owner],
+        np.arange(state.num_paths),
+        state.transmitter,
+        state.doppler_hz,
+    )
+    joint = JointFit(sensed.joint.maker, sensed.joint.correlation, sensed.joint.noise_power_w)
+    fit = joint.fisher_scoring(joint.match(single), **FINE)
+    return with_marginal_information(joint.maker, fit)
+
+
+def _with_transmitters(
+    memory: Memory | None, before: tuple[int, ...], now: tuple[int, ...]
+) -> Memory | None:
+    """Paths of an earlier frame, counted among other transmitters; those of others are left out."""
+    if memory is None:
+        return None
+    indices = np.array(before)[memory.state.transmitter]
+    kept = np.isin(indices, now)
+    if not kept.any():
+        return None
+    state = memory.state.keep(kept)
+    transmitter = np.searchsorted(now, indices[kept])
+    return replace(memory, state=replace(state, transmitter=transmitter))

@@ -1,0 +1,275 @@
+"""Single paths of a link in an echo: search for their delay and Doppler shift, and estimation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset, offset_of_path
+from cooperative_isac.estimation.range_doppler import PathEstimate
+from cooperative_isac.estimation.scoring import fisher_scoring
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
+from cooperative_isac.scene.station import Site
+from cooperative_isac.waveform.signal import Component
+
+# Points of the search grid per resolution cell: scoring starts within the main lobe.
+OVERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Ray:
+    """A static path of one link as the geometry predicts it: the line of sight or a reflection.
+
+    steering: [num_rx_ant], complex128, of the receive array, of unit norm
+    sent: [num_subcarriers, num_symbols], complex64, transmitted signal in its direction
+    delay_s: without clock offsets, s
+    doppler_hz: without clock offsets, Hz
+    """
+
+    steering: np.ndarray
+    sent: np.ndarray
+    delay_s: float
+    doppler_hz: float
+
+    @cached_property
+    def energy(self) -> float:
+        """Energy of the transmitted signal."""
+        return max(float(np.sum(np.abs(self.sent) ** 2)), np.finfo(float).tiny)
+
+    def unit_information(self, axes: Axes) -> np.ndarray:
+        """Fisher information of delay and Doppler shift at unit SNR, about the mean phase.
+
+        Returns [2, 2], float64.
+        """
+        # Distribution of the energy over the grid, over its frequencies and over its times.
+        share = np.abs(self.sent) ** 2 / self.energy
+        over_frequency = share.sum(axis=1)
+        over_time = share.sum(axis=0)
+
+        # First and second moments of (-f, t), the derivatives of the phase in cycles.
+        frequency_hz = axes.frequency_hz
+        time_s = axes.time_s
+        means = np.array([-over_frequency @ frequency_hz, over_time @ time_s])
+        cross = -frequency_hz @ share @ time_s
+        squares = np.array(
+            [[over_frequency @ frequency_hz**2, cross], [cross, over_time @ time_s**2]]
+        )
+        return 2 * (2 * np.pi) ** 2 * (squares - np.multiply.outer(means, means))
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Delay and Doppler shift by which the paths of a link differ from their geometry.
+
+    delay_s: s
+    doppler_hz: Hz
+    covariance: [2, 2], float64, of both
+    """
+
+    delay_s: float
+    doppler_hz: float
+    covariance: np.ndarray
+
+
+NO_SHIFT = Shift(0.0, 0.0, np.zeros((2, 2)))
+
+
+class Axes:
+    """Frequencies and times of a grid about their centers, where delay and Doppler are independent.
+
+    frequency_hz: [num_subcarriers], float64, Hz
+    time_s: [num_symbols], float64, s
+    center_hz, middle_s: of the first subcarrier and symbol to the centers
+    """
+
+    def __init__(self, signal: Component):
+        grid = signal.grid
+        self.center_hz = float(grid.subcarrier_offsets_hz.mean())
+        self.middle_s = float(grid.symbol_times_s.mean())
+        self.frequency_hz = grid.subcarrier_offsets_hz - self.center_hz
+        self.time_s = grid.symbol_times_s - self.middle_s
+        # Largest distances from the expected delay and Doppler shift that are unambiguous.
+        self.half_delay_s = 0.5 / (grid.subcarrier_stride * grid.subcarrier_spacing_hz)
+        self.half_doppler_hz = 0.5 / grid.symbol_period_s
+
+    def over_frequency(self, delay_s: float | np.ndarray) -> np.ndarray:
+        """Phasors of delays, [..., num_subcarriers], complex128."""
+        return np.exp(-2j * np.pi * np.multiply.outer(delay_s, self.frequency_hz))
+
+    def over_time(self, doppler_hz: float | np.ndarray) -> np.ndarray:
+        """Phasors of Doppler shifts, [..., num_symbols], complex128."""
+        return np.exp(2j * np.pi * np.multiply.outer(doppler_hz, self.time_s))
+
+
+def rays_of(
+    signal: Component, index: int, transmitter: Site, receiver: Site, paths: BistaticGeometry
+) -> list[Ray]:
+    """Paths of one link, from a transmitter by its index."""
+    return rays_along(
+        signal, index, transmitter, receiver, paths.aod, paths.aoa, paths.delay_s, paths.doppler_hz
+    )
+
+
+def rays_along(
+    signal: Component,
+    index: int,
+    transmitter: Site,
+    receiver: Site,
+    aod: np.ndarray,
+    aoa: np.ndarray,
+    delay_s: np.ndarray,
+    doppler_hz: np.ndarray,
+) -> list[Ray]:
+    """Paths of one link.
+
+    index: of the transmitter
+    aod, aoa: [num_paths, 3], float64, unit vectors along the paths, away from each end
+    delay_s, doppler_hz: [num_paths], float64, s and Hz
+    """
+    wavelength_m = signal.grid.wavelength_m
+    arrival = steering_vectors(receiver.elements_m, aoa, wavelength_m)
+    departure = steering_vectors(transmitter.elements_m, aod, wavelength_m)
+    sent = signal.toward(index, departure)
+    return [
+        Ray(arrival[path], sent[:, path], float(delay_s[path]), float(doppler_hz[path]))
+        for path in range(len(delay_s))
+    ]
+
+
+def matched_echo(ray: Ray, echo: np.ndarray) -> np.ndarray:
+    """Echo in the beam of a ray times its conjugate symbols, [num_subcarriers, num_symbols]."""
+    return np.tensordot(ray.steering.conj(), echo, axes=1) * ray.sent.conj()
+
+
+def searched(
+    axes: Axes, rays: Sequence[Ray], matched: Sequence[np.ndarray], noise_power_w: float
+) -> tuple[Shift, float]:
+    """Shift with the largest power of all rays, among all unambiguous ones, and that power.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
+    Returns the power in noise variances, a sum over the rays.
+    """
+    delays_s, dopplers_hz = _trials(axes)
+    power = sum(
+        _power_map(axes, ray, own, noise_power_w) for ray, own in zip(rays, matched, strict=True)
+    )
+
+    # The largest one.
+    row, column = np.unravel_index(np.argmax(power), np.shape(power))
+    shift = Shift(float(delays_s[row]), float(dopplers_hz[column]), np.zeros((2, 2)))
+    return shift, float(np.max(power))
+
+
+def searched_delay(
+    axes: Axes, rays: Sequence[Ray], matched: Sequence[np.ndarray], noise_power_w: float
+) -> tuple[list[Shift], float]:
+    """Shifts with the largest power of all rays, with one delay and a Doppler shift of each ray.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
+    Returns a shift for each ray, and the power in noise variances, a sum over the rays.
+    """
+    delays_s, dopplers_hz = _trials(axes)
+    maps = [
+        _power_map(axes, ray, own, noise_power_w) for ray, own in zip(rays, matched, strict=True)
+    ]
+
+    # The delay of the largest sum, each ray at its best Doppler shift.
+    power = np.sum([one.max(axis=1) for one in maps], axis=0)
+    row = int(np.argmax(power))
+    shifts = [
+        Shift(float(delays_s[row]), float(dopplers_hz[one[row].argmax()]), np.zeros((2, 2)))
+        for one in maps
+    ]
+    return shifts, float(power[row])
+
+
+def _trials(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+    """Trials of delay shifts, s, and of Doppler shifts, Hz, over all unambiguous ones."""
+    delays_s = _grid(axes.half_delay_s, len(axes.frequency_hz))
+    return delays_s, _grid(axes.half_doppler_hz, len(axes.time_s))
+
+
+def _power_map(axes: Axes, ray: Ray, matched: np.ndarray, noise_power_w: float) -> np.ndarray:
+    """Matched-filter power of one ray at all trials, [num_delays, num_dopplers], noise variances.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
+    """
+    delays_s, dopplers_hz = _trials(axes)
+    over_frequency = axes.over_frequency(ray.delay_s + delays_s)
+    over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
+    correlation = over_frequency.conj() @ matched @ over_time.conj().T
+    return np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
+
+
+def _grid(half: float, num_cells: int) -> np.ndarray:
+    """Trials from -half to below half, OVERSAMPLING a cell; zero is one of them."""
+    num_trials = OVERSAMPLING * num_cells
+    return (np.arange(num_trials) - num_trials // 2) * (2 * half / num_trials)
+
+
+def refined(axes: Axes, ray: Ray, matched: np.ndarray, start: Shift, noise_power_w: float) -> Shift:
+    """Maximum likelihood shift of a ray near a start.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
+    start: within the main lobe
+    """
+    shift, information = fisher_scoring(
+        lambda trial: ray_likelihood(axes, ray, matched, trial, noise_power_w),
+        np.array([start.delay_s, start.doppler_hz]),
+    )
+
+    # Covariance, inverted in units of each parameter's accuracy: s and Hz differ by many orders.
+    scale = 1 / np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
+    scaling = np.multiply.outer(scale, scale)
+    covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
+    return Shift(float(shift[0]), float(shift[1]), covariance)
+
+
+def ray_likelihood(
+    axes: Axes, ray: Ray, matched: np.ndarray, shift: np.ndarray, noise_power_w: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log-likelihood of one ray with the best amplitude, its gradient and Fisher information.
+
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
+    shift: [2], float64, delay in s and Doppler shift in Hz
+    """
+    # Correlation with the phasors of delay and Doppler shift: over one axis, then over both.
+    over_frequency = axes.over_frequency(ray.delay_s + shift[0])
+    over_time = axes.over_time(ray.doppler_hz + shift[1])
+    summed_frequency = over_frequency.conj() @ matched
+    summed_time = matched @ over_time.conj()
+    correlation = summed_frequency @ over_time.conj()
+
+    # Its derivatives by delay and Doppler shift, through those of the phasors.
+    by_delay = -2j * np.pi * axes.frequency_hz
+    by_doppler = 2j * np.pi * axes.time_s
+    slope = np.array(
+        [
+            (by_delay * over_frequency).conj() @ summed_time,
+            summed_frequency @ (by_doppler * over_time).conj(),
+        ]
+    )
+
+    # Power in noise variances, its gradient, and the information at this SNR.
+    scale = 1 / (ray.energy * noise_power_w)
+    power = scale * abs(correlation) ** 2
+    gradient = 2 * scale * np.real(np.conj(correlation) * slope)
+    return float(power), gradient, power * ray.unit_information(axes)
+
+
+def clock_offset(signal: Component, ray: Ray, shift: Shift) -> ClockOffset:
+    """Clock offset from the shift of a ray whose delay and Doppler shift count as exact."""
+    carrier_hz = signal.grid.carrier_hz
+    mps_per_hertz = SPEED_OF_LIGHT_MPS / carrier_hz
+    to_speed = np.diag([1.0, mps_per_hertz])
+    measured = PathEstimate(
+        delay_s=ray.delay_s + shift.delay_s,
+        path_speed_mps=(ray.doppler_hz + shift.doppler_hz) * mps_per_hertz,
+        amplitudes=np.zeros(0),
+        covariance=to_speed @ shift.covariance @ to_speed,
+    )
+    return offset_of_path(measured, carrier_hz, ray.delay_s, ray.doppler_hz * mps_per_hertz)

@@ -1,0 +1,50 @@
+"""Delay and Doppler shift of a reported path, with the clock offsets of its link."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.scene.geometry import BistaticGeometry
+from cooperative_isac.scene.link_geometry import link_geometry
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.report import EchoReport
+
+
+def measured_path(
+    scene: Scene, receiver: Site, report: EchoReport, given: ClockOffset
+) -> ClockOffset:
+    """Delay and Doppler shift of a path as they were measured, with the offsets of its link.
+
+    given: offsets with which the path was fitted
+    """
+    path = report.paths[0]
+    geometry = path_geometry(scene, receiver, report)
+    grid = scene.grid
+
+    # Variances by the SNR, amplitude unknown.
+    bandwidth_hz2 = float(np.var(grid.subcarrier_offsets_hz))
+    of_delay = 1 / (2 * path.power * (2 * np.pi) ** 2 * bandwidth_hz2)
+    of_shift = 1 / report_shift_information(scene, report)
+    return ClockOffset(
+        float(geometry.delay_s) + given.delay_s,
+        path.doppler_hz + given.frequency_hz,
+        np.diag([of_delay, of_shift]),
+    )
+
+
+def path_geometry(scene: Scene, receiver: Site, report: EchoReport) -> BistaticGeometry:
+    """Geometry of the only path of a report, by way of a target at rest."""
+    transmitter = scene.transmitters[report.paths[0].transmitter]
+    wavelength_m = scene.grid.wavelength_m
+    return link_geometry(transmitter, receiver, report.point_m, np.zeros(3), wavelength_m)
+
+
+def report_shift_information(scene: Scene, report: EchoReport) -> float:
+    """Fisher information of the Doppler shift of the only path of a report, 1/Hz^2."""
+    path = report.paths[0]
+    power = np.array([path.power])
+    doppler_hz = np.array([path.doppler_hz])
+    return float(shift_information(scene.grid, power, doppler_hz, scene.sensing.static_paths)[0])

@@ -1,0 +1,204 @@
+"""Clock offsets of the links to one receiver, from targets whose locations are known.
+
+An active observation locates targets with one clock, and so predicts their paths on all links. What
+is measured on a link less its prediction is the offset of its clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtri
+
+from cooperative_isac.calibration.offsets import ClockOffset, mean_offset
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, BistaticGeometry
+from cooperative_isac.scene.link_geometry import link_geometry
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.link_rays import (
+    Axes,
+    clock_offset,
+    matched_echo,
+    ray_likelihood,
+    rays_of,
+    refined,
+    searched,
+    searched_delay,
+)
+from cooperative_isac.waveform.signal import Component
+
+# Probability that noise exceeds the threshold of targets' paths at one offset: 1e-4 among the about
+# 1e4 offsets of a link.
+FALSE_OFFSET = 1e-8
+
+# Power of a target's path near that offset from which its own offset counts, in noise variances.
+LEAST_TARGET_POWER = 12.0
+
+# Standard deviation of a target's path speed from which it has a Doppler shift of its own in the
+# search, over the resolution of the band: within it, all paths are in the main lobe of one shift.
+OWN_SHIFT_CELLS = 0.5
+
+
+@dataclass(frozen=True)
+class ObservedTargets:
+    """Targets of an active observation.
+
+    positions_m, velocities_mps: [num_targets, 3], float64, m and m/s, map
+    covariances: [num_targets, 2 D, 2 D], float64, SI, of position and velocity in D dimensions
+    """
+
+    positions_m: np.ndarray
+    velocities_mps: np.ndarray
+    covariances: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions_m)
+
+
+@dataclass(frozen=True)
+class PathOffset:
+    """Offset of one path of a target from its prediction.
+
+    transmitter: index of the transmitting site
+    target: index of the target
+    measured: delay and Doppler shift less their predictions, with the covariance of the measurement
+    predicted: [2, 2], float64, covariance of the prediction, of delay in s and Doppler shift in Hz
+    """
+
+    transmitter: int
+    target: int
+    measured: ClockOffset
+    predicted: np.ndarray
+
+    @property
+    def clock(self) -> ClockOffset:
+        """The offset with the covariances of measurement and prediction together."""
+        covariance = self.measured.covariance + self.predicted
+        return ClockOffset(self.measured.delay_s, self.measured.frequency_hz, covariance)
+
+
+@dataclass(frozen=True)
+class PredictedPaths:
+    """Paths of one link by way of targets.
+
+    geometry: of the paths
+    covariances: [num_targets, 2, 2], float64, of their delays in s and Doppler shifts in Hz
+    """
+
+    geometry: BistaticGeometry
+    covariances: np.ndarray
+
+    def offset(self, transmitter: int, target: int, measured: ClockOffset) -> PathOffset:
+        """Offset of one path from its prediction.
+
+        transmitter: index of the link's transmitter
+        measured: delay and Doppler shift of the path, with its covariance
+        """
+        difference = ClockOffset(
+            measured.delay_s - float(self.geometry.delay_s[target]),
+            measured.frequency_hz - float(self.geometry.doppler_hz[target]),
+            measured.covariance,
+        )
+        return PathOffset(transmitter, target, difference, self.covariances[target])
+
+
+def predicted_paths(
+    scene: Scene, transmitter: Site, receiver: Site, targets: ObservedTargets
+) -> PredictedPaths:
+    """Paths of one link that an active observation predicts.
+
+    scene: seen on the band
+    """
+    wavelength_m = scene.grid.wavelength_m
+    geometry = link_geometry(
+        transmitter, receiver, targets.positions_m, targets.velocities_mps, wavelength_m
+    )
+
+    # Gradients of delay and Doppler shift by location and velocity, [num_targets, 6] each.
+    doppler_gradient = geometry.doppler_location_gradient(targets.velocities_mps, wavelength_m)
+    range_gradient = geometry.range_gradient
+    no_gradient = np.zeros_like(range_gradient)
+    of_delay = np.concatenate([range_gradient / SPEED_OF_LIGHT_MPS, no_gradient], axis=1)
+    of_shift = np.concatenate([doppler_gradient, -range_gradient / wavelength_m], axis=1)
+
+    # Covariances of the targets in terms of both.
+    jacobians = np.stack([of_delay, of_shift], axis=1)[:, :, STATE_AXES[scene.dimension]]
+    covariances = jacobians @ targets.covariances @ jacobians.swapaxes(1, 2)
+    return PredictedPaths(geometry, covariances)
+
+
+def echo_offsets(
+    scene: Scene,
+    receiver: Site,
+    signal: Component,
+    echo: np.ndarray,
+    targets: ObservedTargets,
+    transmitters: Iterable[int] | None = None,
+) -> list[PathOffset]:
+    """Offsets of the paths of targets in an echo from their predictions, link by link.
+
+    The paths of a link share the offsets of its clocks: their powers at each offset are added, and
+    the offset of each path is estimated near the largest sum. Where velocities are hardly known,
+    the paths share the timing offset alone.
+
+    scene: seen on the band, with its stations at rest
+    receiver: receiving station
+    signal: known symbols of the frame
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
+    targets: of the active observation
+    transmitters: indices of the transmitters of the links; None: all but the receiver itself
+    Returns offsets of the paths above the noise, on links where the sum exceeds it.
+    Source: DC section IV-A; arXiv 2312.02163.
+    """
+    if not len(targets):
+        return []
+    if transmitters is None:
+        sites = enumerate(scene.transmitters)
+        transmitters = [index for index, site in sites if site.name != receiver.name]
+    axes = Axes(signal)
+    noise_power_w = scene.propagation.noise_power_w
+    cell_hz = scene.grid.doppler_resolution_hz
+
+    # Threshold of the summed power: in noise that of each path is Exp(1), half a chi-square
+    # variable of 2 degrees of freedom; the largest of n trials is larger by log(n).
+    least = float(chdtri(2 * len(targets), FALSE_OFFSET)) / 2
+    found = []
+    for index in transmitters:
+        # Paths by way of the targets, and the offset that they share.
+        site = scene.transmitters[index]
+        paths = predicted_paths(scene, site, receiver, targets)
+        rays = rays_of(signal, index, site, receiver, paths.geometry)
+        matched = [matched_echo(ray, echo) for ray in rays]
+        deviations_hz = np.sqrt(paths.covariances[:, 1, 1])
+        if np.median(deviations_hz) < OWN_SHIFT_CELLS * cell_hz:
+            start, power = searched(axes, rays, matched, noise_power_w)
+            starts = [start] * len(rays)
+        else:
+            starts, power = searched_delay(axes, rays, matched, noise_power_w)
+            power -= len(rays) * np.log(len(axes.time_s))
+        if power < least:
+            continue
+
+        # Offset of each path near it, where the path is above the noise.
+        for target, (ray, own, start) in enumerate(zip(rays, matched, starts, strict=True)):
+            shift = refined(axes, ray, own, start, noise_power_w)
+            at_shift = np.array([shift.delay_s, shift.doppler_hz])
+            path_power, _, _ = ray_likelihood(axes, ray, own, at_shift, noise_power_w)
+            if path_power >= LEAST_TARGET_POWER:
+                clock = clock_offset(signal, ray, shift)
+                found.append(PathOffset(index, target, clock, paths.covariances[target]))
+    return found
+
+
+def link_offsets(paths: Iterable[PathOffset]) -> dict[int, ClockOffset]:
+    """Offsets of the clocks of each link: means over the paths of its targets.
+
+    Returns them by index of the transmitter.
+    """
+    by_link: dict[int, list[ClockOffset]] = {}
+    for path in paths:
+        by_link.setdefault(path.transmitter, []).append(path.clock)
+    means = {index: mean_offset(clocks) for index, clocks in by_link.items()}
+    return {index: mean for index, mean in means.items() if mean is not None}

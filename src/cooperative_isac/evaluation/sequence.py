@@ -117,7 +117,8 @@ def measure_sequence(
     """
     chains = {name: _chain(scene, name) for name in scheme_names}
     for number in range(num_frames):
-        # Schemes with the stations of the scene share its echoes, unless their tracks schedule them.
+        # Schemes with the stations of the scene share its echoes; not where their tracks schedule
+        # the bands.
         shared_echoes: dict[str, dict[str, Echo]] = {}
         for name, chain in chains.items():
             is_shared = chain.scene is scene and scene.cooperation is None

@@ -41,7 +41,7 @@ class FrameScore:
     location_errors_m: [num_found], float64, m
     velocity_errors_mps: [num_found], float64, m/s
     num_false: detections without a target
-    packet_bits: size of the packet of each station
+    packet_bits: size of the packet of each station, 0 without one
     """
 
     near: np.ndarray
@@ -117,10 +117,12 @@ def measure_sequence(
     """
     chains = {name: _chain(scene, name) for name in scheme_names}
     for number in range(num_frames):
-        # Schemes with the stations of the scene share its echoes.
+        # Schemes with the stations of the scene share its echoes; not where their tracks schedule
+        # the bands.
         shared_echoes: dict[str, dict[str, Echo]] = {}
         for name, chain in chains.items():
-            echoes = shared_echoes if chain.scene is scene else {}
+            is_shared = chain.scene is scene and scene.cooperation is None
+            echoes = shared_echoes if is_shared else {}
             try:
                 _process_frame(chain, number, echoes)
             except Exception as error:
@@ -181,7 +183,7 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
-    packet_bits = tuple(8 * len(packet) for packet in packets.values())
+    packet_bits = tuple(8 * len(packets.get(station, b"")) for station in chain.ends.encoders)
     chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
 
 
@@ -211,7 +213,7 @@ def score_frame(
     Partial detections are left out.
 
     visible: [num_targets], bool, as visible_targets returns it
-    packet_bits: size of the packet of each station
+    packet_bits: size of the packet of each station, 0 without one
     """
     detections = complete(detections)
     positions_m, velocities_mps = states(targets, scene.dimension)

@@ -122,8 +122,9 @@ def displacement_gradient(whole: np.ndarray, with_station: np.ndarray) -> np.nda
     Where both ends move alike, the location moves along with them.
 
     whole: [n, D, D], float64, 1/m^2, information of the location
-    with_station: [n, D, D], float64, 1/m^2, change of the weighted location with the position
-    Returns [n, D, D], float64.
+    with_station: [n, D, K], float64, 1/m^2, change of the weighted location with K coordinates of
+        positions
+    Returns [n, D, K], float64.
     """
     largest = np.trace(whole, axis1=1, axis2=2)
     ridge = LEAST_SHARE * largest[:, None, None] * np.eye(whole.shape[-1])

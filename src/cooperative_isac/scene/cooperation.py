@@ -36,6 +36,18 @@ class Cooperation:
     overlap_m: float = 20.0
     search_every: int = 20
 
+    @property
+    def summary(self) -> str:
+        """Kinds, limits and searches in words."""
+        kinds = ", ".join(self.kinds)
+        if self.limits_m is None:
+            return f"kinds {kinds}, everywhere"
+        first_m, second_m = self.limits_m
+        return (
+            f"kinds {kinds}: A up to {first_m:g} m, B up to {second_m:g} m, C beyond, overlapping "
+            f"by {self.overlap_m:g} m; a search every {self.search_every} frames"
+        )
+
     def covers(self, zone: str, points_m: np.ndarray) -> np.ndarray:
         """Mask of the locations at which the links of a zone are used, [n], bool.
 

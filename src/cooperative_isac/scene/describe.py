@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.band import Band
-from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
@@ -58,7 +57,7 @@ def _network(scene: Scene) -> list[tuple[str, str]]:
     """Links, bands and stations of a scene that names them."""
     rows = [("links", _links(scene))]
     if scene.cooperation is not None:
-        rows.append(("cooperation", _cooperation(scene.cooperation)))
+        rows.append(("cooperation", scene.cooperation.summary))
     for band, view in zip(scene.bands, scene.views):
         rows += _band(scene, band, view)
     rows += _static_paths(scene)
@@ -80,18 +79,6 @@ def _links(scene: Scene) -> str:
     return (
         f"{scene.link_mode}: {len(scene.links)} ({', '.join(parts)}), {monostatic} of them "
         "monostatic"
-    )
-
-
-def _cooperation(cooperation: Cooperation) -> str:
-    """Kinds, limits and searches of cooperation by zones."""
-    kinds = ", ".join(cooperation.kinds)
-    if cooperation.limits_m is None:
-        return f"kinds {kinds}, everywhere"
-    first_m, second_m = cooperation.limits_m
-    return (
-        f"kinds {kinds}: A up to {first_m:g} m, B up to {second_m:g} m, C beyond, overlapping by "
-        f"{cooperation.overlap_m:g} m; a search every {cooperation.search_every} frames"
     )
 
 

@@ -84,40 +84,31 @@ def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator
 
 
 def _ends(file: schema.NetworkFile, base: str, index: int) -> Iterator[Problem]:
-    """The links of a band have the ends of its zone."""
+    """The links of a band have the ends of its zone, and each of its receivers has a link.
+
+    base: name of the base station
+    index: of the band
+    """
     band = file.bands[index]
     zone = band.zone or ""
-    mode = LinkMode(file.links)
     key = f"bands[{index}].zone"
 
-    # Stations at both ends of the band's links.
-    transmitters = []
-    receivers = []
-    for station in file.stations:
-        for antenna in station.antennas:
-            if antenna.band != band.name:
-                continue
-            if Duplex(antenna.duplex).transmits:
-                transmitters.append(station)
-            if Duplex(antenna.duplex).receives:
-                receivers.append(station)
+    # Stations at both ends.
+    transmitters = [one for one, duplex in _on(file, band.name) if duplex.transmits]
+    receivers = [one for one, duplex in _on(file, band.name) if duplex.receives]
     for stations, action, allowed in (
         (transmitters, "transmits", TRANSMITTING[zone]),
         (receivers, "receives", RECEIVING[zone]),
     ):
         for station in stations:
-            if station.name == base:
-                end = BASE
-            elif station.role == "ue":
-                end = UES
-            else:
+            end = BASE if station.name == base else UES if station.role == "ue" else None
+            if end is None:
                 yield Problem(
                     key,
                     f"is '{zone}', but station '{station.name}', which {action} on the band, is "
                     "neither the base station nor of role ue",
                 )
-                continue
-            if end not in allowed:
+            elif end not in allowed:
                 yield Problem(
                     key,
                     f"is '{zone}', where {' or '.join(allowed)} may be the station that {action}; "
@@ -125,12 +116,20 @@ def _ends(file: schema.NetworkFile, base: str, index: int) -> Iterator[Problem]:
                     "zone",
                 )
 
-    # Receivers without a link in this mode would send empty packets.
-    names = [station.name for station in transmitters]
+    # Receivers without a link would send empty packets.
+    mode = LinkMode(file.links)
     for station in receivers:
-        if not any(mode.allows(name, station.name) for name in names):
+        if not any(mode.allows(sender.name, station.name) for sender in transmitters):
             yield Problem(
                 key,
                 f"is '{zone}', but '{station.name}' has no link on band '{band.name}' with links: "
                 f"{mode}; change links, or its duplex",
             )
+
+
+def _on(file: schema.NetworkFile, band: str) -> Iterator[tuple[schema.StationEntry, Duplex]]:
+    """Stations with an array on a band, and what each does on it."""
+    for station in file.stations:
+        for antenna in station.antennas:
+            if antenna.band == band:
+                yield station, Duplex(antenna.duplex)

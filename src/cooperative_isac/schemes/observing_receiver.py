@@ -20,7 +20,7 @@ from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import FINE
-from cooperative_isac.sensing.measured_path import measured_path
+from cooperative_isac.sensing.measured_path import measured_path, without_paths
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.offset_history import LinkHistories
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
@@ -186,8 +186,11 @@ class ObservingReceiver:
         measured_links = {path.transmitter for path in found}
         others = range(len(scene.transmitters))
         unknown = [index for index in others if index not in {self._own, *measured_links}]
+        if not unknown:
+            return found
         sent = self.known.of_frame(frame.on(self.place.band))
-        return found + echo_offsets(scene, receiver, sent, samples, targets, unknown)
+        rest = without_paths(scene, receiver, sent, samples, seen.reports, seen.offsets)
+        return found + echo_offsets(scene, receiver, sent, rest, targets, unknown)
 
     def _targets(
         self, frame: Frame, seen: ObservedEcho

@@ -18,7 +18,7 @@ KEPT_ESTIMATES = 8
 # Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
 # predicted timing offset, over the largest difference of those that agree: few estimates give
 # hardly any drift.
-LONGEST_PREDICTION_S = 3.0
+LONGEST_PREDICTION_S = 1.5
 MOST_DEVIATION = 0.25
 
 # Standard deviations of the difference of two estimates by which they may differ beyond that.
@@ -57,6 +57,10 @@ class OffsetHistory:
         if self._kept and self._kept[-1][0] >= time_s:
             self._kept.clear()
         self._kept.append((time_s, offset))
+
+    def clear(self) -> None:
+        """Leave out all estimates."""
+        self._kept.clear()
 
     def predicted(self, time_s: float, least: int = 1) -> ClockOffset | None:
         """Offsets at a time, with the variances that the estimates leave.
@@ -137,6 +141,10 @@ class LinkHistories:
         """Keep the estimates of a frame, by index of the transmitter."""
         for index, offset in found.items():
             self._histories[index].add(time_s, offset)
+
+    def forget(self, transmitter: int) -> None:
+        """Begin again with one link, by index of its transmitter."""
+        self._histories[transmitter].clear()
 
     def predicted(self, time_s: float, least: int) -> dict[int, ClockOffset]:
         """Offsets at a time, of the links on which at least so many estimates agree."""

@@ -46,9 +46,33 @@ def test_precise_estimates_count_more_but_not_alone():
     for number in range(3):
         past.add(number / 4, ClockOffset(0.0, 0.0, COVARIANCE))
     past.add(0.75, ClockOffset(0.0, 10.0, COVARIANCE / 1e6))
-    equal = np.polyfit([0, 0.25, 0.5, 0.75], [0, 0, 0, 10], 1)
+    # Of equal deviations, the mean is 2.5 and the end of a line is 7.
     found = predicted(past, 0.75)[1]
-    assert np.polyval(equal, 0.75) < found < 10.0
+    assert 3.0 < found < 10.0
+
+
+def test_predictions_have_the_variance_that_the_estimates_leave():
+    rng = np.random.default_rng(1)
+    deviations = np.sqrt(np.diag(COVARIANCE))
+    errors = []
+    for _ in range(400):
+        past = OffsetHistory(5e-9, 100.0)
+        drift = np.array([2e-9, 1.0])
+        for number in range(KEPT_ESTIMATES):
+            value = drift * number / 4 + deviations * rng.standard_normal(2)
+            past.add(number / 4, ClockOffset(*value, COVARIANCE))
+        found = past.predicted(2.0)
+        value = np.array([found.delay_s, found.frequency_hz]) - 2.0 * drift
+        errors.append(value / np.sqrt(np.diag(found.covariance)))
+    np.testing.assert_allclose(np.std(errors, axis=0), 1.0, atol=0.15)
+
+
+def test_offsets_by_targets_end_where_nothing_confirms_them():
+    past = OffsetHistory(5e-9, 100.0, longest_s=1.5)
+    for number in range(4):
+        past.add(number / 4, ClockOffset(30e-9, 200.0, COVARIANCE))
+    assert past.predicted(2.2) is not None
+    assert past.predicted(2.3) is None
 
 
 def test_as_many_must_agree_as_the_caller_asks_for():
@@ -70,4 +94,4 @@ def test_only_the_last_estimates_are_kept():
     past = history(KEPT_ESTIMATES)
     for number in range(KEPT_ESTIMATES):
         past.add(10.0 + number, ClockOffset(0.0, 0.0, COVARIANCE))
-    np.testing.assert_allclose(past.predicted(20.0), [0.0, 0.0], atol=1e-15)
+    np.testing.assert_allclose(predicted(past, 20.0), [0.0, 0.0], atol=1e-15)

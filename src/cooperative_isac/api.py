@@ -27,6 +27,7 @@ from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.registry import (
     check_names,
+    check_synchronization,
     checked_class,
     make_scheme,
     scheme_names,
@@ -332,6 +333,7 @@ def _scheme_list(schemes: str | Sequence[str] | None, scene: Scene) -> list[str]
     if not names:
         raise ValueError("schemes is empty; leave it out for the scene's scheme")
     check_names(names)
+    check_synchronization(names, scene)
     return names
 
 

@@ -86,13 +86,14 @@ def evaluate(
     The frames are independent draws, or consecutive (--sequence) and tracked. The 95th percentiles
     of the errors, and the shares of missed and false targets, are compared with 3GPP TS 22.137.
     """
-    from cooperative_isac.schemes.registry import check_names
+    from cooperative_isac.schemes.registry import check_names, check_synchronization
 
     # Scene, schemes and powers.
     loaded = load_or_end(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     try:
         check_names(names)
+        check_synchronization(names, loaded)
     except ValueError as error:
         fail(str(error))
     print_warnings(loaded)

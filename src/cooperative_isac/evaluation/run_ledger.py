@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ TIMES_KEPT = 36_000
 # Latest frames whose timing may still arrive. Nodes take up to 100 frames/s, at which the oldest of
 # them is 2.5 s old: its period has ended, and its decoder has long finished.
 FRAMES_OPEN = 256
+# Share of late and skipped frames from which a run is not real time.
+MOST_MISSED_SHARE = 0.5
 
 
 class RunLedger:
@@ -205,3 +208,28 @@ def _percentiles(values: deque[float]) -> dict[str, float | None]:
     return {
         name: round(float(np.percentile(values, q)), 3) for name, q in LATENCY_PERCENTILES.items()
     }
+
+
+def lateness(summary: Mapping[str, Any]) -> str | None:
+    """Stages and the period that they exceed, of a run that is not real time; None: it is.
+
+    summary: as RunLedger.summary returns it
+    """
+    frames = summary["frames"]
+    missed = summary["frames_late"] + summary["frames_skipped"]
+    if not frames or missed < MOST_MISSED_SHARE * frames:
+        return None
+
+    # Longest times of the stages, beside the time that they have.
+    period_ms = 1e3 * summary["duration_s"] / frames
+    times = summary["latency_ms"]
+    stages = [
+        f"{stage} takes {times[stage]['p99']:.0f} ms"
+        for stage in ("encode", "decode", "track")
+        if times[stage]["p99"] is not None
+    ]
+    taken = f" (99 %: {', '.join(stages)})" if stages else ""
+    return (
+        f"{missed} of {frames} frames are late or skipped{taken}, and the period is "
+        f"{period_ms:.0f} ms: lower the rate, or choose another scheme"
+    )

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cooperative_isac.evaluation import summary_file
 from cooperative_isac.evaluation.checkpoint import recover_report
+from cooperative_isac.evaluation.run_ledger import lateness
 from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.evaluation.tables import (
@@ -128,6 +129,9 @@ def print_summary(summary: dict, console: Console) -> None:
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))
+    late = lateness(summary)
+    if late is not None:
+        rows.append(("not real time", late))
     rows += _quality_rows(summary)
     for name, reason in summary.get("targets_not_compared", {}).items():
         rows.append(("not compared", f"{name}: {reason}"))

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset, half_difference, mean_offset
+from cooperative_isac.calibration.offsets import (
+    MOST_DISTANCE,
+    ClockOffset,
+    half_difference,
+    mean_offset,
+)
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.offset_history import LinkHistories
@@ -90,7 +95,7 @@ def both_directions(
     # Offset of every path, by transmitter, receiver and target.
     names = [site.name for site in scene.transmitters]
     seen = {
-        (names[path.transmitter], receiver, path.target): path.measured
+        (names[path.transmitter], receiver, path.target): path
         for receiver, own in paths.items()
         for path in own
     }
@@ -99,8 +104,8 @@ def both_directions(
     halves: dict[tuple[str, str], list[ClockOffset]] = {}
     for (transmitter, receiver, target), forward in seen.items():
         backward = seen.get((receiver, transmitter, target))
-        if backward is not None:
-            half = half_difference(forward, backward)
+        if backward is not None and _is_same_path(forward, backward):
+            half = half_difference(forward.measured, backward.measured)
             halves.setdefault((transmitter, receiver), []).append(half)
 
     # Means over the targets of each link.
@@ -110,3 +115,15 @@ def both_directions(
         if mean is not None:
             found[receiver][names.index(transmitter)] = mean
     return found
+
+
+def _is_same_path(forward: PathOffset, backward: PathOffset) -> bool:
+    """True where the offsets of both directions are opposite, within the errors of all.
+
+    Their sum is twice the error of the prediction, which they have in common.
+    """
+    one = forward.measured
+    other = backward.measured
+    total = np.array([one.delay_s + other.delay_s, one.frequency_hz + other.frequency_hz])
+    covariance = one.covariance + other.covariance + 4 * forward.predicted
+    return bool(total @ np.linalg.solve(covariance, total) <= MOST_DISTANCE)

@@ -38,9 +38,9 @@ from cooperative_isac.sensing.target_offsets import (
 # uses its own signal alone has ghosts, by the echoes of all others.
 LEAST_ACTIVE_SITES = 3
 
-# Estimates of a link's offsets that must agree: paths in their gates are near the offsets that
-# several frames of the station agree on.
-LEAST_AGREEING = 2
+# Estimates of a link's offsets that must agree: a station may be wrong about the offsets of a link
+# for some frames, by the paths of others.
+LEAST_AGREEING = 3
 
 # Standard deviations of what a station knows of the offsets of its links: of a path's length in m,
 # and of its Doppler shift over the resolution of the band.

@@ -30,6 +30,13 @@ def check_names(names: Sequence[str]) -> None:
             raise ValueError(f"scheme '{name}' is not known; {hint}use some of {', '.join(known)}")
 
 
+def check_synchronization(names: Sequence[str], scene: Scene) -> None:
+    """Refuse schemes that cannot correct the clocks of a scene; ValueError lists those that can."""
+    for name in names:
+        for own_name in sorted(set(station_schemes(name, scene).values())):
+            _loaded_for(scene, own_name)
+
+
 def station_schemes(name: str, scene: Scene) -> dict[str, str]:
     """Name of the scheme of every receiving station, in a run with scheme `name`.
 
@@ -137,11 +144,12 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
     scheme = _load(name)
     mode = scene.sensing.synchronization
     if mode not in ("none", *scheme.synchronizes):
-        able = " or ".join(scheme.synchronizes)
-        remedy = f"set {able or 'none'}, or use another scheme"
+        able = ", ".join(_synchronizing(mode))
+        others = " or ".join(scheme.synchronizes) or "none"
         raise ValueError(
             f"scheme '{name}' does not correct clock offsets by '{mode}', the "
-            f"sensing.synchronization of scene '{scene.name}'; {remedy}"
+            f"sensing.synchronization of scene '{scene.name}'; use one of the schemes {able}, or "
+            f"set {others}"
         )
     if scene.cooperation is not None and not scheme.cooperates:
         raise ValueError(
@@ -149,6 +157,12 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
             "(cooperation); use scheme local_ml, or remove the key"
         )
     return scheme
+
+
+def _synchronizing(mode: str) -> list[str]:
+    """Names of the built-in schemes that correct clock offsets in a mode; no network does."""
+    classical = [name for name, scheme in BUILT_IN.items() if not scheme.needs_weights]
+    return [name for name in classical if mode in _load(name).synchronizes]
 
 
 def _load(name: str) -> type[Scheme]:

@@ -165,26 +165,37 @@ def searched(
 
 
 def searched_delay(
-    axes: Axes, rays: Sequence[Ray], matched: Sequence[np.ndarray], noise_power_w: float
-) -> tuple[list[Shift], float]:
-    """Shifts with the largest power of all rays, with one delay and a Doppler shift of each ray.
+    axes: Axes,
+    rays: Sequence[Ray],
+    matched: Sequence[np.ndarray],
+    noise_power_w: float,
+    thresholds: np.ndarray,
+) -> list[Shift] | None:
+    """Shifts of rays with one delay and a Doppler shift of each: where some exceed a threshold.
+
+    Rays may be of targets that are not there: at each delay those count whose power together is the
+    farthest above the threshold of as many.
 
     matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
-    Returns a shift for each ray, and the power in noise variances, a sum over the rays.
+    thresholds: [num_rays], float64, of the power of the strongest ray, the two strongest and so on,
+    each at its best Doppler shift, in noise variances
+    Returns a shift for each ray; None where no power exceeds its threshold.
     """
     delays_s, dopplers_hz = _trials(axes)
     maps = [
         _power_map(axes, ray, own, noise_power_w) for ray, own in zip(rays, matched, strict=True)
     ]
 
-    # The delay of the largest sum, each ray at its best Doppler shift.
-    power = np.sum([one.max(axis=1) for one in maps], axis=0)
-    row = int(np.argmax(power))
-    shifts = [
+    # Sums of the strongest rays at each delay, beyond the threshold of their number.
+    powers = np.sort([one.max(axis=1) for one in maps], axis=0)[::-1]
+    excess = np.max(np.cumsum(powers, axis=0) - thresholds[:, None], axis=0)
+    row = int(np.argmax(excess))
+    if excess[row] <= 0:
+        return None
+    return [
         Shift(float(delays_s[row]), float(dopplers_hz[one[row].argmax()]), np.zeros((2, 2)))
         for one in maps
     ]
-    return shifts, float(power[row])
 
 
 def _trials(axes: Axes) -> tuple[np.ndarray, np.ndarray]:

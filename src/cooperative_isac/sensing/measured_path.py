@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from cooperative_isac.calibration.offsets import ClockOffset
@@ -10,7 +12,9 @@ from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.link_rays import Axes, rays_of
 from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.waveform.signal import Component
 
 
 def measured_path(
@@ -48,3 +52,48 @@ def report_shift_information(scene: Scene, report: EchoReport) -> float:
     power = np.array([path.power])
     doppler_hz = np.array([path.doppler_hz])
     return float(shift_information(scene.grid, power, doppler_hz, scene.sensing.static_paths)[0])
+
+
+def without_paths(
+    scene: Scene,
+    receiver: Site,
+    signal: Component,
+    echo: np.ndarray,
+    reports: Sequence[EchoReport],
+    offsets: Mapping[int, ClockOffset],
+) -> np.ndarray:
+    """An echo without reported paths: their side lobes are no paths of other links.
+
+    signal: known symbols of the frame, as they were sent
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
+    reports: of single paths
+    offsets: clock offsets with which they were fitted, by index of the transmitter; none of the
+    receiver's own signal
+    Returns the same shape, complex64.
+    """
+    if not reports:
+        return echo
+
+    # Echo of every path at unit amplitude.
+    axes = Axes(signal)
+    paths = []
+    for report in reports:
+        index = report.paths[0].transmitter
+        offset = offsets.get(index)
+        transmitter = scene.transmitters[index]
+        geometry = link_geometry(
+            transmitter, receiver, report.point_m[None], np.zeros(3), scene.grid.wavelength_m
+        )
+        (ray,) = rays_of(signal, index, transmitter, receiver, geometry)
+        delay_s = ray.delay_s + (0.0 if offset is None else offset.delay_s)
+        doppler_hz = report.paths[0].doppler_hz
+        doppler_hz += 0.0 if offset is None else offset.frequency_hz
+        phases = np.multiply.outer(axes.over_frequency(delay_s), axes.over_time(doppler_hz))
+        paths.append(np.multiply.outer(ray.steering, ray.sent * phases).ravel())
+
+    # All amplitudes together.
+    waveforms = np.array(paths)
+    products = waveforms.conj() @ waveforms.T
+    received = waveforms.conj() @ echo.ravel()
+    amplitudes = np.linalg.lstsq(products, received)[0]
+    return (echo - (amplitudes @ waveforms).reshape(echo.shape)).astype(np.complex64)

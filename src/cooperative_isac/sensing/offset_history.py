@@ -15,8 +15,18 @@ from cooperative_isac.scene.model import Scene
 # Estimates that are kept: enough for a drift, and over so short a time that it is constant.
 KEPT_ESTIMATES = 8
 
-# Time over which targets' offsets are predicted at most, s: few estimates give hardly any drift.
-LONGEST_PREDICTION_S = 1.0
+# Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
+# predicted timing offset, over the largest difference of those that agree: few estimates give
+# hardly any drift.
+LONGEST_PREDICTION_S = 1.5
+MOST_DEVIATION = 0.25
+
+# Standard deviations of the difference of two estimates by which they may differ beyond that.
+AGREEING_SIGMAS = 2.0
+
+# Standard deviations of drifts: of timing in s/s, the 0.05 ppm by which carriers of base stations
+# may be off (TS 38.104), and of carriers in Hz/s.
+USUAL_DRIFTS = (5e-8, 20.0)
 
 # Deviation of every estimate beside its own, over the largest difference: no single one outweighs
 # all others.
@@ -33,7 +43,7 @@ class OffsetHistory:
 
     An estimate may be that of another path: only those are used that agree with the most others.
 
-    timing_s, frequency_hz: largest difference of estimates that agree, s and Hz
+    timing_s, frequency_hz: largest difference of exact estimates that agree, s and Hz
     longest_s: time after the last estimate up to which offsets are predicted, s
     """
 
@@ -48,6 +58,10 @@ class OffsetHistory:
             self._kept.clear()
         self._kept.append((time_s, offset))
 
+    def clear(self) -> None:
+        """Leave out all estimates."""
+        self._kept.clear()
+
     def predicted(self, time_s: float, least: int = 1) -> ClockOffset | None:
         """Offsets at a time, with the variances that the estimates leave.
 
@@ -61,7 +75,9 @@ class OffsetHistory:
         variances = np.array([np.diag(one.covariance) for _, one in self._kept])
 
         # The largest set around one estimate.
-        is_within = np.abs(values[:, None] - values) <= self._limits
+        deviations = np.sqrt(variances[:, None] + variances)
+        reach = self._limits + AGREEING_SIGMAS * deviations
+        is_within = np.abs(values[:, None] - values) <= reach
         agrees = np.all(is_within, axis=-1)
         sizes = np.count_nonzero(agrees, axis=1)
         members = agrees[sizes.argmax()]
@@ -77,10 +93,14 @@ class OffsetHistory:
         offset = np.zeros(2)
         left = np.zeros(2)
         for axis in range(2):
+            drift_information = USUAL_DRIFTS[axis] ** -2.0
             weighted = line / (variances[members, axis] + floor[axis])[:, None]
-            shares = np.linalg.solve(weighted.T @ line, weighted.T)[0]
+            normal = weighted.T @ line + np.diag([0.0, drift_information])
+            inverse = np.linalg.inv(normal)
+            shares = inverse[0] @ weighted.T
             offset[axis] = shares @ values[members, axis]
             left[axis] = np.square(shares) @ variances[members, axis]
+            left[axis] += inverse[0, 1] ** 2 * drift_information
         return ClockOffset(float(offset[0]), float(offset[1]), np.diag(left))
 
 
@@ -109,6 +129,8 @@ class LinkHistories:
     """
 
     def __init__(self, scene: Scene, receiver: str, agreeing_shifts: float = AGREEING_SHIFTS):
+        cell_s = scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
+        self._most_deviation_s = MOST_DEVIATION * AGREEING_DELAYS * cell_s
         self._histories = {
             index: offset_history(scene, agreeing_shifts, LONGEST_PREDICTION_S)
             for index, site in enumerate(scene.transmitters)
@@ -120,9 +142,17 @@ class LinkHistories:
         for index, offset in found.items():
             self._histories[index].add(time_s, offset)
 
+    def forget(self, transmitter: int) -> None:
+        """Begin again with one link, by index of its transmitter."""
+        self._histories[transmitter].clear()
+
     def predicted(self, time_s: float, least: int) -> dict[int, ClockOffset]:
         """Offsets at a time, of the links on which at least so many estimates agree."""
         predictions = {
             index: history.predicted(time_s, least) for index, history in self._histories.items()
         }
-        return {index: one for index, one in predictions.items() if one is not None}
+        return {
+            index: one
+            for index, one in predictions.items()
+            if one is not None and np.sqrt(one.covariance[0, 0]) <= self._most_deviation_s
+        }

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtri, comb
 
 from cooperative_isac.calibration.offsets import ClockOffset, mean_offset
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, BistaticGeometry
@@ -161,9 +161,12 @@ def echo_offsets(
     noise_power_w = scene.propagation.noise_power_w
     cell_hz = scene.grid.doppler_resolution_hz
 
-    # Threshold of the summed power: in noise that of each path is Exp(1), half a chi-square
-    # variable of 2 degrees of freedom; the largest of n trials is larger by log(n).
-    least = float(chdtri(2 * len(targets), FALSE_OFFSET)) / 2
+    # Thresholds of the power of one path, of two and so on: in noise that of each is Exp(1), half a
+    # chi-square variable of 2 degrees of freedom. The largest of n trials is larger by log(n), and
+    # any m of all paths may be the strongest.
+    numbers = np.arange(1, len(targets) + 1)
+    thresholds = chdtri(2 * numbers, FALSE_OFFSET / comb(len(targets), numbers)) / 2
+    largest_of_shifts = np.log(len(axes.time_s))
     found = []
     for index in transmitters:
         # Paths by way of the targets, and the offset that they share.
@@ -174,11 +177,11 @@ def echo_offsets(
         deviations_hz = np.sqrt(paths.covariances[:, 1, 1])
         if np.median(deviations_hz) < OWN_SHIFT_CELLS * cell_hz:
             start, power = searched(axes, rays, matched, noise_power_w)
-            starts = [start] * len(rays)
+            starts = [start] * len(rays) if power >= thresholds[-1] else None
         else:
-            starts, power = searched_delay(axes, rays, matched, noise_power_w)
-            power -= len(rays) * np.log(len(axes.time_s))
-        if power < least:
+            own_thresholds = thresholds + numbers * largest_of_shifts
+            starts = searched_delay(axes, rays, matched, noise_power_w, own_thresholds)
+        if starts is None:
             continue
 
         # Offset of each path near it, where the path is above the noise.

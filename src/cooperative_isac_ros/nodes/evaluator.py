@@ -27,7 +27,7 @@ from cooperative_isac.evaluation.checkpoint import (
     write_checkpoint,
 )
 from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
-from cooperative_isac.evaluation.run_ledger import RunLedger
+from cooperative_isac.evaluation.run_ledger import RunLedger, lateness
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.requirements import quality_report
@@ -387,14 +387,18 @@ class Evaluator(SceneNode):
             **score,
             "quality": quality_report(quality),
             **self._bounds.summary(),
-            "targets_not_compared": self._not_compared(score["targets"]),
+            "targets_not_compared": self._not_compared(score["targets"], lateness(ledger)),
         }
 
-    def _not_compared(self, compared: Collection[str]) -> dict[str, str]:
-        """Reasons why targets were in no frame, by name: their clocks, for example."""
+    def _not_compared(self, compared: Collection[str], late: str | None) -> dict[str, str]:
+        """Reasons why targets were in no frame, by name: their clocks, for example.
+
+        late: stages that are not real time; None: all are
+        """
         faults = self._watch.faults()
         names = [name for name in self._watch.registry.names if name not in compared]
-        return {name: faults.get(name, "its odometry fits no frame") for name in names}
+        usual = late or "its odometry fits no frame"
+        return {name: faults.get(name, usual) for name in names}
 
     def _save_checkpoint(self) -> None:
         """Save the report so far, where it has changed."""

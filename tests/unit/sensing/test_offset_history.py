@@ -22,16 +22,23 @@ def history(num_estimates, wrong=()):
     return past
 
 
+def predicted(past, time_s, least=1):
+    """Timing and carrier offset at a time."""
+    found = past.predicted(time_s, least)
+    return found.delay_s, found.frequency_hz
+
+
 def test_a_drift_goes_on():
-    timing_s, frequency_hz = history(6).predicted(2.0)
-    assert timing_s == pytest.approx(38e-9, rel=1e-9)
-    assert frequency_hz == pytest.approx(204, rel=1e-9)
+    # Usual drifts are a weak prior, which takes a little off.
+    timing_s, frequency_hz = predicted(history(6), 2.0)
+    assert timing_s == pytest.approx(38e-9, abs=0.1e-9)
+    assert frequency_hz == pytest.approx(204, abs=0.5)
 
 
 @pytest.mark.parametrize("wrong", [(0,), (3,), (5,), (1, 4)])
 def test_estimates_of_other_paths_are_left_out(wrong):
-    timing_s, _ = history(7, wrong).predicted(2.0)
-    assert timing_s == pytest.approx(38e-9, rel=1e-9)
+    timing_s, _ = predicted(history(7, wrong), 2.0)
+    assert timing_s == pytest.approx(38e-9, abs=0.2e-9)
 
 
 def test_precise_estimates_count_more_but_not_alone():
@@ -39,14 +46,38 @@ def test_precise_estimates_count_more_but_not_alone():
     for number in range(3):
         past.add(number / 4, ClockOffset(0.0, 0.0, COVARIANCE))
     past.add(0.75, ClockOffset(0.0, 10.0, COVARIANCE / 1e6))
-    equal = np.polyfit([0, 0.25, 0.5, 0.75], [0, 0, 0, 10], 1)
-    found = past.predicted(0.75)[1]
-    assert np.polyval(equal, 0.75) < found < 10.0
+    # Of equal deviations, the mean is 2.5 and the end of a line is 7.
+    found = predicted(past, 0.75)[1]
+    assert 3.0 < found < 10.0
+
+
+def test_predictions_have_the_variance_that_the_estimates_leave():
+    rng = np.random.default_rng(1)
+    deviations = np.sqrt(np.diag(COVARIANCE))
+    errors = []
+    for _ in range(400):
+        past = OffsetHistory(5e-9, 100.0)
+        drift = np.array([2e-9, 1.0])
+        for number in range(KEPT_ESTIMATES):
+            value = drift * number / 4 + deviations * rng.standard_normal(2)
+            past.add(number / 4, ClockOffset(*value, COVARIANCE))
+        found = past.predicted(2.0)
+        value = np.array([found.delay_s, found.frequency_hz]) - 2.0 * drift
+        errors.append(value / np.sqrt(np.diag(found.covariance)))
+    np.testing.assert_allclose(np.std(errors, axis=0), 1.0, atol=0.15)
+
+
+def test_offsets_by_targets_end_where_nothing_confirms_them():
+    past = OffsetHistory(5e-9, 100.0, longest_s=1.5)
+    for number in range(4):
+        past.add(number / 4, ClockOffset(30e-9, 200.0, COVARIANCE))
+    assert past.predicted(2.2) is not None
+    assert past.predicted(2.3) is None
 
 
 def test_as_many_must_agree_as_the_caller_asks_for():
     assert history(0).predicted(1.0) is None
-    np.testing.assert_allclose(history(1).predicted(1.0), [30e-9, 200])
+    np.testing.assert_allclose(predicted(history(1), 1.0), [30e-9, 200])
     assert history(2).predicted(1.0, least=3) is None
     assert history(4, wrong=(1, 2)).predicted(1.0, least=3) is None
     assert history(3).predicted(1.0, least=3) is not None
@@ -56,11 +87,11 @@ def test_a_run_that_begins_again_has_no_past():
     past = history(6)
     assert past.predicted(0.5) is None
     past.add(0.0, ClockOffset(-1e-9, 5.0, COVARIANCE))
-    np.testing.assert_allclose(past.predicted(3.0), [-1e-9, 5.0])
+    np.testing.assert_allclose(predicted(past, 3.0), [-1e-9, 5.0])
 
 
 def test_only_the_last_estimates_are_kept():
     past = history(KEPT_ESTIMATES)
     for number in range(KEPT_ESTIMATES):
         past.add(10.0 + number, ClockOffset(0.0, 0.0, COVARIANCE))
-    np.testing.assert_allclose(past.predicted(20.0), [0.0, 0.0], atol=1e-15)
+    np.testing.assert_allclose(predicted(past, 20.0), [0.0, 0.0], atol=1e-15)

@@ -17,6 +17,7 @@ from cooperative_isac.evaluation.tables import (
     category_text,
     not_compared_text,
     percent_text,
+    samples_text,
 )
 from cooperative_isac.metrics.requirements import reported_quality
 from cooperative_isac.output.files import check_file
@@ -161,6 +162,7 @@ def _quality_rows(summary: dict) -> list[tuple[str, str]]:
         ("errors (95th percentile)", errors),
         ("missed, false", shares),
         ("TS 22.137", category_text(quality)),
+        ("samples", samples_text(quality)),
         ("limits not compared", not_compared_text(quality)),
     ]
 

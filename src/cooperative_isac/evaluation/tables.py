@@ -13,6 +13,8 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.metrics.requirements import (
+    CONFIDENCE,
+    LEAST_SAMPLES,
     SensingQuality,
     next_category,
     quality_report,
@@ -73,6 +75,7 @@ def show_quality(rows: Sequence[QualityRow], found: str, console: Console) -> No
     console.print(quality_table(rows, found))
     for row in rows:
         line = f"TS 22.137, {row.scheme} at {row.power} dBm: {category_text(row.quality)}"
+        line += f"; {samples_text(row.quality)}"
         console.print(line, markup=False, highlight=False)
 
     # The figures that were not measured are the same in all rows.
@@ -130,6 +133,17 @@ def category_text(quality: SensingQuality) -> str:
             need += f", has {factor * value:.3g}"
         needs.append(need)
     return f"{text} (category {following.number} needs {'; '.join(needs)})"
+
+
+def samples_text(quality: SensingQuality) -> str:
+    """The number of samples, and how many a category needs where they are too few."""
+    text = f"{quality.num_samples} samples"
+    if quality.has_few_samples:
+        text += (
+            f", too few: {LEAST_SAMPLES} are needed at a confidence of {CONFIDENCE:.0%}, so "
+            "evaluate more frames"
+        )
+    return text
 
 
 def not_compared_text(quality: SensingQuality) -> str:

@@ -13,7 +13,6 @@ from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.fusion.estimate import Estimates, concatenated, estimate_all, in_space
 from cooperative_isac.fusion.grouping import Groups, Grower
 from cooperative_isac.fusion.rejection import (
-    EDGE_M,
     SPEED_SIGMAS,
     Accepted,
     Received,
@@ -22,11 +21,12 @@ from cooperative_isac.fusion.rejection import (
     is_located,
     is_possible,
     may_be_static,
+    paths_needed,
 )
 from cooperative_isac.fusion.reports import Reports
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import are_states
-from cooperative_isac.scene.model import POINT_BODY, Scene, Site
+from cooperative_isac.scene.model import POINT_BODY, Scene
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -413,29 +413,13 @@ class _Clusters:
 
     def _paths_needed(self, received: Received) -> np.ndarray:
         """Number of paths that each cluster needs, [num_clusters] (rejection.paths_needed)."""
-        # Mean locations of the reports, within the area.
-        scene = self.scene
-        size = scene.dimension
+        # Mean locations of the reports.
         rows = self.groups.rows
         counts = np.diff(self.starts)
         middle = np.column_stack(
             [np.bincount(self.groups.group, axis[rows]) / counts for axis in self.reports.point_m.T]
         )
-        middle[:, :size] = np.clip(
-            middle[:, :size], scene.box.low_m[:size], scene.box.high_m[:size]
-        )
-
-        # Links that are used there, and whose arrays both have the place on their front side.
-        num_links = np.zeros(len(middle))
-        for view in scene.views:
-            if not received.has_band(view.band):
-                continue
-            transmits = _facing(view.transmitters, middle) & scene.uses(view.band, middle)
-            for site in view.receivers:
-                if received.has_station(site.name):
-                    linked = list(view.linked_transmitters(site.name))
-                    num_links += _facing((site,), middle)[0] * transmits[linked].sum(axis=0)
-        return np.where(num_links >= size, size, 1)
+        return paths_needed(self.scene, middle, received)
 
     def _report(self, row: int) -> EchoReport:
         """One report as an object.
@@ -469,14 +453,3 @@ def _states(scene: Scene, found: Estimates) -> _States:
     axes = STATE_AXES[scene.dimension]
     covariance[:, axes[:, None], axes] = found.covariance
     return _States(position_m, velocity_mps, covariance)
-
-
-def _facing(sites: tuple[Site, ...], points_m: np.ndarray) -> np.ndarray:
-    """Mask of the points on the front sides of arrays, [num_sites, num_points], bool.
-
-    points_m: [num_points, 3], float64, m, map
-    """
-    boresights = np.array([site.boresight for site in sites]).reshape(-1, 3)
-    positions_m = np.array([site.position_m for site in sites]).reshape(-1, 3)
-    planes_m = np.sum(boresights * positions_m, axis=1)[:, None]
-    return boresights @ points_m.T - planes_m >= -EDGE_M

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,7 +133,7 @@ def is_ghost(
     # Too few paths, or no location. A second receiver confirms a body with few paths.
     is_confirmed = len(sites) > 1 and scene.has_bodies
     if not is_confirmed:
-        if len(paths) < paths_needed(scene, _middle(cluster), received):
+        if len(paths) < paths_needed(scene, _middle(cluster)[None], received)[0]:
             return True
         if len(paths) < scene.dimension and not is_located(scene, cluster):
             return True
@@ -167,40 +167,71 @@ def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted
     return False
 
 
-def paths_needed(scene: Scene, point_m: np.ndarray, received: Received | None = None) -> int:
-    """Number of paths that a target needs to be accepted.
+def paths_needed(
+    scene: Scene, points_m: np.ndarray, received: Received | None = None
+) -> np.ndarray:
+    """Number of paths that a target needs to be accepted, at each location.
 
-    As many as dimensions, which give the full velocity, where as many links face the location:
-    among many links a cluster of fewer paths is mostly a ghost. Where fewer links face it, one path
-    is enough.
+    As many as dimensions, which give the full velocity, where as many links see the location: among
+    many links a cluster of fewer paths is mostly a ghost. Where fewer links see it, one path is
+    enough; but where walls hide it from all links, a cluster is the mirror image of a target.
 
     scene: of one or several bands
-    point_m: [3], float64, m, map, location; outside the area the nearest one inside is used
+    points_m: [num_points, 3], float64, m, map, locations; outside the area the nearest ones inside
+    are used
     received: stations and bands of the frame; None: all
+    Returns [num_points], int.
     """
-    # Nearest location inside the area.
+    # Nearest locations inside the area.
     size = scene.dimension
-    inside_m = point_m.copy()
-    inside_m[:size] = np.clip(point_m[:size], scene.box.low_m[:size], scene.box.high_m[:size])
-
-    # Links of all bands that are used there, and face it.
-    num_links = sum(
-        _num_links(view, inside_m, received)
-        for view in scene.views
-        if received is None or received.has_band(view.band)
-        if scene.uses(view.band, inside_m[None])[0]
+    inside_m = points_m.copy()
+    inside_m[:, :size] = np.clip(
+        points_m[:, :size], scene.box.low_m[:size], scene.box.high_m[:size]
     )
-    return scene.dimension if num_links >= scene.dimension else 1
+
+    # Links of all bands in use that face them, and those that see them.
+    num_facing = np.zeros(len(points_m), int)
+    num_seeing = np.zeros(len(points_m), int)
+    for view in scene.views:
+        if received is None or received.has_band(view.band):
+            is_used = scene.uses(view.band, inside_m)
+            num_facing += is_used * _num_links(view, inside_m, received, _faces)
+            num_seeing += is_used * _num_links(view, inside_m, received, _sees)
+    is_hidden = (num_facing > 0) & (num_seeing == 0)
+    return np.where(is_hidden | (num_seeing >= size), size, 1)
 
 
-def _num_links(view: Scene, point_m: np.ndarray, received: Received | None) -> int:
-    """Number of links of a band whose arrays both face a point."""
-    facing = [is_facing(site, point_m) for site in view.transmitters]
-    return sum(
-        sum(facing[index] for index in view.linked_transmitters(site.name))
-        for site in view.receivers
-        if (received is None or received.has_station(site.name)) and is_facing(site, point_m)
-    )
+def _num_links(
+    view: Scene,
+    points_m: np.ndarray,
+    received: Received | None,
+    reaches: Callable[[Scene, Site, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Number of links of a band whose stations both reach each point, [num_points], int.
+
+    reaches: _faces or _sees
+    """
+    transmits = np.array([reaches(view, site, points_m) for site in view.transmitters])
+    num_links = np.zeros(len(points_m), int)
+    for site in view.receivers:
+        if received is not None and not received.has_station(site.name):
+            continue
+        linked = list(view.linked_transmitters(site.name))
+        num_links += reaches(view, site, points_m) * transmits[linked].sum(axis=0)
+    return num_links
+
+
+def _faces(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
+    """Mask of the points on the front side of a station's array, [num_points], bool."""
+    return (points_m - site.position_m) @ site.boresight >= -EDGE_M
+
+
+def _sees(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
+    """Mask of the points that a station faces, and that no wall or building of the band hides."""
+    is_seen = _faces(view, site, points_m)
+    if view.world is not None:
+        is_seen &= ~view.world.blocks(site.position_m, points_m)
+    return is_seen
 
 
 def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:
@@ -429,15 +460,6 @@ def _paths(cluster: Cluster) -> list[PathReport]:
 def _middle(cluster: Cluster) -> np.ndarray:
     """Mean location of a cluster's reports, [3], m."""
     return np.mean([report.point_m for report in cluster], axis=0)
-
-
-def is_facing(site: Site, point_m: np.ndarray) -> bool:
-    """True where a point is on the front side of an array.
-
-    site: station with the array
-    point_m: [3], float64, m, map
-    """
-    return bool(site.boresight @ (point_m - site.position_m) >= -EDGE_M)
 
 
 def is_located(scene: Scene, cluster: Cluster) -> bool:

@@ -11,6 +11,10 @@ import numpy as np
 
 # Share of the found targets that keep an error: the confidence level of all categories.
 CONFIDENCE = 0.95
+# Samples from which the largest error is, at a confidence of CONFIDENCE, above the error that
+# CONFIDENCE of all targets keep: 1 - 0.95^n >= 0.95, so that 59 are needed. With fewer, nothing can
+# be said about that error.
+LEAST_SAMPLES = math.ceil(math.log(1 - CONFIDENCE) / math.log(CONFIDENCE))
 # Relative excess over a limit that is rounding: shares and frame periods are quotients.
 ROUNDING = 1e-9
 
@@ -40,6 +44,11 @@ class SensingQuality:
     false_share: float
     latency_99_ms: float | None = None
     refresh_s: float | None = None
+
+    @property
+    def has_few_samples(self) -> bool:
+        """True where there are fewer samples than a category needs at its confidence."""
+        return self.num_samples < LEAST_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,7 @@ def quality_report(quality: SensingQuality) -> dict[str, Any]:
     result = reached_category(quality)
     return {
         **asdict(quality),
+        "has_few_samples": quality.has_few_samples,
         "sensing_category": result.category,
         "exceeded": result.exceeded,
         "not_compared": result.not_compared,

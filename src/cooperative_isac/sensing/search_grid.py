@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +27,11 @@ BEAM_OVERSAMPLING = {2: 1.5, 3: 1.25}
 # Factor of the number of beams along each axis where the scene has fewer links than dimensions: no
 # other receiver would contradict a fit that started on a side lobe.
 FEW_LINKS_FINENESS = 2.0
+
+# Factors of the number of beams along each axis for cells near the transmitter of another station.
+# A place within the width of a receive beam is seen from there at another angle, and the fit of a
+# strong echo that starts several transmit beams off ends on a side lobe.
+NEAR_FINENESS = (2.0, 4.0, 8.0)
 
 # Distance of the first cell from the receiver, and least distance of a location from it, m: nearer
 # ones come from noise in the range, and their angle means nothing.
@@ -212,7 +218,80 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     num_links = len(scene.transmitters) * len(scene.receivers)
     fineness = FEW_LINKS_FINENESS if num_links < scene.dimension else 1.0
     directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, fineness)
-    return cells_along(scene, receiver, grid, directions)
+    cells = cells_along(scene, receiver, grid, directions)
+    if scene.layout is None:
+        return cells
+
+    # Finer beams among stations, which have targets near other transmitters.
+    parts = [cells]
+    for finer in NEAR_FINENESS:
+        if not _is_near_transmitter(scene, receiver, cells.points_m, finer).any():
+            break
+        directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, finer)
+        fine = cells_along(scene, receiver, grid, directions)
+        parts.append(_chosen(fine, _is_near_transmitter(scene, receiver, fine.points_m, finer)))
+    return _joined(parts)
+
+
+def _is_near_transmitter(
+    scene: Scene, receiver: Site, points_m: np.ndarray, fineness: float
+) -> np.ndarray:
+    """Mask of points near another transmitter, so that beams of a fineness are needed there.
+
+    Across a receive beam the angle at the transmitter changes by more than `fineness` beams of it.
+
+    points_m: [num_points, 3], float64, m, map
+    Returns [num_points], bool.
+    """
+    # Width of a receive beam at each point.
+    wavelength_m = scene.grid.wavelength_m
+    ranges_m = np.linalg.norm(points_m - receiver.position_m, axis=1)
+    widths_m = ranges_m * _half_width(receiver, scene.dimension, wavelength_m)
+
+    # Width of the beams of other stations there.
+    is_near = np.zeros(len(points_m), bool)
+    for site in scene.transmitters:
+        if site.name == receiver.name:
+            continue
+        distances_m = np.linalg.norm(points_m - site.position_m, axis=1)
+        own_widths_m = distances_m * _half_width(site, scene.dimension, wavelength_m)
+        is_near |= fineness * own_widths_m < widths_m
+    return is_near
+
+
+def _half_width(site: Site, dimension: int, wavelength_m: float) -> float:
+    """Half of the width of a station's beams along its shorter axis, rad."""
+    lines = beam_cosines(site, dimension, wavelength_m)
+    return max(1 / len(line) for line in lines)
+
+
+def _chosen(cells: SearchGrid, mask: np.ndarray) -> SearchGrid:
+    """Some cells of a grid.
+
+    mask: [num_cells], bool
+    """
+    counts = np.bincount(cells.beam_of_cell[mask], minlength=len(cells.beams))
+    used = counts > 0
+    return replace(
+        cells,
+        beams=cells.beams[used],
+        starts=np.concatenate([[0], np.cumsum(counts[used])]),
+        points_m=cells.points_m[mask],
+        ranges_m=cells.ranges_m[mask],
+    )
+
+
+def _joined(parts: Sequence[SearchGrid]) -> SearchGrid:
+    """Cells of several grids of one receiver."""
+    offsets = np.cumsum([0, *(len(part.points_m) for part in parts)])
+    starts = [part.starts[:-1] + offset for part, offset in zip(parts, offsets)]
+    return replace(
+        parts[0],
+        beams=np.concatenate([part.beams for part in parts]),
+        starts=np.concatenate([*starts, offsets[-1:]]),
+        points_m=np.concatenate([part.points_m for part in parts]),
+        ranges_m=np.concatenate([part.ranges_m for part in parts]),
+    )
 
 
 def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:
@@ -225,8 +304,7 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
     """
     # Distances at which each beam touches the area.
     step_m = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
-    lines = beam_cosines(receiver, scene.dimension, grid.wavelength_m)
-    half_width = max(1 / len(line) for line in lines)
+    half_width = _half_width(receiver, scene.dimension, grid.wavelength_m)
     ranges_m, touches = ray_ranges(
         receiver.position_m, directions, scene.box, scene.dimension, step_m, half_width
     )

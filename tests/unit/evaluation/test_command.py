@@ -33,6 +33,7 @@ QUALITY_KEYS = {
     "false_share",
     "latency_99_ms",
     "refresh_s",
+    "has_few_samples",
     "sensing_category",
     "exceeded",
     "not_compared",
@@ -94,6 +95,7 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
         "73,856",
         "sum rate",
         "TS 22.137, local_ml at 40 dBm: ",
+        " samples, too few: 59 are needed at a confidence of 95%, so evaluate more frames",
         "not compared: vertical errors (not estimated: known height), latency, refresh, resolution",
     ):
         assert words in " ".join(output.split())

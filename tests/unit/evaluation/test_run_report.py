@@ -80,10 +80,18 @@ def test_the_table_has_the_sensing_quality(console):
     ):
         assert part in " ".join(text.split()), part
 
+    assert " 90 samples " in " ".join(text.split()) and "too few" not in text
+
     # In space with vertical errors.
     print_summary(summary(quality=quality(vertical_95_m=0.25, vertical_95_mps=0.125)), console)
     text = " ".join(console.export_text().split())
     assert "horizontal 0.300 m, 0.200 m/s; vertical 0.250 m, 0.125 m/s" in text
+
+
+def test_a_run_of_few_samples_has_a_caveat(console):
+    print_summary(summary(quality=quality(num_samples=58)), console)
+    text = " ".join(console.export_text().split())
+    assert "58 samples, too few: 59 are needed at a confidence of 95%" in text
 
 
 def test_the_table_of_a_run_that_found_nothing_names_the_limits(console):

@@ -19,10 +19,12 @@ from cooperative_isac.metrics.consistency import nees, nees_interval
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY
+from cooperative_isac.scene.world import Building, Material, World
 from cooperative_isac.sensing.information import doppler_information
 
 PLACE = (25.0, 40.0, 10.0)
 VELOCITY = (6.0, 5.0, 1.0)
+CONCRETE = Material(5.24 - 0.3j, None, 0.0)
 
 
 @pytest.fixture
@@ -186,30 +188,58 @@ def test_covariances_of_detections_of_a_pair_are_consistent(pair, target, report
     assert low < nees(np.array(errors), np.array(covariances)).mean() < high
 
 
+def needed(scene, point_m, received=None):
+    """Paths that a single location needs."""
+    return paths_needed(scene, point_m[None], received)[0]
+
+
 def test_a_place_needs_as_many_paths_as_dimensions_where_enough_links_face_it(campus, small, pair):
     place = np.array([50.0, 50.0, 10.0])
-    assert paths_needed(campus, place) == 3
-    assert paths_needed(campus, place, Received(["rx1", "rx2"])) == 3
-    assert (
-        paths_needed(campus, place, Received(["rx1"]))
-        == paths_needed(campus, place, Received([]))
-        == 1
-    )
+    assert needed(campus, place) == 3
+    assert needed(campus, place, Received(["rx1", "rx2"])) == 3
+    assert needed(campus, place, Received(["rx1"])) == needed(campus, place, Received([])) == 1
     # Links of stations that send no reports confirm none, and none of their reports is missing.
     mixed = Received(["rx1"], without_reports=["rx2", "rx3"])
-    assert paths_needed(campus, place, mixed) == 1
+    assert needed(campus, place, mixed) == 1
     assert not mixed.is_incomplete(campus)
     assert Received(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
-    assert paths_needed(small, np.array([30.0, 30.0, 0.0])) == 2
-    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Received(["rx2"])) == 2
-    assert paths_needed(pair, np.array([30.0, 30.0, 0.0])) == 1
+    assert needed(small, np.array([30.0, 30.0, 0.0])) == 2
+    assert needed(small, np.array([30.0, 30.0, 0.0]), Received(["rx2"])) == 2
+    assert needed(pair, np.array([30.0, 30.0, 0.0])) == 1
 
 
 def test_arrays_that_face_away_are_no_links_of_a_place(campus):
     place = np.array([50.0, 50.0, 10.0])
     turned = [replace(site, rotation=-site.rotation) for site in campus.receivers[1:]]
-    assert paths_needed(replace(campus, receivers=(campus.receivers[0], *turned)), place) == 1
-    assert paths_needed(replace(campus, receivers=(*campus.receivers[:2], turned[1])), place) == 3
+    assert needed(replace(campus, receivers=(campus.receivers[0], *turned)), place) == 1
+    assert needed(replace(campus, receivers=(*campus.receivers[:2], turned[1])), place) == 3
+
+
+def test_walls_hide_a_place_from_links_that_face_it(campus):
+    # A building between a place and some access points.
+    place = np.array([50.0, 50.0, 10.0])
+    assert needed(campus, place) == 3
+    receivers = [site.position_m for site in campus.receivers]
+    towards = [(place + 3 * position_m) / 4 for position_m in receivers]
+
+    def hidden_from(indices):
+        """The campus with a small building in the way of some receivers."""
+        boxes = tuple(
+            Building(towards[index] - 2.0, towards[index] + 2.0, CONCRETE) for index in indices
+        )
+        return replace(campus, world=World(True, None, (), boxes, 1.0, False))
+
+    # Links of one receiver are left for a single path, and two receivers have enough.
+    num_links = len(campus.transmitters)
+    assert num_links < campus.dimension
+    assert needed(hidden_from(range(1, len(receivers))), place) == 1
+    assert needed(hidden_from(range(2, len(receivers))), place) == 3
+
+    # A place that no link sees has mirror images alone.
+    assert needed(hidden_from(range(len(receivers))), place) == 3
+
+    # Other places are not affected.
+    assert needed(hidden_from(range(len(receivers))), np.array([20.0, 30.0, 10.0])) == 3
 
 
 def test_beyond_the_edge_of_the_area_the_nearest_place_counts(campus, small):
@@ -217,8 +247,8 @@ def test_beyond_the_edge_of_the_area_the_nearest_place_counts(campus, small):
     assert not any(
         site.boresight @ (behind_all - site.position_m) > 0 for site in campus.transmitters[:1]
     )
-    assert paths_needed(campus, behind_all) == 3
-    assert paths_needed(small, np.array([30.0, -2.9, 0.0])) == 2
+    assert needed(campus, behind_all) == 3
+    assert needed(small, np.array([30.0, -2.9, 0.0])) == 2
 
 
 def test_one_path_among_many_links_is_a_ghost_unless_the_other_receivers_are_missing(

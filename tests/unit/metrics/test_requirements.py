@@ -13,6 +13,7 @@ from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.metrics.quality_log import ERRORS_KEPT, QualityLog
 from cooperative_isac.metrics.requirements import (
     CATEGORIES,
+    LEAST_SAMPLES,
     LIMITED,
     SensingQuality,
     exceeded_limits,
@@ -132,6 +133,21 @@ def test_a_report_is_read_as_it_was_written(quality):
     result = reached_category(found)
     assert report["sensing_category"] == result.category
     assert report["exceeded"] == list(result.exceeded)
+
+
+def test_the_largest_of_59_errors_exceeds_the_95th_percentile_at_95_percent_confidence():
+    assert 1 - 0.95**LEAST_SAMPLES >= 0.95 > 1 - 0.95 ** (LEAST_SAMPLES - 1)
+    generator = np.random.default_rng(2)
+    exceeds = generator.random((20_000, LEAST_SAMPLES)).max(axis=1) > 0.95
+    assert exceeds.mean() == pytest.approx(0.9515, abs=0.006)
+
+
+@pytest.mark.parametrize(("num_samples", "is_few"), [(0, True), (58, True), (59, False)])
+def test_a_category_of_few_samples_is_marked(num_samples, is_few):
+    quality = replace(GOOD, num_samples=num_samples)
+    assert quality.has_few_samples == is_few
+    assert quality_report(quality)["has_few_samples"] == is_few
+    assert reported_quality(quality_report(quality)) == quality
 
 
 def test_a_log_keeps_the_latest_errors_and_all_counts():

@@ -3,8 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.search_grid import beam_directions, search_grid
 
 
@@ -48,3 +53,48 @@ def test_beams_are_twice_as_dense_where_a_single_link_faces_the_area(plane):
     assert 1.7 < len(search_grid(alone, site, plane.grid).beams) / usual < 2.3
     two = replace(plane, transmitters=plane.transmitters[:1])
     assert len(search_grid(two, site, plane.grid).beams) == usual
+
+
+def test_a_cell_is_in_the_beams_of_receiver_and_transmitter_near_another_station():
+    scene = load_scene("multi_bs").on("high")
+    receiver = scene.receiver("bs4")
+    transmitter = scene.receiver("bs3")
+    grid = search_grid(scene, receiver, scene.grid)
+    wavelength_m = scene.grid.wavelength_m
+
+    # Targets around the other station, 60 m from the receiver.
+    generator = np.random.default_rng(1)
+    offsets_m = generator.uniform(-12, 0, (100, 3)) * [1, 1, 0.5] + [0, 0, 3]
+    points_m = transmitter.position_m + offsets_m
+    points_m = points_m[np.linalg.norm(points_m - transmitter.position_m, axis=1) > 5]
+    gains = []
+    for point_m in points_m:
+        gain = np.ones(len(grid.points_m))
+        for site in (receiver, transmitter):
+            toward = (point_m - site.position_m) / np.linalg.norm(point_m - site.position_m)
+            cells = grid.points_m - site.position_m
+            cells /= np.linalg.norm(cells, axis=1, keepdims=True)
+            steering = steering_vectors(site.elements_m, cells, wavelength_m)
+            gain *= np.abs(
+                steering.conj() @ steering_vectors(site.elements_m, toward, wavelength_m)
+            )
+        gains.append(gain.max())
+    assert np.quantile(gains, 0.05) > 0.6
+
+
+@pytest.mark.parametrize("number", [6, 8])
+def test_a_strong_target_near_another_station_hides_no_other(number):
+    scene = load_scene("multi_bs")
+    places_m = np.array([[57.9, 58.0, 11.9], [16.3, 30.4, 13.9], [44.8, 35.8, 9.2]])
+    velocities_mps = np.array([[-4.7, -8.8, 0.3], [-8.4, 3.8, -1.0], [-3.9, -8.3, 1.5]])
+    targets = tuple(
+        TargetState(f"uav{index}", TargetClass.UAV, place_m, velocity_mps)
+        for index, (place_m, velocity_mps) in enumerate(zip(places_m, velocities_mps))
+    )
+    frame = make_frame(scene, number)
+    encoder = make_scheme("local_ml", scene).at("bs4")
+    reports = encoder.reports(receive(scene, frame, "bs4", targets), frame)
+    points_m = np.array([report.point_m for report in reports])
+    distances_m = np.linalg.norm(points_m[:, None] - places_m, axis=2)
+    assert len(reports) == 3
+    assert distances_m.min(axis=0).max() < 0.5

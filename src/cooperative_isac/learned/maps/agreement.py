@@ -18,6 +18,9 @@ NUM_HEIGHTS = 10
 # cell and points on a body, and of its elevation, degree, for places near a receiver.
 LENGTH_TOLERANCE_M = 2.0
 ELEVATION_TOLERANCE_DEG = 6.0
+# Loss of a measurement's log fit for each decade of power below the strongest one around: side
+# lobes of one echo also agree in places, at a tenth of its power and less.
+SIDELOBE_PENALTY = 2.0
 # Least logarithm of a fit: a measurement that fits worse is as unlikely as one that fits not at
 # all.
 LEAST_LOG_FIT = -12.0
@@ -76,7 +79,8 @@ class Agreement(nn.Module):
         path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
         """
         is_measured = (power > 0) & (path_mask[:, :, None, None, None] > 0)
-        missing = torch.where(is_measured, 0.0, LEAST_LOG_FIT)
+        weakness = SIDELOBE_PENALTY * (power - power.amax(2, keepdim=True))
+        weakness = torch.where(is_measured, weakness, LEAST_LOG_FIT)
 
         # The height with most votes; each path has the vote of its best measurement.
         votes = torch.zeros_like(power[:, 0, 0])
@@ -84,7 +88,7 @@ class Agreement(nn.Module):
         for lengths_m, elevations_deg in zip(self.lengths_m, self.elevations_deg):
             along = (length_m - lengths_m) / LENGTH_TOLERANCE_M
             across = (elevation_deg - elevations_deg) / ELEVATION_TOLERANCE_DEG
-            fit = missing - 0.5 * (along.square() + across.square())
+            fit = weakness - 0.5 * (along.square() + across.square())
             here = fit.amax(2).exp().sum(1)
             is_better = here > votes
             votes = torch.where(is_better, here, votes)

@@ -38,6 +38,8 @@ POWER_GAIN = 2.0
 VOTE_WEIGHT = 2.0
 PEAK_WEIGHT = 2.0
 NEUTRAL_VOTES = 2.0
+# Initial offset of lengths in space, m: that of a UAV.
+BODY_OFFSET_M = 0.5
 # Features of the output layer in space beside those of the convolutions: votes, and their
 # difference to the most votes around.
 NUM_VOTE_FEATURES = 2
@@ -128,9 +130,14 @@ class MapCenter(PlaneCenter):
 
         # In space targets are where paths agree.
         if self.agreement is not None:
+            self.out.weight[0] = 0
             self.out.weight[0, -NUM_VOTE_FEATURES:, 0, 0] = torch.tensor([VOTE_WEIGHT, PEAK_WEIGHT])
             self.out.weight[1:, -NUM_VOTE_FEATURES:] = 0
             self.out.bias[0] -= VOTE_WEIGHT * NEUTRAL_VOTES
+
+            # Lengths are too short by about the way from a body's middle to its hull and back.
+            last = num_state_channels(3) + num_changes(3) * self.paths.num_paths
+            self.out.bias[last - self.paths.num_paths : last] = BODY_OFFSET_M
 
     def forward(
         self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor

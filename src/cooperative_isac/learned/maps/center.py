@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.maps.agreement import Agreement, Fit
+from cooperative_isac.learned.maps.agreement import Agreement, Fit, decades_below
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import (
@@ -77,6 +77,7 @@ class MapCenter(PlaneCenter):
         self.layout = layout
         self.coarse = coarse
         self.max_doppler_khz = 1e-3 * max_doppler_hz
+        self.doppler_resolution = scene.grid.doppler_resolution_hz / max_doppler_hz
         num_rx = len(scene.receivers)
         num_paths = num_rx * layout.num_tx
         inner, outer = HEAD_CHANNELS
@@ -165,11 +166,14 @@ class MapCenter(PlaneCenter):
 
         # Measurements of all paths around each fine cell, and in space their agreement.
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
-        around = self._neighbors(self._absolute(torch.cat(measurements, 2)))
+        measured = self._absolute(torch.cat(measurements, 2))
+        around = self._neighbors(measured)
         features = self.finer(self.body(plane))
         log_fit: Tensor | None = None
         if self.agreement is not None:
-            fit = self.agreement(around[:, 0], around[:, 2], around[:, 3], path_mask)
+            below = decades_below(measured[:, 0], measured[:, 1], self.doppler_resolution)
+            below_around = self._neighbors(below[:, None])[:, 0]
+            fit = self.agreement(around[:, 0], below_around, around[:, 2], around[:, 3], path_mask)
             features = torch.cat([features, _vote_features(fit)], 1)
             log_fit = fit.log_fit
 

@@ -26,6 +26,9 @@ DOPPLER_OVERSAMPLING = 2
 # the outermost elements differ by less than a fifth of a radian from those of its middle.
 SECTORS_PER_BEAM = 8
 
+# Parts of the band whose phases decide between lengths that look the same to its halves.
+NUM_QUARTERS = 4
+
 # Extent of an array along an axis that counts as none, m: rounding.
 ROUNDING = 1e-9
 
@@ -38,7 +41,7 @@ class SpaceMap:
     receiver: station whose echo is mapped; its array has two or more rows
     num_cells: cells along each horizontal axis of the area
     num_heights: heights of the filters in each cell
-    Raises ValueError for a scene in a plane, with a single subcarrier, or for an array of one row.
+    Raises ValueError for a scene in a plane, with few subcarriers, or for an array of one row.
     """
 
     scene: Scene
@@ -52,10 +55,10 @@ class SpaceMap:
                 f"a map of {self.num_cells} cells along an axis and {self.num_heights} heights "
                 "shows nothing; it needs 1 or more of both"
             )
-        if self.scene.grid.num_subcarriers < 2:
+        if self.scene.grid.num_subcarriers < NUM_QUARTERS:
             raise ValueError(
-                f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; "
-                "maps of locations need 2 or more"
+                f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarriers; "
+                f"maps of locations in space need {NUM_QUARTERS} or more"
             )
         if self.scene.dimension != 3:
             raise ValueError(
@@ -92,11 +95,10 @@ class SpaceMap:
             power = self._filtered(replicas, beams) / noise[:, None]
             point, power, bins = self._strongest(power)
 
-            # Phases between the halves of the band, and between those of the array.
-            halves = self._halves(replicas[point], spectra, point, np.rint(bins).astype(int))
-            lower_band, upper_band = halves.sum(axis=0)
-            lower_rows, upper_rows = halves.sum(axis=1)
-            excess = np.angle(lower_band * upper_band.conj()) / np.pi
+            # Excess length from the phases over the band, elevation from those over the array.
+            parts = self._parts(replicas[point], spectra, point, np.rint(bins).astype(int))
+            excess = _excess(parts.sum(axis=0))
+            lower_rows, upper_rows = parts.sum(axis=1)
             rise = np.angle(upper_rows * lower_rows.conj()) / np.pi
 
             # Doppler shift from the middle bin, which is zero; length and direction as of the cell.
@@ -212,31 +214,31 @@ class SpaceMap:
         value, bins = highest(power[point])
         return point, value, bins
 
-    def _halves(
+    def _parts(
         self, replicas: np.ndarray, spectra: np.ndarray, point: np.ndarray, bins: np.ndarray
     ) -> np.ndarray:
-        """Filters of the halves of array and band, at one point and Doppler shift of each cell.
+        """Filters of halves of the array and quarters of the band, one of each cell.
 
         replicas: [num_cells^2, num_streams * num_subcarriers], complex64, conjugate, of the points
         spectra: [num_rx_ant, num_streams * num_subcarriers, num_shifts], complex64
         point: [num_cells^2], int
-        bins: [num_cells^2], int
-        Returns [2, 2, num_cells^2], complex64: lower and upper rows of the array, then lower and
-        upper half of the band.
+        bins: [num_cells^2], int, Doppler shift of each cell
+        Returns [2, 4, num_cells^2], complex64: lower and upper rows of the array, then quarters of
+        the band, ascending.
         """
         steering = self._arrivals[point]
-        half_bands = self.scene.grid.num_subcarriers // 2
-        num_streams = spectra.shape[1] // self.scene.grid.num_subcarriers
-        halves = np.empty((2, 2, len(point)), np.complex64)
+        num_subcarriers = self.scene.grid.num_subcarriers
+        starts = np.arange(NUM_QUARTERS) * num_subcarriers // NUM_QUARTERS
+        parts = np.empty((2, NUM_QUARTERS, len(point)), np.complex64)
         for bin_ in np.unique(bins):
             of_bin = np.flatnonzero(bins == bin_)
             for side, rows in enumerate((~self._is_upper, self._is_upper)):
-                # Beam of this half of the rows, then both halves of the band.
+                # Beam of this half of the rows, then the sum over each quarter of the band.
                 beam = steering[np.ix_(of_bin, rows)] @ spectra[rows, :, bin_]
-                product = (replicas[of_bin] * beam).reshape(len(of_bin), num_streams, -1)
-                halves[side, 0, of_bin] = product[:, :, :half_bands].sum(axis=(1, 2))
-                halves[side, 1, of_bin] = product[:, :, half_bands:].sum(axis=(1, 2))
-        return halves
+                product = (replicas[of_bin] * beam).reshape(len(of_bin), -1, num_subcarriers)
+                by_subcarrier = product.sum(axis=1)
+                parts[side, :, of_bin] = np.add.reduceat(by_subcarrier, starts, axis=1)
+        return parts
 
     @cached_property
     def _local_elements_m(self) -> np.ndarray:
@@ -374,3 +376,20 @@ class SpaceMap:
             steering_vectors(site.elements_m, paths.aod, wavelength_m).conj().astype(np.complex64)
             for site, paths in zip(self.scene.transmitters, self._geometry)
         ]
+
+
+def _excess(quarters: np.ndarray) -> np.ndarray:
+    """Excess length of a path over that of its filter, 1 for half a turn between half bands.
+
+    The phase between halves of the band is accurate, but the same for lengths that differ by two;
+    that from quarter to quarter decides between them.
+
+    quarters: [4, num_cells], complex64, filters of the quarters of the band, ascending
+    Returns [num_cells], float64, between -2 and 2.
+    """
+    lower = quarters[:2].sum(axis=0)
+    upper = quarters[2:].sum(axis=0)
+    fine = np.angle(lower * upper.conj()) / np.pi
+    steps = (quarters[:-1] * quarters[1:].conj()).sum(axis=0)
+    coarse = 2 * np.angle(steps) / np.pi
+    return fine + 2 * np.rint((coarse - fine) / 2)

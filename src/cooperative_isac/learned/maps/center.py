@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cooperative_isac.learned.maps.agreement import Agreement, Fit, decades_below
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import (
@@ -31,6 +32,17 @@ HEAD_CHANNELS = (32, 48)
 # Initial logits of the choice: of a fine cell's own coarse cell, and per unit of log10(1 + SNR).
 OWN_CELL_LOGIT = 2.0
 POWER_GAIN = 2.0
+# Initial weights in space of votes (paths that agree on a target in a cell) in its log-odds, and of
+# their difference to the most votes beside it; votes of as many paths leave the log-odds as they
+# are.
+VOTE_WEIGHT = 2.0
+PEAK_WEIGHT = 2.0
+NEUTRAL_VOTES = 2.0
+# Initial offset of lengths in space, m: that of a UAV.
+BODY_OFFSET_M = 0.5
+# Features of the output layer in space beside those of the convolutions: votes, and their
+# difference to the most votes around.
+NUM_VOTE_FEATURES = 2
 # Scales of the inputs in space, 1/m: of lengths, which also differ by the height of a target, and
 # of heights.
 SPACE_LENGTH_SCALE = 0.2
@@ -65,6 +77,7 @@ class MapCenter(PlaneCenter):
         self.layout = layout
         self.coarse = coarse
         self.max_doppler_khz = 1e-3 * max_doppler_hz
+        self.doppler_resolution = scene.grid.doppler_resolution_hz / max_doppler_hz
         num_rx = len(scene.receivers)
         num_paths = num_rx * layout.num_tx
         inner, outer = HEAD_CHANNELS
@@ -88,12 +101,16 @@ class MapCenter(PlaneCenter):
         )
         num_outputs = num_state_channels(scene.dimension)
         num_outputs += (num_changes(scene.dimension) + NEIGHBORS) * num_paths
-        self.out = nn.Conv2d(outer, num_outputs, 1)
+        is_in_space = scene.dimension == 3
+        self.out = nn.Conv2d(outer + NUM_VOTE_FEATURES * is_in_space, num_outputs, 1)
 
-        # Measurements of paths.
+        # Measurements of paths, and in space their agreement.
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
         self.add_uncertainties(scene.dimension)
         self.paths = PathGeometry(scene)
+        self.agreement = None
+        if is_in_space:
+            self.agreement = Agreement(scene, self.paths, coarse * UPSAMPLING)
         self.init_output()
 
         # Cells, and the lengths of paths over the middles of coarse ones.
@@ -111,6 +128,17 @@ class MapCenter(PlaneCenter):
         choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
         own_cell = NEIGHBORS // 2  # the middle of the 3 x 3 cells
         choice[:, own_cell] = OWN_CELL_LOGIT
+
+        # In space targets are where paths agree.
+        if self.agreement is not None:
+            self.out.weight[0] = 0
+            self.out.weight[0, -NUM_VOTE_FEATURES:, 0, 0] = torch.tensor([VOTE_WEIGHT, PEAK_WEIGHT])
+            self.out.weight[1:, -NUM_VOTE_FEATURES:] = 0
+            self.out.bias[0] -= VOTE_WEIGHT * NEUTRAL_VOTES
+
+            # Lengths are too short by about the way from a body's middle to its hull and back.
+            last = num_state_channels(3) + num_changes(3) * self.paths.num_paths
+            self.out.bias[last - self.paths.num_paths : last] = BODY_OFFSET_M
 
     def forward(
         self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
@@ -136,13 +164,22 @@ class MapCenter(PlaneCenter):
             plane = plane + enter(numbers) * receiver_mask[:, index, None, None, None]
             measurements.append(measured)
 
-        # Output channels of the fine cells.
-        features = self.finer(self.body(plane))
-        channels, choice = self.split_output(self.out(features))
-
-        # Measurements of the paths of all receivers at the fine cells.
-        paths = self._chosen(torch.cat(measurements, 2), choice)
+        # Measurements of all paths around each fine cell, and in space their agreement.
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
+        measured = self._absolute(torch.cat(measurements, 2))
+        around = self._neighbors(measured)
+        features = self.finer(self.body(plane))
+        log_fit: Tensor | None = None
+        if self.agreement is not None:
+            below = decades_below(measured[:, 0], measured[:, 1], self.doppler_resolution)
+            below_around = self._neighbors(below[:, None])[:, 0]
+            fit = self.agreement(around[:, 0], below_around, around[:, 2], around[:, 3], path_mask)
+            features = torch.cat([features, _vote_features(fit)], 1)
+            log_fit = fit.log_fit
+
+        # Output channels of the fine cells, and the measurements chosen for them.
+        channels, choice = self.split_output(self.out(features))
+        paths = self._chosen(around, choice, log_fit)
         return self.plane_output(channels, paths, path_mask)
 
     def _measured(self, echoes: StrongestEchoes, receiver: int) -> Tensor:
@@ -177,20 +214,25 @@ class MapCenter(PlaneCenter):
             1,
         )
 
-    def _chosen(self, measured: Tensor, choice: Tensor) -> CellPaths:
+    def _absolute(self, measured: Tensor) -> Tensor:
+        """Measurements as from _measured with lengths of paths, no longer relative to the cells."""
+        power, doppler, relative_m, *others = measured.unbind(1)
+        return torch.stack([power, doppler, relative_m + self.lengths_m, *others], 1)
+
+    def _chosen(self, around: Tensor, choice: Tensor, log_fit: Tensor | None) -> CellPaths:
         """Soft choice of each path's measurement at each fine cell.
 
-        measured: [batch, fields, num_paths, coarse, coarse], float32, as from _measured
+        around: [batch, fields, num_paths, NEIGHBORS, rows, columns], float32, measurements in the
+        coarse cells around a fine one
         choice: [batch, num_paths NEIGHBORS, rows, columns], float32, logits
+        log_fit: [batch, num_paths, NEIGHBORS, rows, columns], float32, logs of their fit to a
+        target in the cell; None in a plane
         """
-        # Lengths of paths, no longer relative to the cells.
-        power, doppler, relative_m, *others = measured.unbind(1)
-        measured = torch.stack([power, doppler, relative_m + self.lengths_m, *others], 1)
-
-        # Softmax of learned logits and of power, over the coarse cells around each fine one.
-        around = self._neighbors(measured)
-        power_around = around[:, 0]
-        logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * power_around
+        # Softmax of learned logits, of power and of the fit, over the coarse cells around each fine
+        # one.
+        logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * around[:, 0]
+        if log_fit is not None:
+            logits = logits + log_fit
         weights = torch.softmax(logits, 2)
 
         # Weighted means of all fields.
@@ -215,3 +257,10 @@ class MapCenter(PlaneCenter):
         # The same patch for all fine cells of a coarse one.
         by_row = patches.repeat_interleave(UPSAMPLING, 4)
         return by_row.repeat_interleave(UPSAMPLING, 5)
+
+
+def _vote_features(fit: Fit) -> Tensor:
+    """Votes, and their difference to the most votes around, [batch, 2, rows, columns], float32."""
+    votes = fit.votes[:, None]
+    most_around = nn.functional.max_pool2d(votes, 3, 1, 1)
+    return torch.cat([votes, votes - most_around], 1)

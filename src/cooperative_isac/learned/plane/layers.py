@@ -25,6 +25,8 @@ MEAN_POWER = 2.0
 DOPPLER_STD_KHZ = (0.03, 1.0)
 LENGTH_STD_M = (0.1, 3.0)
 ELEVATION_STD_DEG = (0.5, 12.0)
+# In space lengths are those of points on a body.
+BODY_LENGTH_STD_M = (0.5, 3.0)
 
 
 class PlaneResidual(nn.Module):

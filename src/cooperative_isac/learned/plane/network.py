@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cooperative_isac.learned.network import Network, Predictions, Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.layers import (
+    BODY_LENGTH_STD_M,
     DOPPLER_STD_KHZ,
     ELEVATION_STD_DEG,
     LENGTH_STD_M,
@@ -144,7 +145,7 @@ class PlaneCenter(nn.Module):
     def add_uncertainties(self, dimension: int) -> None:
         """Add the uncertainty models of Doppler shifts [kHz], lengths [m], elevations [degree]."""
         self.doppler = PathUncertainty(*DOPPLER_STD_KHZ)
-        self.length = PathUncertainty(*LENGTH_STD_M)
+        self.length = PathUncertainty(*(LENGTH_STD_M if dimension == 2 else BODY_LENGTH_STD_M))
         if dimension == 3:
             self.elevation = PathUncertainty(*ELEVATION_STD_DEG)
 

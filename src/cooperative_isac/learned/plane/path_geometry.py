@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from cooperative_isac.learned.plane.consensus import MAX_OUTLIERS, PathMeasurements, consensus
 from cooperative_isac.scene.model import Scene
 
+# Largest number of outliers among the paths of a target in space. Echoes over ground and walls and
+# pairs of sites without a direct path are frequent there, and every path also measures an
+# elevation: three of six paths still determine a location.
+MAX_OUTLIERS_IN_SPACE = 3
 # Distance below which directions from a site shrink to zero, m: they have no meaning at the site,
 # and a gradient through them would grow without limit.
 MIN_SITE_DISTANCE_M = 0.5
@@ -50,7 +54,7 @@ class PathGeometry(nn.Module):
         # Densities of outliers.
         self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
         self.outlier_m = 2 * scene.grid.range_resolution_m
-        self.max_outliers = MAX_OUTLIERS
+        self.max_outliers = MAX_OUTLIERS if self.dimension == 2 else MAX_OUTLIERS_IN_SPACE
 
         # Information (inverse variance) about a speed that is uniform between -max and max on each
         # axis.

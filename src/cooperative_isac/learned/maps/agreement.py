@@ -1,0 +1,124 @@
+"""Agreement of measured paths on targets at the cells of a scene in space, by geometry alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cooperative_isac.learned.plane.output import cell_centers
+from cooperative_isac.learned.plane.path_geometry import PathGeometry
+from cooperative_isac.scene.model import Scene
+
+# Heights at which a cell's paths are compared: the box of a yard in steps of 4.5 m, over which
+# lengths change by less than their tolerance.
+NUM_HEIGHTS = 12
+# Parts of a cell along each axis at which they are compared.
+PARTS = 2
+# Offset of lengths: an echo is that of a point nearer than the middle of a body, m.
+BODY_OFFSET_M = 0.5
+# Differences of a measurement that weaken its vote to 0.6: of its length, m, for places within a
+# cell and points on a body, and of its elevation, degree, for places near a receiver.
+LENGTH_TOLERANCE_M = 1.5
+ELEVATION_TOLERANCE_DEG = 4.0
+# Loss of a measurement's log fit for each decade of power below the strongest echo of its Doppler
+# shift anywhere: the side lobes of a strong target cover the plane with its Doppler shift.
+SIDELOBE_PENALTY = 2.0
+# Difference of Doppler shifts up to which an echo can be a side lobe of another, resolution cells.
+SIDELOBE_CELLS = 0.5
+# Least logarithm of a fit: a measurement that fits worse is as unlikely as one that fits not at
+# all.
+LEAST_LOG_FIT = -12.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit of measurements to a target in each cell, at the height at which most paths agree.
+
+    votes: [batch, rows, columns], float32, number of paths with a measurement that fits
+    log_fit: [batch, num_paths, neighbors, rows, columns], float32, log of the vote of each
+    measurement
+    """
+
+    votes: Tensor
+    log_fit: Tensor
+
+
+class Agreement(nn.Module):
+    """Counts the paths whose measured lengths and elevations fit one target in a cell.
+
+    scene: in space
+    cells: cells of the plane along an axis
+    """
+
+    lengths_m: Tensor  # [num_points, num_paths, 1, cells, cells], float32, m
+    elevations_deg: Tensor  # the same shape, float32, degree
+
+    def __init__(self, scene: Scene, paths: PathGeometry, cells: int):
+        super().__init__()
+        # Points over all parts of cells at all heights, [num_points, cells, cells, 3].
+        low_m, high_m = paths.heights_m
+        shares = (torch.arange(NUM_HEIGHTS) + 0.5) / NUM_HEIGHTS
+        parts = cell_centers(scene, cells * PARTS).unflatten(0, (-1, PARTS))
+        parts = parts.unflatten(2, (-1, PARTS)).permute(1, 3, 0, 2, 4).flatten(0, 1)
+        points_m = torch.cat(
+            [
+                torch.cat([parts, torch.full_like(parts[..., :1], float(height_m))], -1)
+                for height_m in low_m + shares * (high_m - low_m)
+            ]
+        )
+
+        # What their paths would measure.
+        for name, values in (
+            ("lengths_m", paths.length(points_m) - BODY_OFFSET_M),
+            ("elevations_deg", paths.elevation(points_m)),
+        ):
+            by_path = values.permute(0, 3, 1, 2)[:, :, None].contiguous()
+            self.register_buffer(name, by_path, persistent=False)
+
+    @torch.no_grad()
+    def forward(
+        self,
+        power: Tensor,
+        decades_below: Tensor,
+        length_m: Tensor,
+        elevation_deg: Tensor,
+        path_mask: Tensor,
+    ) -> Fit:
+        """The fit of all measurements around each cell.
+
+        power, decades_below, length_m, elevation_deg: [batch, num_paths, neighbors, rows, columns],
+        float32, log10(1 + SNR) (zero: no measurement), as from `decades_below`, m and degree
+        path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
+        """
+        is_measured = (power > 0) & (path_mask[:, :, None, None, None] > 0)
+        weakness = torch.where(is_measured, -SIDELOBE_PENALTY * decades_below, LEAST_LOG_FIT)
+
+        # The height with most votes; each path has the vote of its best measurement.
+        votes = torch.zeros_like(power[:, 0, 0])
+        log_fit = torch.full_like(power, LEAST_LOG_FIT)
+        for lengths_m, elevations_deg in zip(self.lengths_m, self.elevations_deg):
+            along = (length_m - lengths_m) / LENGTH_TOLERANCE_M
+            across = (elevation_deg - elevations_deg) / ELEVATION_TOLERANCE_DEG
+            fit = weakness - 0.5 * (along.square() + across.square())
+            here = fit.amax(2).exp().sum(1)
+            is_better = here > votes
+            votes = torch.where(is_better, here, votes)
+            log_fit = torch.where(is_better[:, None, None], fit, log_fit)
+        return Fit(votes, log_fit.clamp_min(LEAST_LOG_FIT))
+
+
+def decades_below(power: Tensor, doppler: Tensor, resolution: float) -> Tensor:
+    """Power of each echo below the strongest one of a path with its Doppler shift.
+
+    power: [batch, num_paths, rows, columns], float32, log10(1 + SNR)
+    doppler: [batch, num_paths, rows, columns], float32, Doppler shift
+    resolution: resolution cell of Doppler shifts, in their unit
+    Returns [batch, num_paths, rows, columns], float32, decades, 0 for the strongest.
+    """
+    powers = power.flatten(2)
+    shifts = doppler.flatten(2)
+    is_near = (shifts[..., None] - shifts[..., None, :]).abs() < SIDELOBE_CELLS * resolution
+    strongest = torch.where(is_near, powers[..., None, :], 0.0).amax(-1)
+    return (strongest - powers).view_as(power)

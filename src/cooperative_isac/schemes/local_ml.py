@@ -39,7 +39,8 @@ class LocalMlScheme(Scheme):
     """Stations detect targets by themselves and send a few numbers for each path.
 
     With the scene's `symbols: reference_only` they use the public reference symbols alone. On
-    consecutive frames they follow targets (schemes.local_receiver). With the scene's
+    consecutive frames they follow targets (schemes.local_receiver). Where targets give the clock
+    offsets, stations send single paths (schemes.observed_reports). With the scene's
     `candidate_bits` they also send weak candidates, which the center adds up over stations.
 
     Raises ValueError where weak candidates are asked for in a scene of bodies or of named stations.

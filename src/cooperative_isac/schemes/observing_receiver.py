@@ -90,24 +90,19 @@ class ObservingReceiver:
         of the band
         given: offsets of links from elsewhere, which are used before those of the station
         """
-        offsets = {} if frame.time_s is None else self._predicted(frame.time_s)
-        offsets.update(given or {})
-        seen = self._sensed(samples, frame, offsets)
+        # Independent frames: the station's own signal alone, as no earlier one confirms offsets.
+        if frame.time_s is None:
+            return self._sensed(samples, frame, {})
 
-        # Offsets of this frame by its targets; independent frames use them at once.
-        found = link_offsets(self._path_offsets(samples, frame, seen))
-        if frame.time_s is not None:
-            self._clocks.add(frame.time_s, found)
-            return seen
-        return self._sensed(samples, frame, found) if found else seen
+        # Links with the offsets that earlier frames predict, then those of this frame.
+        offsets = dict(self._clocks.predicted(frame.time_s, LEAST_AGREEING)) | dict(given or {})
+        seen = self._sensed(samples, frame, offsets)
+        self._clocks.add(frame.time_s, link_offsets(self._path_offsets(samples, frame, seen)))
+        return seen
 
     def idle(self) -> None:
         """Search the last echo for targets that are not followed yet."""
         self._receiver.idle()
-
-    def _predicted(self, time_s: float) -> dict[int, ClockOffset]:
-        """Offsets of the links that earlier frames predict."""
-        return dict(self._clocks.predicted(time_s, LEAST_AGREEING))
 
     def _sensed(
         self, samples: np.ndarray, frame: Frame, offsets: Mapping[int, ClockOffset]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cooperative_isac.evaluation.run_ledger import FRAMES_OPEN, TIMES_KEPT, RunLedger
+from cooperative_isac.evaluation.run_ledger import FRAMES_OPEN, TIMES_KEPT, RunLedger, lateness
 
 SECOND = 1_000_000_000
 
@@ -111,3 +111,16 @@ def test_a_late_clock_counts_frames_that_are_not_open():
     ledger = ledger_of(range(FRAMES_OPEN + 10), dict.fromkeys(range(FRAMES_OPEN + 10), 20.0))
     summary = ledger.summary(0)
     assert (summary["frames"], summary["frames_lost"], summary["frames_late"]) == (10, 0, 0)
+
+
+def test_a_run_that_is_not_real_time_names_its_slow_stages():
+    late = ledger_of(range(4), dict.fromkeys(range(4), 900.0), period_s=0.25)
+    late.time_stage(0, "encode", 120.0, 130.0)
+    text = lateness(late.summary(200 * SECOND))
+    assert "4 of 4 frames are late or skipped" in text
+    assert "encode takes 120 ms, decode takes 5 ms" in text
+    assert "the period is 250 ms" in text
+    assert (
+        lateness(ledger_of(range(4), dict.fromkeys(range(4), 50.0)).summary(200 * SECOND)) is None
+    )
+    assert lateness(RunLedger(0.25).summary(SECOND)) is None

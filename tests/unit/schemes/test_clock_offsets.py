@@ -6,12 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
+from cooperative_isac.channel.clocks import link_offsets
+from cooperative_isac.pipeline import make_encoders, make_frame, receive, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Box, TargetClass, TargetState
-from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.schemes.local_receiver import at_noise_power
+from cooperative_isac.schemes.observing_receiver import ObservingReceiver
+from cooperative_isac.schemes.registry import check_synchronization, make_scheme
+from cooperative_isac.schemes.views import StationView
 
 OFFSETS = {
     "bs2": "{timing_offset_s: 50.0e-9, timing_drift: 1.0e-8, frequency_offset_hz: 200, "
@@ -97,9 +102,44 @@ def test_without_line_of_sight_targets_of_the_active_links_give_the_offsets():
         assert len(nearest.links) > 8
 
 
-def test_schemes_are_refused_that_cannot_correct_clocks_that_way():
-    scene = with_sensing(base_stations(), synchronization="active_observation")
-    with pytest.raises(ValueError, match="set line_of_sight, or use another scheme"):
+def test_a_station_synchronizes_its_links_by_its_own_echo():
+    scene = with_sensing(base_stations(world=""), synchronization="active_observation")
+    scene = replace(scene, seed=2)
+    receiver = ObservingReceiver(StationView(scene, "bs1"))
+    site = scene.receiver("bs1")
+    for number in range(6):
+        time_s = number / scene.update_rate_hz
+        frame = make_frame(scene, number, time_s)
+        echo = receive(scene, frame, "bs1", scene_targets(scene, time_s))[scene.band]
+        seen = receiver.sense(at_noise_power(echo, scene.propagation.noise_power_w), frame)
+
+    # Links in use, within half a cell of the band; the center refines their offsets.
+    true = link_offsets(scene, site, time_s)
+    assert seen.offsets
+    for index, offset in seen.offsets.items():
+        error_m = SPEED_OF_LIGHT_MPS * (offset.delay_s - true.timing_s[index])
+        assert abs(error_m) < scene.grid.range_resolution_m / 2
+        assert abs(offset.frequency_hz - true.frequency_hz[index]) < 150
+    assert {one.paths[0].transmitter for one in seen.reports} >= {0, *seen.offsets}
+
+    # Independent frames have none.
+    independent = ObservingReceiver(StationView(scene, "bs1")).sense(
+        at_noise_power(echo, scene.propagation.noise_power_w), replace(frame, time_s=None)
+    )
+    assert not independent.offsets
+    assert {one.paths[0].transmitter for one in independent.reports} == {0}
+
+
+def test_targets_give_offsets_where_stations_transmit_and_receive():
+    text = Path(load_scene("multi_bs").source).read_text()
+    text = text.replace(
+        "  scheme: local_ml ", "  synchronization: both_directions\n  scheme: local_ml "
+    )
+    antenna = "[{band: high, array: {kind: planar, num_horizontal: 8, num_vertical: 4}}]"
+    assert antenna in text
+    silent = antenna.replace("}}]", "}, duplex: rx}]")
+    scene = parse_scene(text.replace(antenna, silent, 1), Path("scene.yaml"))
+    with pytest.raises(ValueError, match="receive their own echoes, and bs1 cannot"):
         make_scheme("local_ml", scene)
 
 
@@ -110,9 +150,14 @@ def test_no_target_is_located_where_nothing_corrects_the_clocks():
 def test_schemes_that_do_not_correct_clocks_are_refused():
     scene = with_sensing(base_stations(), **SYNCHRONIZED)
     with pytest.raises(
-        ValueError, match=r"'music' does not correct clock offsets by 'line_of_sight'.*set none"
+        ValueError,
+        match=r"'music' does not correct clock offsets by 'line_of_sight'.*"
+        "use one of the schemes local_ml, raw_ml, symbol_level, or set none",
     ):
         make_scheme("music", scene)
+    with pytest.raises(ValueError, match="local_ml, raw_ml, symbol_level"):
+        check_synchronization(["local_ml", "music"], scene)
+    check_synchronization(["local_ml", "raw_ml"], scene)
 
 
 def test_streams_of_all_transmitters_need_symbols():

@@ -52,6 +52,7 @@ ROWS = (
     Row("yard", EVERYTHING, "project", "local_ml"),
     Row("yard", EVERYTHING, "learn", "local_ml"),
     Row("yard", EVERYTHING, "project", "raw_ml"),
+    Row("yard", EVERYTHING, "project", "dvqvae"),
     Row("canyon", DIRECT, "project", "local_ml"),
     Row("canyon", EVERYTHING, "project", "local_ml"),
     Row("canyon", EVERYTHING, "project", "local_ml", -10.0),

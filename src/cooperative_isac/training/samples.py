@@ -171,14 +171,9 @@ def _with_classes(
     targets: drawn from the scene, of unknown class
     vehicles: range of the probability that a target is a vehicle
     """
-    # Vehicles drawn at half their height over the ground, outside of buildings.
-    ground_m = 0.0
-    if scene.world is not None and scene.world.ground is not None:
-        ground_m = float(scene.world.ground.corner_m[2])
-    height_m = ground_m + float(scene.body(TargetClass.VEHICLE).size_m[2]) / 2
-    draw = replace(scene.draw, max_climb_mps=0.0, height_m=(height_m, height_m))
+    # Vehicles, drawn outside of buildings.
     generator = frame_generator(scene.seed, number, "classes")
-    on_ground = draw_targets(replace(scene, draw=draw), generator)
+    on_ground = draw_targets(_at_ground(scene), generator)
 
     # One of both for each target.
     is_vehicle = generator.random(len(targets)) < generator.uniform(*vehicles)
@@ -188,6 +183,20 @@ def _with_classes(
         else replace(target, target_class=TargetClass.UAV)
         for target, vehicle, chosen in zip(targets, on_ground, is_vehicle)
     )
+
+
+def _at_ground(scene: Scene) -> Scene:
+    """The scene with drawn targets that stand on the ground as vehicles and do not climb."""
+    if scene.dimension == 2:
+        return scene
+    ground_m = 0.0
+    if scene.world is not None and scene.world.ground is not None:
+        ground_m = float(scene.world.ground.corner_m[2])
+
+    # The middle of a vehicle is at half its height.
+    height_m = ground_m + float(scene.body(TargetClass.VEHICLE).size_m[2]) / 2
+    draw = replace(scene.draw, max_climb_mps=0.0, height_m=(height_m, height_m))
+    return replace(scene, draw=draw)
 
 
 def _sample_propagation(

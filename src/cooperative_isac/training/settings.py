@@ -58,8 +58,14 @@ class Settings:
             raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
 
     def stored(self) -> dict[str, object]:
-        """The settings under their names in the files of a run."""
-        return {STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
+        """The settings under their names in the files of a run.
+
+        The latest range is there only where it is used, so that older runs continue.
+        """
+        settings = asdict(self)
+        if self.ranges.vehicles is None:
+            del settings["ranges"]["vehicles"]
+        return {STORED_NAMES.get(name, name): value for name, value in settings.items()}
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a training step, counted from 0 over all epochs."""

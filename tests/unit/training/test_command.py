@@ -100,7 +100,11 @@ def test_sample_ranges_are_options(tmp_path):
         "variety"
     ]
     assert ranges["timing_offset_s"] == [0, 3e-7] and ranges["frequency_offset_hz"] == [0, 5e3]
-    assert ranges["power_dbm"] == [20, 30]
+    assert ranges["power_dbm"] == [20, 30] and "vehicles" not in ranges
+    classes = ["--vehicles", 0, 0.5, "--out", tmp_path / "classes"]
+    assert isac("train", TINY, *QUICK, *SMALL, *classes).exit_code == 0
+    run = json.loads((tmp_path / "classes" / "run.json").read_text(encoding="utf-8"))
+    assert run["settings"]["variety"]["vehicles"] == [0, 0.5]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

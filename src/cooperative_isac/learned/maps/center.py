@@ -37,7 +37,7 @@ POWER_GAIN = 2.0
 # are.
 VOTE_WEIGHT = 2.0
 PEAK_WEIGHT = 2.0
-NEUTRAL_VOTES = 2.0
+NEUTRAL_VOTES = 1.3
 # Initial offset of lengths in space, m: that of a UAV.
 BODY_OFFSET_M = 0.5
 # Features of the output layer in space beside those of the convolutions: votes, and their

@@ -222,7 +222,7 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     if scene.layout is None:
         return cells
 
-    # Finer beams among stations, which have targets near other transmitters.
+    # Finer beams among stations that use each other's echoes: they have targets near transmitters.
     parts = [cells]
     for finer in NEAR_FINENESS:
         if not _is_near_transmitter(scene, receiver, cells.points_m, finer).any():
@@ -236,7 +236,7 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
 def _is_near_transmitter(
     scene: Scene, receiver: Site, points_m: np.ndarray, fineness: float
 ) -> np.ndarray:
-    """Mask of points near another transmitter, so that beams of a fineness are needed there.
+    """Mask of points near another linked transmitter, so that beams of a fineness are needed there.
 
     Across a receive beam the angle at the transmitter changes by more than `fineness` beams of it.
 
@@ -250,7 +250,8 @@ def _is_near_transmitter(
 
     # Width of the beams of other stations there.
     is_near = np.zeros(len(points_m), bool)
-    for site in scene.transmitters:
+    for index in scene.linked_transmitters(receiver.name):
+        site = scene.transmitters[index]
         if site.name == receiver.name:
             continue
         distances_m = np.linalg.norm(points_m - site.position_m, axis=1)

@@ -116,11 +116,15 @@ def location_bound_m(scene: Scene, num_targets: int, packet_bits: np.ndarray) ->
 
 
 def rate_rows(
-    curves: Sequence[RateCurve], measured: Sequence[Sequence[Mapping]], power_dbm: float
+    curves: Sequence[RateCurve],
+    measured: Sequence[Sequence[Mapping]],
+    bound: Mapping,
+    power_dbm: float,
 ) -> list[dict]:
     """Rows of the curves at one power, and one of the root CRLB.
 
     measured: figures of each point of each curve by name of the scheme (PointStore.figures)
+    bound: figures of the bound
     """
     rows: list[dict] = []
     for curve, points in zip(curves, measured, strict=True):
@@ -129,7 +133,6 @@ def rate_rows(
             rows.append(row | {key: figures[curve.scheme][key] for key in KEYS})
 
     # The bound does not depend on the bits.
-    bound = measured[0][0][CRLB]
     rows.append(
         {
             "power_dbm": power_dbm,

@@ -139,8 +139,15 @@ def test_targets_give_offsets_where_stations_transmit_and_receive():
     assert antenna in text
     silent = antenna.replace("}}]", "}, duplex: rx}]")
     scene = parse_scene(text.replace(antenna, silent, 1), Path("scene.yaml"))
-    with pytest.raises(ValueError, match="receive their own echoes, and bs1 cannot"):
+    with pytest.raises(ValueError, match="must receive their own echoes, and bs1 cannot"):
         make_scheme("local_ml", scene)
+
+    # Links of both directions do without active ones.
+    passive = parse_scene(text.replace("links: active-passive ", "links: passive "), Path("p.yaml"))
+    make_scheme("local_ml", passive)
+    active = with_sensing(passive, synchronization="active_observation")
+    with pytest.raises(ValueError, match="`links: passive` leaves out"):
+        make_scheme("local_ml", active)
 
 
 def test_no_target_is_located_where_nothing_corrects_the_clocks():

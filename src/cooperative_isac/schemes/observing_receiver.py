@@ -29,7 +29,7 @@ from cooperative_isac.sensing.target_offsets import (
     ObservedTargets,
     PathOffset,
     echo_offsets,
-    link_offsets,
+    mean_link_offsets,
     predicted_paths,
 )
 from cooperative_isac.waveform.frame import Frame
@@ -103,7 +103,7 @@ class ObservingReceiver:
         # Links with the offsets that earlier frames predict, then those of this frame.
         offsets = dict(self._clocks.predicted(frame.time_s, LEAST_AGREEING)) | dict(given or {})
         seen = self._sensed(samples, frame, offsets)
-        self._clocks.add(frame.time_s, link_offsets(self._path_offsets(samples, frame, seen)))
+        self._clocks.add(frame.time_s, mean_link_offsets(self._path_offsets(samples, frame, seen)))
         return seen
 
     def idle(self) -> None:

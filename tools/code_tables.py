@@ -19,6 +19,7 @@ from cooperative_isac.learned.index_coder import frequency_tables
 from cooperative_isac.learned.quantizer import usage
 from cooperative_isac.learned.weights import add_tables, load_weights
 from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.training.recipes import RECIPES, recipe
 from cooperative_isac.training.samples import DrawnSamples
 
@@ -34,17 +35,20 @@ def main() -> None:
     given = {
         "power_dbm": arguments.power_dbm and tuple(arguments.power_dbm),
         "targets": arguments.targets and tuple(arguments.targets),
+        "vehicles": arguments.vehicles and tuple(arguments.vehicles),
     }
     ranges = replace(ranges, **{name: limits for name, limits in given.items() if limits})
     source = DrawnSamples(scene, ranges)
 
-    # Uses of each codeword.
+    # Uses of each codeword, in echoes without static paths, as access points encode them.
+    static = StaticStage(scene)
     counts = {}
     for number in range(arguments.samples):
         sample = source.sample(number)
         for name in network.receivers:
             codebook = network.codebook(name)
-            latents = network.encode(source.echo(sample, name), sample.frame, name)
+            echo = static.clean(source.echo(sample, name), sample.frame)
+            latents = network.encode(echo, sample.frame, name)
             uses = usage(codebook.nearest(latents), codebook.config.size)
             counts[name] = counts.get(name, 0) + uses
 
@@ -66,6 +70,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=400, help="training samples to count on")
     parser.add_argument("--power-dbm", type=float, nargs=2, help="lowest and highest power")
     parser.add_argument("--targets", type=int, nargs=2, help="smallest and largest number")
+    parser.add_argument("--vehicles", type=float, nargs=2, help="range of the share of vehicles")
     return parser.parse_args()
 
 

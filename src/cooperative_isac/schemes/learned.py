@@ -271,22 +271,19 @@ def find_weights(scene: Scene, name: str) -> Path:
     if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)
 
-    # File names, the most specific first.
-    stem = f"{scene.name}-{name}"
-    grid = scene.grid
-    shape = f"{scene.receivers[0].num_ant}x{grid.num_subcarriers}x{grid.num_symbols}"
-    endings = (f"-{shape}", f"-q{scene.draw.num_targets}", "")
+    # A file of the scene.
+    endings = _endings(scene, name)
     folders = [Path(given), SHIPPED] if given else [SHIPPED]
     for folder in folders:
         for ending in endings:
-            path = folder / f"{stem}{ending}.safetensors"
+            path = folder / f"{scene.name}{ending}.safetensors"
             if path.is_file():
                 return path
 
     # A scene of another name, of the same sites, arrays and grid.
     for folder in folders:
         for ending in endings:
-            path = _weights_of_same_sites(folder, f"-{name}{ending}", scene)
+            path = _weights_of_same_sites(folder, ending, scene)
             if path is not None:
                 return path
 
@@ -294,10 +291,18 @@ def find_weights(scene: Scene, name: str) -> Path:
     shipped = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     command = f"isac train {scene.source or scene.name} --scheme {name}"
     raise ValueError(
-        f"scheme '{name}' has no weights for scene '{scene.name}' ({stem}.safetensors); "
+        f"scheme '{name}' has no weights for scene '{scene.name}' "
+        f"({scene.name}-{name}.safetensors); "
         f"shipped: {', '.join(shipped) or 'none'}. Train some with '{command}' and name them with "
         f"{WEIGHTS_VARIABLE}=FILE"
     )
+
+
+def _endings(scene: Scene, name: str) -> tuple[str, ...]:
+    """Endings of the names of files that serve a scene, the most specific first."""
+    grid = scene.grid
+    shape = f"{scene.receivers[0].num_ant}x{grid.num_subcarriers}x{grid.num_symbols}"
+    return f"-{name}-{shape}", f"-{name}-q{scene.draw.num_targets}", f"-{name}"
 
 
 def _weights_of_same_sites(folder: Path, ending: str, scene: Scene) -> Path | None:

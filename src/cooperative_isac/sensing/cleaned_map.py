@@ -19,6 +19,7 @@ from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.peaks import Peak
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.static_paths import unknown_static
 from cooperative_isac.waveform.signal import Signal
 
 # Coherent SNR of a path that is fitted, as a ratio: noise alone exceeds 12 dB in one map of some
@@ -63,14 +64,20 @@ class CleanedMap:
         Cells in the main lobe of a fitted path have its length and Doppler shift, all others what
         is left of the echo without the fitted paths.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), without its static
+        paths where the scene suppresses them
         frame: signal that was transmitted
         Returns [num_tx, 3, num_cells, num_cells], float32; see LocationMap.observe.
         """
         maps = self.location_map.observe(echo, frame)
 
+        # Replicas of paths, static paths projected out of them where they are out of the echo: else
+        # slow paths would be fitted with a part that the echo no longer has.
+        is_projected = self.location_map.scene.sensing.static_paths == "project"
+        static = unknown_static(frame.streams) if is_projected else None
+        reference = stream_reference(frame, self.location_map.max_doppler_hz, static)
+
         # Joint fit of the paths at the peaks.
-        reference = stream_reference(frame, self.location_map.max_doppler_hz)
         maker = ReplicaMaker(self.location_map.scene, self.location_map.receiver, reference)
         correlation = reference.correlate(echo)
         fit = self._fit(maker, correlation, maps)

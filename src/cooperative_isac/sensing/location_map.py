@@ -110,11 +110,7 @@ class LocationMap:
     @cached_property
     def shifts_hz(self) -> np.ndarray:
         """Doppler shifts of the filters, ascending and symmetric, [num_shifts], float64, Hz."""
-        grid = self.scene.grid
-        step_hz = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
-        largest_hz = 2 * self.scene.sensing.max_speed_mps / grid.wavelength_m
-        num_positive = int(np.ceil(largest_hz / step_hz))
-        return np.arange(-num_positive, num_positive + 1) * step_hz
+        return filter_shifts_hz(self.scene)
 
     @property
     def max_doppler_hz(self) -> float:
@@ -264,6 +260,19 @@ class LocationMap:
             steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
             for site, paths in zip(self.scene.transmitters, self._geometry)
         ]
+
+
+def filter_shifts_hz(scene: Scene) -> np.ndarray:
+    """Doppler shifts of the filters of a map, up to the largest one of a target.
+
+    scene: seen on one band
+    Returns [num_shifts], float64, Hz, ascending and symmetric.
+    """
+    grid = scene.grid
+    step_hz = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
+    largest_hz = 2 * scene.sensing.max_speed_mps / grid.wavelength_m
+    num_positive = int(np.ceil(largest_hz / step_hz))
+    return np.arange(-num_positive, num_positive + 1) * step_hz
 
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,11 +16,8 @@ import numpy as np
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.location_map import highest
+from cooperative_isac.sensing.location_map import filter_shifts_hz, highest
 from cooperative_isac.waveform.signal import Signal
-
-# Doppler shifts of the filters per resolution cell: the highest is interpolated between them.
-DOPPLER_OVERSAMPLING = 2
 
 # Sectors of direction per beam width of the array, along each of its axes: within one the phases of
 # the outermost elements differ by less than a fifth of a radian from those of its middle.
@@ -112,11 +109,7 @@ class SpaceMap:
     @cached_property
     def shifts_hz(self) -> np.ndarray:
         """Doppler shifts of the filters, ascending and symmetric, [num_shifts], float64, Hz."""
-        grid = self.scene.grid
-        step_hz = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
-        largest_hz = 2 * self.scene.sensing.max_speed_mps / grid.wavelength_m
-        num_positive = int(np.ceil(largest_hz / step_hz))
-        return np.arange(-num_positive, num_positive + 1) * step_hz
+        return filter_shifts_hz(self.scene)
 
     @property
     def max_doppler_hz(self) -> float:

@@ -1,5 +1,7 @@
 """Cleaned maps against known targets: exact lengths and shifts, and no side lobes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,12 @@ from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.cleaned_map import LEAST_SNR, CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
+from cooperative_isac.sensing.static_stage import StaticStage
 
 CELLS = 24
 VELOCITY_MPS = np.array([5.0, -3.0, 0.0])
+# Doppler shifts of about half a resolution cell at the place of these tests.
+SLOW_MPS = np.array([8.0, 0.0, 0.0])
 
 
 @pytest.fixture
@@ -17,16 +22,16 @@ def located(plane):
     return LocationMap(plane, plane.receivers[0], CELLS)
 
 
-def errors(located, maps, place_m, cell):
+def errors(located, maps, place_m, cell, velocity_mps=VELOCITY_MPS):
     """Largest errors of length, m, and Doppler shift, Hz, that a cell shows of a target."""
     scene = located.scene
     worst_m = worst_hz = 0.0
     for sender, channels in zip(scene.transmitters, maps):
         ends = [sender.position_m, located.receiver.position_m]
         wavelength_m = scene.grid.wavelength_m
-        path = bistatic_geometry(*ends, place_m, VELOCITY_MPS, wavelength_m)
+        path = bistatic_geometry(*ends, place_m, velocity_mps, wavelength_m)
         over_cell = bistatic_geometry(
-            *ends, located.points_m[cell], VELOCITY_MPS, wavelength_m
+            *ends, located.points_m[cell], velocity_mps, wavelength_m
         ).range_m
         _, shift, excess = channels.reshape(3, -1)[:, cell]
         length_m = over_cell + excess * located.max_excess_m
@@ -66,6 +71,24 @@ def test_side_lobes_are_removed_and_a_weak_target_stays(plane, listen, located):
     assert (cleaned > threshold).sum() < 0.5 * (plain > threshold).sum()
     for powers in (plain, cleaned):
         assert (powers.reshape(2, -1)[:, [strong, weak]] > threshold).all()
+
+
+def test_slow_paths_behind_the_suppression_keep_their_doppler_shift(plane, listen):
+    scene = replace(plane, sensing=replace(plane.sensing, static_paths="project"))
+    located = LocationMap(scene, scene.receivers[0], CELLS)
+    cell = 7 * CELLS + 9
+    place_m = located.points_m[cell]
+    plain = []
+    cleaned = []
+    for number in range(1, 9):
+        listener = listen(scene, number)
+        echo, _ = listener.echo([place_m], [SLOW_MPS], 1e-4, seed=number)
+        remaining = StaticStage(scene).clean(echo, listener.frame)
+        for shown, kind in ((plain, located), (cleaned, CleanedMap(located))):
+            maps = kind.observe(remaining, listener.frame)
+            shown.append(errors(located, maps, place_m, cell, SLOW_MPS)[1])
+    cell_hz = scene.grid.doppler_resolution_hz
+    assert np.median(cleaned) < 0.05 * cell_hz < np.median(plain)
 
 
 def test_noise_alone_has_the_map_of_the_matched_filters(plane, listen, located):

@@ -104,3 +104,8 @@ def test_samples_without_classes_keep_their_name_in_caches():
 def test_a_share_of_vehicles_beyond_one_is_refused():
     with pytest.raises(ValueError, match="is no probability; write 1 at most"):
         SampleRanges(vehicles=(0.0, 2.0))
+
+
+def test_vehicles_without_a_size_are_refused_in_space():
+    with pytest.raises(ValueError, match="vehicles of scene 'campus' have no size"):
+        DrawnSamples(load_scene("campus"), SampleRanges(vehicles=(0.0, 0.5)))

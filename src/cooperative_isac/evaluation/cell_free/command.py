@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from cooperative_isac.evaluation.cell_free.results import PointStore
+from cooperative_isac.evaluation.cell_free.results import CRLB, PointStore
 from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Sweep, sweep
 from cooperative_isac.evaluation.cell_free.trained import has_weights
@@ -263,6 +263,12 @@ def _make_rates(options: FigureOptions, store: PointStore, bar: Progress, pictur
 
     # Curves of chosen schemes that can run in the scene.
     schemes = tuple(dict.fromkeys((CODEC, *(curve.scheme for curve in CURVES))))
+    others = set(options.schemes or ()) - set(schemes)
+    if others:
+        raise ValueError(
+            f"the figure of rates has no curve of {', '.join(sorted(others))}; its schemes are "
+            f"{', '.join(schemes)}"
+        )
     where = f"the figure of rates at scale {options.scale}"
     (names,) = _runnable([options.scene], schemes, options.schemes, where)
 
@@ -296,24 +302,28 @@ def _rates_at(
         for curve in curves
     ]
 
-    # Measured now unless they are stored.
-    total = sum(store.num_missing(scene, [scheme]) for line in points for scene, scheme in line)
+    # Those without a changed key have one scene, which is also that of the bound.
+    scene = changed_scene(name, power)
+    plain = [curve.scheme for curve in curves if not curve.key]
+    changed = [line for curve, line in zip(curves, points, strict=True) if curve.key]
+
+    # Frames that are not stored yet.
+    total = store.num_missing(scene, plain)
+    total += sum(store.num_missing(where, [scheme]) for line in changed for where, scheme in line)
     total += 2 * store.num_frames if CODEC in names else 0
     task = bar.add_task(f"rates at {power_dbm:g} dBm: frames", total=total)
-    plain = [curve.scheme for curve in curves if not curve.key]
-    if plain:
-        # All schemes without a changed key together, on the same echoes.
-        store.figures(changed_scene(name, power), plain, lambda: bar.advance(task))
+
+    # Schemes as they are, all on the same echoes; then every point.
+    bound = store.figures(scene, plain, lambda: bar.advance(task))[CRLB]
     measured = [
-        [store.figures(scene, [scheme], lambda: bar.advance(task)) for scene, scheme in line]
+        [store.figures(where, [scheme], lambda: bar.advance(task)) for where, scheme in line]
         for line in points
     ]
-    rows = rate_rows(curves, measured, power_dbm)
+    rows = rate_rows(curves, measured, bound, power_dbm)
     if CODEC not in names:
         return rows
 
     # The learned codec with codebooks of several sizes.
-    scene = changed_scene(name, power)
     codebooks = codebook_rows(scene, CODEC, store.num_frames, store.seed, lambda: bar.advance(task))
     return rows + codec_rows(codebooks, power_dbm)
 

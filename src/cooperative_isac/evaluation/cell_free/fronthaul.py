@@ -181,14 +181,16 @@ def _draw_point(axes: Axes, scheme: str, bits: float, error: float | None) -> No
 
 
 def _encoded(network: Network, scene: Scene, number: int) -> tuple[Draw, dict[str, torch.Tensor]]:
-    """A random frame, and its latents by receiver."""
+    """A random frame without its echoes, and its latents by receiver."""
     draw = draw_frame(scene, number)
     band = scene.band
     latents = {
         name: network.encode(echoes[band].samples, draw.frame.on(band), name)
         for name, echoes in draw.echoes.items()
     }
-    return draw, latents
+
+    # At the scale of Table I the echoes of a hundred frames are 1.7 GB.
+    return replace(draw, echoes={}), latents
 
 
 def _figures(

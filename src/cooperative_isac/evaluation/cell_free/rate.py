@@ -8,8 +8,9 @@ Beyond CF Fig. 12, whose bits are those of one codec. Three kinds of packets:
 
 For one encoder with a noisy observation and a mean square error, estimating before quantization is
 optimal at every rate (Dobrushin and Tsybakov 1962; Wolf and Ziv 1970), so that the error of packets
-of estimates should end at the accuracy of the estimates within a few bits a target. No packet has a
-smaller error than Shannon's bound for the locations alone (location_bound_m).
+of estimates should end at the accuracy of the estimates within a few bits a target. Packets that
+locate all targets have no smaller error than Shannon's bound for the locations alone
+(location_bound_m); where few targets are detected, errors are of these alone, and may be smaller.
 """
 
 from __future__ import annotations
@@ -116,11 +117,15 @@ def location_bound_m(scene: Scene, num_targets: int, packet_bits: np.ndarray) ->
 
 
 def rate_rows(
-    curves: Sequence[RateCurve], measured: Sequence[Sequence[Mapping]], power_dbm: float
+    curves: Sequence[RateCurve],
+    measured: Sequence[Sequence[Mapping]],
+    bound: Mapping,
+    power_dbm: float,
 ) -> list[dict]:
     """Rows of the curves at one power, and one of the root CRLB.
 
     measured: figures of each point of each curve by name of the scheme (PointStore.figures)
+    bound: figures of the bound
     """
     rows: list[dict] = []
     for curve, points in zip(curves, measured, strict=True):
@@ -129,7 +134,6 @@ def rate_rows(
             rows.append(row | {key: figures[curve.scheme][key] for key in KEYS})
 
     # The bound does not depend on the bits.
-    bound = measured[0][0][CRLB]
     rows.append(
         {
             "power_dbm": power_dbm,
@@ -211,12 +215,14 @@ def _draw_panel(axes: Axes, scene: Scene, rows: Sequence[Row], key: str) -> None
     set_error_scale(axes)
     (bound,) = (row[key] for row in rows if row["curve"] == CRLB)
     axes.axhline(bound, color="0.4", linestyle="--", linewidth=1.0, label="root CRLB")
-    if key != LOCATION_PANEL[0]:
-        return
+    if key == LOCATION_PANEL[0]:
+        _draw_location_bound(axes, scene, bound)
 
-    # Rate at any accuracy, and the paper's point.
+
+def _draw_location_bound(axes: Axes, scene: Scene, crlb_m: float) -> None:
+    """Draw Shannon's bound of locations, down to half the root CRLB, and the paper's point."""
     shannon_m = location_bound_m(scene, scene.draw.num_targets, BOUND_BITS)
-    is_shown = (shannon_m < MOST_BOUND_M) & (shannon_m > bound / 2)
+    is_shown = (shannon_m < MOST_BOUND_M) & (shannon_m > crlb_m / 2)
     axes.fill_betweenx(
         shannon_m[is_shown],
         BOUND_BITS[0],

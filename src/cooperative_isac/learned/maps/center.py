@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.maps.agreement import Agreement, Fit, decades_below
+from cooperative_isac.learned.maps.agreement import (
+    BODY_OFFSET_M,
+    Agreement,
+    Fit,
+    decades_below,
+)
 from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import (
@@ -38,8 +43,6 @@ POWER_GAIN = 2.0
 VOTE_WEIGHT = 2.0
 PEAK_WEIGHT = 2.0
 NEUTRAL_VOTES = 1.3
-# Initial offset of lengths in space, m: that of a UAV.
-BODY_OFFSET_M = 0.5
 # Features of the output layer in space beside those of the convolutions: votes, and their
 # difference to the most votes around.
 NUM_VOTE_FEATURES = 2

@@ -23,7 +23,8 @@ LOCATION_STEPS = 2
 # Support of the uniform density of outliers among elevations, degree: the range of elevations of
 # targets from a roof.
 OUTLIER_DEG = 60.0
-# Sine of the angle to an array's columns below which elevations have no finite slope.
+# Sine of the angle to an array's columns below which elevations have no finite slope; also the
+# least cosine between the columns and the vertical plane of a place from which a height follows.
 SMALLEST_SINE = 0.05
 # Largest sine of an elevation from which a height follows: that of 64 degrees.
 LARGEST_SINE = 0.9
@@ -130,9 +131,11 @@ class PathGeometry(nn.Module):
         distance = away.norm(dim=-1).clamp_min(MIN_SITE_DISTANCE_M)
         along = (away @ column[:2]) / distance
 
-        # An elevation e has the rise along cos(e) + up sin(e) = scale sin(e + tilt).
+        # An elevation e has the rise along cos(e) + up sin(e) = scale sin(e + tilt). The scale is
+        # zero where horizontal columns, as of an array on a ceiling, are across the direction.
         up = column[2].expand_as(along)
-        sines = rises / torch.hypot(along, up)[..., None]
+        scale = torch.hypot(along, up).clamp_min(SMALLEST_SINE)
+        sines = rises / scale[..., None]
         elevation = (
             sines.clamp(-LARGEST_SINE, LARGEST_SINE).asin() - torch.atan2(along, up)[..., None]
         )

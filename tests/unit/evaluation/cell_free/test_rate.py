@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cooperative_isac.evaluation.cell_free import command, fronthaul
 from cooperative_isac.evaluation.cell_free.rate import (
     CURVES,
     KEYS,
@@ -15,6 +16,7 @@ from cooperative_isac.evaluation.cell_free.results import CRLB
 from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 
 SCENE = "cell_free_compact"
+BOUND = {"root_mean_location_m": 0.1, "root_mean_velocity_mps": 0.2}
 
 
 def figures(scale):
@@ -75,16 +77,11 @@ def test_estimates_before_quantization_need_fewer_bits_than_quantized_samples():
 
 
 def test_rows_and_picture_have_all_curves(tmp_path):
-    measured = []
-    for curve in CURVES:
-        bound = {"root_mean_location_m": 0.1, "root_mean_velocity_mps": 0.2}
-        measured.append(
-            [
-                {curve.scheme: figures(1.0 + place), CRLB: bound}
-                for place in range(len(curve.values))
-            ]
-        )
-    rows = rate_rows(CURVES, measured, 33.0)
+    measured = [
+        [{curve.scheme: figures(1.0 + place)} for place in range(len(curve.values))]
+        for curve in CURVES
+    ]
+    rows = rate_rows(CURVES, measured, BOUND, 33.0)
     rows += codec_rows(
         [{"scheme": f"dvqvae, codebooks of {size}", **figures(size)} for size in (4, 256)], 33.0
     )
@@ -98,6 +95,46 @@ def test_rows_and_picture_have_all_curves(tmp_path):
     path = tmp_path / "rate.png"
     assert draw_rates(changed_scene(SCENE, {}), rows, path) == [path]
     assert path.stat().st_size > 10_000
+
+
+class StoredPoints:
+    """A store in which every point is measured."""
+
+    num_frames = 1
+    seed = 1
+
+    def __init__(self, *_):
+        pass
+
+    def num_missing(self, scene, schemes):
+        return 0
+
+    def figures(self, scene, schemes, on_frame):
+        return {CRLB: BOUND, **{name: figures(1.0) for name in schemes}}
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """Makes options of the figure for chosen schemes, without measurements."""
+    codebooks = [{"scheme": f"dvqvae, codebooks of {size}", **figures(size)} for size in (4, 256)]
+    monkeypatch.setattr(command, "PointStore", StoredPoints)
+    monkeypatch.setattr(fronthaul, "codebook_rows", lambda *_: codebooks)
+    return lambda *schemes: command.FigureOptions(
+        "compact", 1, 1, tmp_path, schemes or None, 1, 16, 1
+    )
+
+
+@pytest.mark.parametrize("schemes", [("dvqvae",), ("local_ml",)])
+def test_any_choice_of_schemes_is_drawn_with_the_bound(tmp_path, options, schemes):
+    command.make_figures("rate", ("rate",), options(*schemes))
+    text = (tmp_path / "cf_figrate_compact.csv").read_text(encoding="utf-8")
+    assert CRLB in text and all(scheme in text for scheme in schemes)
+    assert (tmp_path / "cf_figrate_compact.png").is_file()
+
+
+def test_schemes_without_a_curve_are_refused(options):
+    with pytest.raises(ValueError, match="rates has no curve of music; its schemes are dvqvae"):
+        command.make_figures("rate", ("rate",), options("music", "local_ml"))
 
 
 def test_points_are_scenes_with_their_key():

@@ -119,6 +119,15 @@ def test_heights_follow_from_elevations_over_the_true_place(space):
         assert heights_m.numpy() == pytest.approx(PLACES[:, 2:].expand(-1, 2).numpy(), abs=0.01)
 
 
+def test_horizontal_columns_give_finite_heights(space):
+    # An array on a ceiling: toward places across its columns no height follows from a rise.
+    paths = PathGeometry(space[0])
+    paths.columns[0] = torch.tensor([1.0, 0.0, 0.0])
+    across_m = paths.receivers[0, :2] + torch.tensor([[0.0, 10.0], [10.0, 0.0]])
+    for rise in (0.0, 0.2):
+        assert torch.isfinite(paths.height(across_m, torch.full((2, 2), rise), 0)).all()
+
+
 def test_a_path_of_another_target_spoils_neither_location_nor_height(space):
     _, paths = space
     length = paths.length(PLACES)

@@ -213,20 +213,21 @@ def _percentiles(values: deque[float]) -> dict[str, float | None]:
 def lateness(summary: Mapping[str, Any]) -> str | None:
     """Stages and the period that they exceed, of a run that is not real time; None: it is.
 
-    summary: as RunLedger.summary returns it
+    summary: as RunLedger.summary returns it; files of earlier versions lack some of its keys
     """
     frames = summary["frames"]
-    missed = min(summary["frames_late"] + summary["frames_skipped"], frames)
+    missed = min(summary.get("frames_late", 0) + summary.get("frames_skipped", 0), frames)
     if not frames or missed < MOST_MISSED_SHARE * frames:
         return None
 
     # Longest times of the stages, beside the time that they have.
     period_ms = 1e3 * summary["duration_s"] / frames
-    times = summary["latency_ms"]
+    times = summary.get("latency_ms", {})
+    longest_ms = {stage: times.get(stage, {}).get("p99") for stage in ("encode", "decode", "track")}
     stages = [
-        f"{stage} takes {times[stage]['p99']:.0f} ms"
-        for stage in ("encode", "decode", "track")
-        if times[stage]["p99"] is not None
+        f"{stage} takes {longest:.0f} ms"
+        for stage, longest in longest_ms.items()
+        if longest is not None
     ]
     taken = f" (99 %: {', '.join(stages)})" if stages else ""
     return (

@@ -12,8 +12,11 @@ from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 
-# Estimates that are kept: enough for a drift, and over so short a time that it is constant.
+# Estimates that are kept, and time before the last one from which they are, s: enough for a drift,
+# and over so short a time that it is constant. After a longer gap a link begins anew: the offsets
+# before it have drifted away, and would outnumber the first new ones.
 KEPT_ESTIMATES = 8
+KEPT_S = 10.0
 
 # Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
 # predicted timing offset, over the largest difference of those that agree: few estimates give
@@ -56,6 +59,8 @@ class OffsetHistory:
         """Keep the estimate of a frame; where time went back, a run began again without a past."""
         if self._kept and self._kept[-1][0] >= time_s:
             self._kept.clear()
+        while self._kept and time_s - self._kept[0][0] > KEPT_S:
+            self._kept.popleft()
         self._kept.append((time_s, offset))
 
     def clear(self) -> None:

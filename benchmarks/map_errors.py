@@ -129,17 +129,18 @@ def cells_of_latent(located: LocationMap, config: MapsConfig, point_m: np.ndarra
 
 def show(title: str, errors: dict[str, Errors], console: Console) -> None:
     """Print a table of errors."""
-    headers = ("length, median", "90 %", "95 %", "> 1 m", "Doppler, median", "90 %", "ms a map")
+    headers = ("length 50 %", "90 %", "95 %", "> 1 m", "shift 50 %", "90 %", "ms")
     columns = [Column(name, justify="right") for name in headers]
-    table = Table("", *columns, box=SIMPLE_HEAD, title=title)
+    table = Table(Column("", no_wrap=True), *columns, box=SIMPLE_HEAD)
+    console.print(f"{title}: errors of path lengths (m) and Doppler shifts (Hz), time of a map")
     for name, measured in errors.items():
         length_m = np.array(measured.length_m)
         doppler_hz = np.array(measured.doppler_hz)
         table.add_row(
             name,
-            *(f"{np.quantile(length_m, share):.3f} m" for share in (0.5, 0.9, 0.95)),
+            *(f"{np.quantile(length_m, share):.3f}" for share in (0.5, 0.9, 0.95)),
             f"{np.mean(length_m > OUTLIER_M):.1%}",
-            *(f"{np.quantile(doppler_hz, share):.1f} Hz" for share in (0.5, 0.9)),
+            *(f"{np.quantile(doppler_hz, share):.1f}" for share in (0.5, 0.9)),
             f"{1e3 * measured.seconds / measured.num_maps:.0f}",
         )
     console.print(table)

@@ -187,6 +187,28 @@ def cross_correlated(echo: ChannelMatrix, line_of_sight: ChannelMatrix) -> Chann
     )
 
 
+def separable(line_of_sight: ChannelMatrix) -> ChannelMatrix:
+    """A line of sight with less noise: the nearest product of one delay response and one phase run.
+
+    A single path is such a product, even where timing is constant over the frame alone and phase
+    changes from symbol to symbol: that is what makes it a reference for `cross_correlated`. Of the
+    noise of K subcarriers and N symbols, K + N - 1 parts of K N are left.
+
+    line_of_sight: without holes
+    Raises ValueError for a matrix with holes, whose singular vectors are not those of the path.
+    """
+    if not line_of_sight.mask.all():
+        raise ValueError("the line of sight has holes; use cross_correlated with all of its noise")
+    left, values, right = np.linalg.svd(line_of_sight.values, full_matrices=False)
+    num_subcarriers, num_symbols = line_of_sight.values.shape
+    share = (num_subcarriers + num_symbols - 1) / (num_subcarriers * num_symbols)
+    return replace(
+        line_of_sight,
+        values=values[0] * np.multiply.outer(left[:, 0], right[0]),
+        noise_power=line_of_sight.noise_power * share,
+    )
+
+
 def cross_correlation_snr(echo_snr: float, sight_snr: float) -> float:
     """SNR of the product of echo and line of sight.
 

@@ -216,7 +216,7 @@ def lateness(summary: Mapping[str, Any]) -> str | None:
     summary: as RunLedger.summary returns it
     """
     frames = summary["frames"]
-    missed = summary["frames_late"] + summary["frames_skipped"]
+    missed = min(summary["frames_late"] + summary["frames_skipped"], frames)
     if not frames or missed < MOST_MISSED_SHARE * frames:
         return None
 

@@ -15,7 +15,7 @@ from cooperative_isac.calibration.offsets import (
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.offset_history import LinkHistories
-from cooperative_isac.sensing.target_offsets import PathOffset, link_offsets
+from cooperative_isac.sensing.target_offsets import PathOffset, mean_link_offsets
 
 # Offsets of the links to each receiver, by its name and the index of the transmitter.
 Offsets = Mapping[str, Mapping[int, ClockOffset]]
@@ -58,7 +58,7 @@ class LinkClocks:
         if self.scene.sensing.synchronization == "both_directions":
             found = both_directions(self.scene, paths)
         else:
-            found = {name: link_offsets(own) for name, own in paths.items()}
+            found = {name: mean_link_offsets(own) for name, own in paths.items()}
         if time_s is None:
             return found
         for name, offsets in found.items():

@@ -254,7 +254,8 @@ def find_weights(scene: Scene, name: str) -> Path:
         <scene>-<scheme>-q<Q>.safetensors                                for Q targets
         <scene>-<scheme>.safetensors
 
-    and after them a file of another scene with the same sites, arrays and grid.
+    and after them the files of another scene with the same sites, arrays and grid, by the same
+    endings.
 
     Raises ValueError where there is none.
     """
@@ -284,9 +285,10 @@ def find_weights(scene: Scene, name: str) -> Path:
 
     # A scene of another name, of the same sites, arrays and grid.
     for folder in folders:
-        path = _weights_of_same_sites(folder, scene, name)
-        if path is not None:
-            return path
+        for ending in endings:
+            path = _weights_of_same_sites(folder, f"-{name}{ending}", scene)
+            if path is not None:
+                return path
 
     # There is none.
     shipped = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
@@ -298,12 +300,13 @@ def find_weights(scene: Scene, name: str) -> Path:
     )
 
 
-def _weights_of_same_sites(folder: Path, scene: Scene, name: str) -> Path | None:
-    """The first file of a scheme in a folder that was trained for the sites of a scene, or None."""
+def _weights_of_same_sites(folder: Path, ending: str, scene: Scene) -> Path | None:
+    """The first file in a folder that was trained for the sites of a scene, or None.
+
+    ending: of its name: scheme and, if any, the shape of echoes or the number of targets
+    """
     facts = scene_facts(scene)
-    for path in sorted(folder.glob(f"*-{name}*.safetensors")):
-        if name not in path.stem.split("-")[1:]:
-            continue
+    for path in sorted(folder.glob(f"*{ending}.safetensors")):
         try:
             trained_for = weights_description(path)["scene"]
         except DamagedWeightsError:

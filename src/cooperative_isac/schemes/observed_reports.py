@@ -51,7 +51,7 @@ class ObservingDecoder(ReportDecoder):
 
     def __init__(self, scene: Scene):
         super().__init__(scene)
-        self._clocks = ReportClocks(scene, links_of(scene))
+        self.clocks = ReportClocks(scene, links_of(scene))
 
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
         """The paths in the packet of one station, by its own clock offsets."""
@@ -63,7 +63,7 @@ class ObservingDecoder(ReportDecoder):
             station: self._contents(station, packet, frame)
             for station, packet in sorted(packets.items())
         }
-        return self._clocks.located(contents, frame.time_s)
+        return self.clocks.located(contents, frame.time_s)
 
     def _contents(self, station: str, packet: bytes, frame: Frame) -> StationReports:
         """The paths and the offsets in the packet of one station.

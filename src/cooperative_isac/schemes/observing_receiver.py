@@ -19,7 +19,6 @@ from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
-from cooperative_isac.sensing.local_ml import FINE
 from cooperative_isac.sensing.measured_path import measured_path, without_paths
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.offset_history import LinkHistories
@@ -30,7 +29,7 @@ from cooperative_isac.sensing.target_offsets import (
     ObservedTargets,
     PathOffset,
     echo_offsets,
-    link_offsets,
+    mean_link_offsets,
     predicted_paths,
 )
 from cooperative_isac.waveform.frame import Frame
@@ -43,6 +42,13 @@ LEAST_AGREEING = 3
 # them by displacements of targets, to a tenth of a cell at best.
 AGREEING_SHIFTS = 1.0
 
+
+# Frames from one check of a link in use to the next: a check takes a quarter of the computation of
+# a frame, and stations take turns.
+CHECK_EVERY = 4
+
+# Fisher scoring of single paths: they start at the location that they shared.
+SINGLE_PATHS = {"steps": 2, "tolerance": 1.0}
 
 # Offset of a station's own signal.
 NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
@@ -97,7 +103,7 @@ class ObservingReceiver:
         # Links with the offsets that earlier frames predict, then those of this frame.
         offsets = dict(self._clocks.predicted(frame.time_s, LEAST_AGREEING)) | dict(given or {})
         seen = self._sensed(samples, frame, offsets)
-        self._clocks.add(frame.time_s, link_offsets(self._path_offsets(samples, frame, seen)))
+        self._clocks.add(frame.time_s, mean_link_offsets(self._path_offsets(samples, frame, seen)))
         return seen
 
     def idle(self) -> None:
@@ -178,21 +184,29 @@ class ObservingReceiver:
                     found.append(predicted[index].offset(index, target, measured))
 
         # Other links, and those without any path: a search for the paths of all targets.
-        measured_links = {path.transmitter for path in found}
+        in_use = sorted({path.transmitter for path in found})
         others = range(len(scene.transmitters))
-        unknown = [index for index in others if index not in {self._own, *measured_links}]
+        searched = [index for index in others if index not in {self._own, *in_use}]
+
+        # A link in use is searched from time to time: wrong offsets leave most of its echo.
+        turn, is_not_due = divmod(frame.number + self._own, CHECK_EVERY)
+        checked = in_use[turn % len(in_use)] if in_use and not is_not_due else None
+        if checked is not None:
+            searched.append(checked)
+        if not searched:
+            return found
         sent = self.known.of_frame(frame.on(self.place.band))
         rest = without_paths(scene, receiver, sent, samples, seen.reports, seen.offsets)
+        unexplained = echo_offsets(scene, receiver, sent, rest, targets, searched)
+        if checked is None:
+            return found + unexplained
 
-        # A link in use, another one in each frame: wrong offsets leave most of its echo.
-        in_use = sorted(measured_links)
-        if in_use:
-            checked = in_use[frame.number % len(in_use)]
-            others = echo_offsets(scene, receiver, sent, rest, targets, [checked])
-            if _information(others) > _information(found, checked):
-                self._clocks.forget(checked)
-                found = [path for path in found if path.transmitter != checked]
-        return found + echo_offsets(scene, receiver, sent, rest, targets, unknown)
+        # Begin again where the rest of the echo has more of the link than its paths.
+        left = [path for path in unexplained if path.transmitter == checked]
+        if _information(left) > _information(found, checked):
+            self._clocks.forget(checked)
+            return [path for path in found if path.transmitter != checked] + unexplained
+        return found + [path for path in unexplained if path.transmitter != checked]
 
     def _targets(
         self, frame: Frame, seen: ObservedEcho
@@ -260,7 +274,7 @@ def _single_paths(sensed: ReceiverFit) -> Fit | None:
         state.doppler_hz,
     )
     joint = JointFit(sensed.joint.maker, sensed.joint.correlation, sensed.joint.noise_power_w)
-    fit = joint.fisher_scoring(joint.match(single), **FINE)
+    fit = joint.fisher_scoring(joint.match(single), **SINGLE_PATHS)
     return with_marginal_information(joint.maker, fit)
 
 

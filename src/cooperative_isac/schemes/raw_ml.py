@@ -151,7 +151,7 @@ class ObservingRawDecoder(Decoder):
             site.name: ObservingReceiver(StationView(scene, site.name)) for site in scene.receivers
         }
         self._grid = KnownSymbols(scene).grid
-        self._clocks = ReportClocks(scene, links_of(scene))
+        self.clocks = ReportClocks(scene, links_of(scene))
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
@@ -162,7 +162,7 @@ class ObservingRawDecoder(Decoder):
         }
 
         # Paths in each echo, with the offsets that the center predicts.
-        predicted = self._clocks.predicted(frame.time_s)
+        predicted = self.clocks.predicted(frame.time_s)
         seen = {
             station: self._receivers[station].sense(echo, frame, predicted[station])
             for station, echo in echoes.items()
@@ -172,7 +172,7 @@ class ObservingRawDecoder(Decoder):
         contents = {
             station: StationReports(one.reports, one.offsets) for station, one in seen.items()
         }
-        return self._joint(self._clocks.located(contents, frame.time_s), seen)
+        return self._joint(self.clocks.located(contents, frame.time_s), seen)
 
     def _joint(
         self, detections: Sequence[Detection], seen: Mapping[str, ObservedEcho]

@@ -151,7 +151,7 @@ class SymbolDecoder(Decoder):
         self._all = Lattice(scene, sensors)
         self._active = Lattice(replace(scene, link_mode=LinkMode.ACTIVE), sensors)
         self._memory: _Memory | None = None
-        self._clocks = LinkClocks(scene, LEAST_AGREEING)
+        self.clocks = LinkClocks(scene, LEAST_AGREEING)
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
@@ -206,7 +206,7 @@ class SymbolDecoder(Decoder):
 
         The targets of the active links then give the offsets in this frame.
         """
-        aligned = self._aligned(echoes, self._clocks.predicted(frame.time_s))
+        aligned = self._aligned(echoes, self.clocks.predicted(frame.time_s))
         if aligned is not None:
             joints = self._joints(aligned, signal, frame)
             matched = self._located(self._all, joints, frame)
@@ -214,13 +214,13 @@ class SymbolDecoder(Decoder):
             if matched.match is not None:
                 joint = JointMl(self._active.scene, joints)
                 active = significant(joint, matched.match.targets, self._active.threshold)
-            self._clocks.updated(frame.time_s, self._path_offsets(echoes, signal, active))
+            self.clocks.updated(frame.time_s, self._path_offsets(echoes, signal, active))
             return matched
 
         # Independent frames have no earlier ones: once more, with the offsets of this frame.
         matched = self._located(self._active, self._joints(echoes, signal, frame), frame)
         paths = self._path_offsets(echoes, signal, matched.match)
-        offsets = self._clocks.updated(frame.time_s, paths)
+        offsets = self.clocks.updated(frame.time_s, paths)
         aligned = self._aligned(echoes, offsets)
         if frame.time_s is not None or aligned is None:
             return matched
@@ -247,7 +247,7 @@ class SymbolDecoder(Decoder):
         """Echoes with the clock offsets of their links; None where those of a link are unknown."""
         aligned: dict[str, ReceivedEcho] = {}
         for station, (samples, _) in echoes.items():
-            own = self._clocks.complete(station, offsets)
+            own = self.clocks.complete(station, offsets)
             if own is None:
                 return None
             aligned[station] = (samples, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.waveform.frame import Frame
 
 
@@ -95,16 +96,19 @@ def check_observed(scene: Scene, scheme: str) -> None:
     transmitting = {site.name for site in scene.transmitters}
     silent = [site.name for site in scene.receivers if site.name not in transmitting]
     if len(scene.bands) > 1 or any(station.is_mobile for station in scene.stations):
-        fault = "it is for one band, with stations at rest"
+        fault = "it is for one band, with stations at rest: choose such a scene"
     elif scene.has_bodies:
-        fault = "it is for point targets, and the scene has `bodies`"
+        fault = "it is for point targets: leave out `bodies`"
+    elif mode == "active_observation" and scene.link_mode is LinkMode.PASSIVE:
+        fault = "`links: passive` leaves out the stations' own echoes; set active-passive"
     elif silent:
-        fault = f"it needs stations that receive their own echoes, and {', '.join(silent)} cannot"
+        names = ", ".join(silent)
+        fault = f"stations must receive their own echoes, and {names} cannot: leave out duplex"
     else:
         return
     raise ValueError(
         f"scheme '{scheme}' cannot correct clock offsets by '{mode}', the "
-        f"sensing.synchronization of scene '{scene.name}': {fault}; use line_of_sight"
+        f"sensing.synchronization of scene '{scene.name}': {fault}, or use line_of_sight"
     )
 
 

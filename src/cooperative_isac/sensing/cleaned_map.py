@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.arrays import phasors, steering_vectors
+from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
@@ -105,7 +105,7 @@ class CleanedMap:
             if found.num_paths == MOST_PATHS:
                 break
             least = max(LEAST_SNR, powers[0] / DYNAMIC_RANGE, power * REMAINING_SHARE)
-            if peak.power(residual) < least:
+            if not peak.power(residual) >= least:  # also where it is not a number
                 continue
             joint = JointFit(maker, residual, noise_power_w)
             start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
@@ -127,9 +127,6 @@ class CleanedMap:
         maker: replicas of the frame
         maps: [num_tx, 3, num_cells, num_cells], float32
         """
-        scene = self.location_map.scene
-        receiver = self.location_map.receiver
-
         # Cells that are as high as their neighbors.
         power = maps[:, 0]
         padded = np.pad(power, ((0, 0), (1, 1), (1, 1)))
@@ -144,18 +141,14 @@ class CleanedMap:
         doppler_hz = maps[transmitter, 1, row, column] * self.location_map.max_doppler_hz
         doppler_phases = phasors(-doppler_hz[:, None] * maker.reference.block_times_s)
         filters, energy = maker.filters_at(transmitter, points_m)
-        away_m = points_m - receiver.position_m
-        directions = away_m / np.linalg.norm(away_m, axis=1)[:, None]
-        steering = steering_vectors(receiver.elements_m, directions, scene.grid.wavelength_m)
-        beams = steering.conj().astype(np.complex64)
-        noise_w = energy * scene.propagation.noise_power_w
+        noise_w = energy * self.location_map.scene.propagation.noise_power_w
 
         peaks = [
             Peak(
                 transmitter=int(transmitter[place]),
                 point_m=points_m[place],
                 doppler_hz=float(doppler_hz[place]),
-                beam=beams[place],
+                beam=maker.receive_at(points_m[place]).conj(),
                 filter=filters[place],
                 doppler_phase=doppler_phases[place],
                 noise_w=float(noise_w[place]),

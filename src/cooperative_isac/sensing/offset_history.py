@@ -27,9 +27,9 @@ MOST_DEVIATION = 0.25
 # Standard deviations of the difference of two estimates by which they may differ beyond that.
 AGREEING_SIGMAS = 2.0
 
-# Standard deviations of drifts: of timing in s/s, the 0.05 ppm by which carriers of base stations
-# may be off (TS 38.104), and of carriers in Hz/s.
-USUAL_DRIFTS = (5e-8, 20.0)
+# Standard deviations of drifts: of timing in s/s, 1 ppm as of plain oscillators, and of carriers in
+# Hz/s, which hardly drift.
+USUAL_DRIFTS = (1e-6, 20.0)
 
 # Deviation of every estimate beside its own, over the largest difference: no single one outweighs
 # all others.

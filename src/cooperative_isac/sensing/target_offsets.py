@@ -195,7 +195,7 @@ def echo_offsets(
     return found
 
 
-def link_offsets(paths: Iterable[PathOffset]) -> dict[int, ClockOffset]:
+def mean_link_offsets(paths: Iterable[PathOffset]) -> dict[int, ClockOffset]:
     """Offsets of the clocks of each link: means over the paths of its targets.
 
     Returns them by index of the transmitter.

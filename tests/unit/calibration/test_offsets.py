@@ -1,5 +1,7 @@
 """Clock offsets from the line of sight, from both directions, and from an active observation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from channel_draws import channel, empty_grid
@@ -10,6 +12,7 @@ from cooperative_isac.calibration.offsets import (
     cross_correlation_snr,
     offset_of_both_directions,
     offset_of_path,
+    separable,
 )
 from cooperative_isac.estimation import estimate_path, path_information
 
@@ -116,3 +119,22 @@ def test_grids_that_differ_are_refused():
     other = empty_grid(32, 32, 24e9, 240e3, 4.46e-6)
     with pytest.raises(ValueError, match="same link and band"):
         cross_correlated(GRID, other)
+
+
+def test_a_separable_line_of_sight_has_less_noise_even_with_a_phase_of_each_symbol():
+    rng = np.random.default_rng(6)
+    sight = draw(rng, 1.0, SIGHT_S, 3.0)
+    turns = np.exp(2j * np.pi * rng.random(32))
+    turned = replace(sight, values=sight.values * turns)
+    cleaned = separable(turned)
+
+    # The product of exact responses, of unknown amplitude, with the same turns.
+    delays = np.exp(-2j * np.pi * np.multiply.outer(GRID.frequency_hz, SIGHT_S))
+    response = delays.reshape(-1)
+    run = response.conj() @ turned.values / len(response)
+    left = np.mean(np.abs(cleaned.values - np.multiply.outer(response, run)) ** 2)
+    assert left < 0.1
+    assert cleaned.noise_power == pytest.approx(GRID.noise_power * 95 / 2048)
+    holes = replace(sight, mask=np.arange(64)[:, None] % 2 == np.zeros(32))
+    with pytest.raises(ValueError, match="has holes"):
+        separable(holes)

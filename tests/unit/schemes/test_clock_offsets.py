@@ -104,10 +104,10 @@ def test_without_line_of_sight_targets_of_the_active_links_give_the_offsets():
 
 def test_a_station_synchronizes_its_links_by_its_own_echo():
     scene = with_sensing(base_stations(world=""), synchronization="active_observation")
-    scene = replace(scene, seed=2)
+    scene = replace(scene, seed=7)
     receiver = ObservingReceiver(StationView(scene, "bs1"))
     site = scene.receiver("bs1")
-    for number in range(6):
+    for number in range(9):
         time_s = number / scene.update_rate_hz
         frame = make_frame(scene, number, time_s)
         echo = receive(scene, frame, "bs1", scene_targets(scene, time_s))[scene.band]
@@ -139,8 +139,15 @@ def test_targets_give_offsets_where_stations_transmit_and_receive():
     assert antenna in text
     silent = antenna.replace("}}]", "}, duplex: rx}]")
     scene = parse_scene(text.replace(antenna, silent, 1), Path("scene.yaml"))
-    with pytest.raises(ValueError, match="receive their own echoes, and bs1 cannot"):
+    with pytest.raises(ValueError, match="must receive their own echoes, and bs1 cannot"):
         make_scheme("local_ml", scene)
+
+    # Links of both directions do without active ones.
+    passive = parse_scene(text.replace("links: active-passive ", "links: passive "), Path("p.yaml"))
+    make_scheme("local_ml", passive)
+    active = with_sensing(passive, synchronization="active_observation")
+    with pytest.raises(ValueError, match="`links: passive` leaves out"):
+        make_scheme("local_ml", active)
 
 
 def test_no_target_is_located_where_nothing_corrects_the_clocks():

@@ -206,6 +206,16 @@ def test_a_scene_of_another_name_has_the_weights_of_the_same_sites(tiny, weights
         find_weights(faster, "dvqvae")
 
 
+@pytest.mark.parametrize("name", ["tiny", "traced_tiny"])
+def test_weights_for_a_number_of_targets_serve_no_other_number(tiny, weights, name):
+    (weights / "tiny-dvqvae.safetensors").rename(weights / "tiny-dvqvae-q2.safetensors")
+    two = replace(tiny, name=name, draw=replace(tiny.draw, num_targets=2))
+    assert find_weights(two, "dvqvae") == weights / "tiny-dvqvae-q2.safetensors"
+    three = replace(two, draw=replace(tiny.draw, num_targets=3))
+    with pytest.raises(ValueError, match=f"'dvqvae' has no weights for scene '{name}'"):
+        find_weights(three, "dvqvae")
+
+
 def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
     monkeypatch.setenv("ISAC_WEIGHTS", str(weights / "tiny-dvae.safetensors"))
     assert find_weights(tiny, "dvqvae") == weights / "tiny-dvae.safetensors"

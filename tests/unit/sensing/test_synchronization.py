@@ -11,7 +11,11 @@ from cooperative_isac.pipeline import make_frame, receive_all
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
 from cooperative_isac.sensing.synchronization import static_offsets
-from cooperative_isac.sensing.target_offsets import ObservedTargets, target_offsets
+from cooperative_isac.sensing.target_offsets import (
+    ObservedTargets,
+    echo_offsets,
+    mean_link_offsets,
+)
 
 CLOCKS = (
     (
@@ -161,7 +165,7 @@ def test_targets_of_an_active_observation_give_the_offsets():
     posed, receiver, signal, echo, time_s = received(scene, 0, "west", targets)
     true = link_offsets(posed, receiver, time_s)
     east = [site.name for site in posed.transmitters].index("east")
-    found = target_offsets(posed, receiver, signal, echo, observed(targets))
+    found = mean_link_offsets(echo_offsets(posed, receiver, signal, echo, observed(targets)))
     west = [site.name for site in posed.transmitters].index("west")
     assert west not in found
     # A tenth of a cell of the band: all paths are within the side lobes of each other.
@@ -172,6 +176,13 @@ def test_targets_of_an_active_observation_give_the_offsets():
 
     # Nothing without targets, and nothing in an echo without their paths.
     nobody = ObservedTargets(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 6, 6)))
-    assert target_offsets(posed, receiver, signal, echo, nobody) == {}
+    assert echo_offsets(posed, receiver, signal, echo, nobody) == []
     empty = received(scene, 0, "west")[3]
-    assert target_offsets(posed, receiver, signal, empty, observed(targets)) == {}
+    assert echo_offsets(posed, receiver, signal, empty, observed(targets)) == []
+
+    # Velocities that are hardly known: timing all the same.
+    slow = observed(targets, deviation_mps=80.0)
+    still = ObservedTargets(slow.positions_m, 0 * slow.velocities_mps, slow.covariances)
+    found = mean_link_offsets(echo_offsets(posed, receiver, signal, echo, still))
+    assert found[east].delay_s == pytest.approx(true.timing_s[east], abs=0.1 * cell_s)
+    assert found[east].covariance[1, 1] > (0.5 * cell_hz) ** 2

@@ -18,10 +18,14 @@ from cooperative_isac.scene.model import Scene
 KEPT_ESTIMATES = 8
 KEPT_S = 10.0
 
+# Estimates of a link by targets that must agree before its offsets are used: a single one may come
+# from the path of another target, for some frames.
+LEAST_AGREEING = 3
+
 # Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
 # predicted timing offset, over the largest difference of those that agree: few estimates give
 # hardly any drift.
-LONGEST_PREDICTION_S = 1.5
+LONGEST_UNCONFIRMED_S = 1.5
 MOST_DEVIATION = 0.25
 
 # Standard deviations of the difference of two estimates by which they may differ beyond that.
@@ -125,7 +129,7 @@ def offset_history(
 class LinkHistories:
     """Histories of the clock offsets of the links to one receiver, by its targets.
 
-    The receiver's own signal has no offset. Links without targets for LONGEST_PREDICTION_S have
+    The receiver's own signal has no offset. Links without targets for LONGEST_UNCONFIRMED_S have
     none, either: an offset that missed its targets would go on missing them.
 
     scene: seen on the band
@@ -137,7 +141,7 @@ class LinkHistories:
         cell_s = scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
         self._most_deviation_s = MOST_DEVIATION * AGREEING_DELAYS * cell_s
         self._histories = {
-            index: offset_history(scene, agreeing_shifts, LONGEST_PREDICTION_S)
+            index: offset_history(scene, agreeing_shifts, LONGEST_UNCONFIRMED_S)
             for index, site in enumerate(scene.transmitters)
             if site.name != receiver
         }
@@ -151,7 +155,7 @@ class LinkHistories:
         """Begin again with one link, by index of its transmitter."""
         self._histories[transmitter].clear()
 
-    def predicted(self, time_s: float, least: int) -> dict[int, ClockOffset]:
+    def predicted(self, time_s: float, least: int = LEAST_AGREEING) -> dict[int, ClockOffset]:
         """Offsets at a time, of the links on which at least so many estimates agree."""
         predictions = {
             index: history.predicted(time_s, least) for index, history in self._histories.items()

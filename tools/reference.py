@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import keys, schema
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "reference"
@@ -388,7 +388,7 @@ def _list_words(item, metadata: typing.Sequence) -> str:
     least = next((fact.min_length for fact in metadata if hasattr(fact, "min_length")), 0)
     most = next((fact.max_length for fact in metadata if hasattr(fact, "max_length")), None)
     if most is None:
-        return f"list of {_words(item)}" if item is not schema.Finite else "list of numbers"
+        return f"list of {_words(item)}" if item is not keys.Finite else "list of numbers"
     if typing.get_origin(typing.get_args(item)[0]) is list:
         return f"{least} of {_words(item)}"
     return {(3, 3): "[x, y, z]", (2, 3): "[x, y, z] or [x, y]", (2, 2): PAIR}.get(

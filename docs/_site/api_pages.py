@@ -38,7 +38,16 @@ ORDER = (
 
 # Files that have pages of their own: keys of scene files and reports, the Python interface, and the
 # commands.
-ELSEWHERE = {"api.py", "cli", "scene/file/schema.py", "evaluation/summary_file.py"}
+ELSEWHERE = {
+    "api.py",
+    "cli",
+    "scene/file/schema.py",
+    "scene/file/array_keys.py",
+    "scene/file/motion_keys.py",
+    "scene/file/propagation_keys.py",
+    "scene/file/world_keys.py",
+    "evaluation/summary_file.py",
+}
 
 
 def write_pages() -> None:

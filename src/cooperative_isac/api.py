@@ -22,7 +22,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.pipeline import Snapshot, frame_count, run_scheme
 from cooperative_isac.scene.file.config import load_scene, scene_names
 from cooperative_isac.scene.file.errors import SceneError
-from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
+from cooperative_isac.scene.file.keys import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.registry import (

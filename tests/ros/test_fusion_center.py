@@ -1,5 +1,7 @@
 """Fusion center: complete, missing, late, damaged and foreign packets, and restarts."""
 
+from dataclasses import replace
+
 import pytest
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
 from diagnostic_msgs.msg import DiagnosticArray
@@ -209,3 +211,24 @@ def test_a_frame_without_packets_is_as_simulated_as_its_announcement(center, ann
     center.frame.publish(announce(0, simulated=announced))
     center.bench.until(lambda: center.detections)
     assert center.detections[0].simulated is announced
+
+
+def test_the_decoder_has_the_times_of_frames_where_targets_give_the_clock_offsets(
+    center, announce, features
+):
+    times_s = []
+    center.node._decoder.decode = lambda packets, frame: times_s.append(frame.time_s) or ()
+
+    def decode(number):
+        center.frame.publish(announce(number, time_s=0.2 * number))
+        for site in ("rx1", "rx2"):
+            center.features[site].publish(features(number, site))
+        center.bench.until(lambda: len(center.detections) == number + 1)
+
+    decode(0)
+    scene = center.node.scene
+    for number, mode in enumerate(("active_observation", "both_directions"), start=1):
+        sensing = replace(scene.sensing, synchronization=mode)
+        center.node.scene = replace(scene, sensing=sensing)
+        decode(number)
+    assert times_s == [None, 0.2, 0.4]

@@ -181,6 +181,22 @@ def test_frames_follow_the_simulation_clock(bench, clock):
     assert stamps[-5:] == [101.0, 101.5, 102.0, 102.5, 103.0]
 
 
+def track_at(distance_m):
+    """A tentative track at rest in a distance from the base station."""
+    return Track(
+        track_id=1,
+        status=TrackStatus.TENTATIVE,
+        target_class=TargetClass.UNKNOWN,
+        class_probability=0.0,
+        position_m=np.array([distance_m, 0.0, 25.0]),
+        velocity_mps=np.zeros(3),
+        covariance=np.eye(6),
+        age_s=0.0,
+        since_update_s=0.0,
+        num_detections=1,
+    )
+
+
 def test_bands_follow_the_tracks_in_a_scene_with_zones(bench):
     frames = bench.listen(Frame, "frame")
     scene = load_scene("bs_ue_zones")
@@ -190,18 +206,7 @@ def test_bands_follow_the_tracks_in_a_scene_with_zones(bench):
 
     def announced_with_a_track_at(distance_m):
         """Bands of the first announcement between searches after a track."""
-        track = Track(
-            track_id=1,
-            status=TrackStatus.TENTATIVE,
-            target_class=TargetClass.UNKNOWN,
-            class_probability=0.0,
-            position_m=np.array([distance_m, 0.0, 25.0]),
-            velocity_mps=np.zeros(3),
-            covariance=np.eye(6),
-            age_s=0.0,
-            since_update_s=0.0,
-            num_detections=1,
-        )
+        track = track_at(distance_m)
         stamp = FrameStamp(frames[-1].run, frames[-1].number, to_ns(frames[-1].header.stamp))
         tracks.publish(conversions.tracks_message(TrackList(stamp, True, (track,))))
         bench.until(lambda: node._tracks is not None and node._tracks.frame == stamp)
@@ -213,3 +218,12 @@ def test_bands_follow_the_tracks_in_a_scene_with_zones(bench):
     tracks = bench.publisher(Tracks, "tracks")
     assert announced_with_a_track_at(300.0) == ["far_down"]
     assert announced_with_a_track_at(500.0) == ["side1", "side2", "side3"]
+
+
+def test_without_a_tracker_the_bands_of_all_zones_are_on_the_air(bench):
+    node = bench.start(TransmitController, scene="bs_ue_zones")
+    every_band = tuple(band.name for band in node.scene.bands)
+    limit_ns = round(node.scene.tracking.max_coast_s * SECOND)
+    node._tracks = TrackList(FrameStamp(1, 5, 0), True, (track_at(300.0),))
+    assert node._scheduled_bands(FrameStamp(1, 6, limit_ns)) == ("far_down",)
+    assert node._scheduled_bands(FrameStamp(1, 7, limit_ns + 1)) == every_band

@@ -134,7 +134,7 @@ def repeat_option(arguments: list[str], option: str) -> list[str]:
 
 def _check_powers(powers_dbm: list[float]) -> None:
     """End with an error for a transmit power outside the range of scene files."""
-    from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
+    from cooperative_isac.scene.file.keys import LEAST_LEVEL_DB, MOST_LEVEL_DB
 
     for power in powers_dbm:
         if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:

@@ -26,15 +26,6 @@ OFFSETS_FORMAT = 40
 _COUNT = struct.Struct("<B")
 # Transmitter, timing in s and carrier in Hz of one link.
 _LINK = struct.Struct("<Bff")
-# Links of a packet at most.
-MOST_LINKS = 255
-
-
-def rounded(offset: ClockOffset) -> ClockOffset:
-    """An offset as a packet carries it, in single precision and without its covariance."""
-    timing_s = float(np.float32(offset.delay_s))
-    frequency_hz = float(np.float32(offset.frequency_hz))
-    return ClockOffset(timing_s, frequency_hz, np.zeros((2, 2)))
 
 
 def pack_offsets(
@@ -45,7 +36,7 @@ def pack_offsets(
     receiver: name of the receiving station
     number: of the frame
     reports: the packet of fronthaul.report_packet
-    offsets: by index of the transmitter, MOST_LINKS at most
+    offsets: by index of the transmitter, 255 at most
     """
     links = b"".join(
         _LINK.pack(index, one.delay_s, one.frequency_hz) for index, one in sorted(offsets.items())
@@ -69,11 +60,11 @@ def unpack_offsets(
     if len(payload) < end:
         raise PacketError(receiver, f"it ends early: {num_links} links take {end} bytes")
 
-    # Offsets of transmitters of the band.
+    # Offsets of other transmitters of the band: the station's own signal has one clock.
     offsets = {}
     for place in range(_COUNT.size, end, _LINK.size):
         index, timing_s, frequency_hz = _LINK.unpack_from(payload, place)
-        if index >= len(scene.transmitters):
+        if index >= len(scene.transmitters) or scene.transmitters[index].name == receiver:
             raise PacketError(receiver, f"a clock offset names transmitter {index}")
         if not (math.isfinite(timing_s) and math.isfinite(frequency_hz)):
             raise PacketError(receiver, "its clock offsets are not finite")

@@ -188,18 +188,68 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
     """
     size = scene.dimension
     path_group = group[reports.owner]
-    points_m = reports.point_m[:, :size]
-    shift_weights = reports.shift_information
-    prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
+    locations = _Locations(reports, reports.point_m[:, :size], group, num_groups)
+    fitted = _fitted(scene, reports, locations, path_group)
+    state = fitted.state
 
+    # Normalized squared residuals of each report.
+    shift_weights = reports.shift_information
+    _, errors_hz = _shift_equations(scene, reports, state[path_group])
+    misfits = np.bincount(reports.owner, shift_weights * errors_hz**2, len(reports))
+    misfits += locations.misfits(state[:, :size])
+
+    # Degrees of freedom, and the volume of the measurements' covariances.
+    num_reports = np.bincount(group, minlength=num_groups)
+    num_paths = np.bincount(path_group, minlength=num_groups)
+    degrees = size * num_reports + num_paths - 2 * size
+    log_dets = np.linalg.slogdet(reports.information)[1]
+    log_det_information = np.bincount(group, log_dets, num_groups)
+    log_det_information += np.bincount(path_group, np.log(shift_weights), num_groups)
+    return Estimates(
+        position_m=state[:, :size],
+        velocity_mps=state[:, size:],
+        covariance=_covariances(scene, reports, locations, path_group, fitted),
+        misfits=misfits,
+        misfit=np.bincount(group, misfits, num_groups),
+        degrees=degrees,
+        log_det=-log_det_information,
+        num_paths=num_paths,
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """States of least squared errors, and the equations about them.
+
+    state: [num_groups, 2 D], float64, SI, location and velocity
+    normal: [num_groups, 2 D, 2 D], float64, normal matrix
+    slopes: [num_paths, 2 D], float64, of the Doppler shifts with the state
+    """
+
+    state: np.ndarray
+    normal: np.ndarray
+    slopes: np.ndarray
+
+
+def _fitted(
+    scene: Scene, reports: Reports, locations: _Locations, path_group: np.ndarray
+) -> _Fitted:
+    """States of least squared errors by Gauss-Newton.
+
+    locations: of the reports of all targets
+    path_group: [num_paths], int, target of each path
+    """
     # Location by the points alone, velocity zero.
-    locations = _Locations(reports, points_m, group, num_groups)
+    size = scene.dimension
     information = locations.information
     weighted = locations.weighted
+    num_groups = len(information)
     state = np.zeros((num_groups, 2 * size))
     state[:, :size] = _solved(information, weighted)
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
+    shift_weights = reports.shift_information
+    prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
     normal = np.empty((num_groups, 2 * size, 2 * size))
     path_slopes = np.empty((len(path_group), 2 * size))
     active = np.ones(num_groups, bool)
@@ -225,44 +275,36 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
         active &= lengths >= CONVERGED_STEP
         if not active.any():
             break
+    return _Fitted(state, normal, path_slopes)
 
-    # Normalized squared residuals of each report.
-    _, errors_hz = _shift_equations(scene, reports, state[path_group])
-    misfits = np.bincount(reports.owner, shift_weights * errors_hz**2, len(reports))
-    misfits += locations.misfits(state[:, :size])
 
-    # Degrees of freedom, and the volume of the measurements' covariances.
-    num_reports = np.bincount(group, minlength=num_groups)
-    num_paths = np.bincount(path_group, minlength=num_groups)
-    degrees = size * num_reports + num_paths - 2 * size
-    log_dets = np.linalg.slogdet(reports.information)[1]
-    log_det_information = np.bincount(group, log_dets, num_groups)
-    log_det_information += np.bincount(path_group, np.log(shift_weights), num_groups)
+def _covariances(
+    scene: Scene, reports: Reports, locations: _Locations, path_group: np.ndarray, fitted: _Fitted
+) -> np.ndarray:
+    """Covariances of the states, [num_groups, 2 D, 2 D], float64, SI.
 
-    # Covariance, in another way where the paths are too few for the velocity.
-    covariance = np.linalg.inv(normal)
+    They are inverse normal matrices, but where the paths are too few for the velocity.
+
+    locations: of the reports of all targets
+    path_group: [num_paths], int, target of each path
+    """
+    size = scene.dimension
+    information = locations.information
+    covariance = np.linalg.inv(fitted.normal)
+    num_paths = np.bincount(path_group, minlength=len(information))
     for index in np.flatnonzero(num_paths < size):
         own = path_group == index
         location_covariance = np.linalg.inv(information[index])
         turning_hz2 = _turning_variance_hz2(
-            scene, reports, own, state[index, :size], location_covariance
+            scene, reports, own, fitted.state[index, :size], location_covariance
         )
         covariance[index] = _wide_covariance(
             information[index],
             scene.sensing.max_speed_mps,
-            path_slopes[own],
-            1 / shift_weights[own] + turning_hz2,
+            fitted.slopes[own],
+            1 / reports.shift_information[own] + turning_hz2,
         )
-    return Estimates(
-        position_m=state[:, :size],
-        velocity_mps=state[:, size:],
-        covariance=covariance,
-        misfits=misfits,
-        misfit=np.bincount(group, misfits, num_groups),
-        degrees=degrees,
-        log_det=-log_det_information,
-        num_paths=num_paths,
-    )
+    return covariance
 
 
 class _Locations:

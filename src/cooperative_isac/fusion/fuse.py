@@ -23,9 +23,9 @@ from cooperative_isac.fusion.points import (
     fuse_reports,
     point_groups,
 )
+from cooperative_isac.fusion.received import Received
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Received,
     is_ghost,
     is_located,
     is_part_of_body,

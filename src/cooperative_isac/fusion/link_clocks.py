@@ -14,8 +14,13 @@ from cooperative_isac.calibration.offsets import (
 )
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.offset_history import LinkHistories
+from cooperative_isac.sensing.offset_history import LEAST_AGREEING, LinkHistories
 from cooperative_isac.sensing.target_offsets import PathOffset, mean_link_offsets
+
+# Stations that must detect a target by their own echoes before it gives offsets, and before it
+# counts while offsets are unknown: a station that uses its own signal alone has ghosts, by the
+# echoes of all others.
+LEAST_ACTIVE_SITES = 3
 
 # Offsets of the links to each receiver, by its name and the index of the transmitter.
 Offsets = Mapping[str, Mapping[int, ClockOffset]]
@@ -32,7 +37,7 @@ class LinkClocks:
     least: number of estimates of a link that must agree
     """
 
-    def __init__(self, scene: Scene, least: int):
+    def __init__(self, scene: Scene, least: int = LEAST_AGREEING):
         self.scene = scene
         self._least = least
         self._histories = {site.name: LinkHistories(scene, site.name) for site in scene.receivers}

@@ -12,16 +12,16 @@ from cooperative_isac.fusion.body import POINT_STD_M
 from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.fusion.estimate import Estimates, concatenated, estimate_all, in_space
 from cooperative_isac.fusion.grouping import Groups, Grower
+from cooperative_isac.fusion.paths_needed import paths_needed
+from cooperative_isac.fusion.received import Received
 from cooperative_isac.fusion.rejection import (
     SPEED_SIGMAS,
     Accepted,
-    Received,
     are_static,
     is_echo_of_other,
     is_located,
     is_possible,
     may_be_static,
-    paths_needed,
 )
 from cooperative_isac.fusion.reports import Reports
 from cooperative_isac.scene.geometry import STATE_AXES
@@ -412,7 +412,7 @@ class _Clusters:
         return static
 
     def _paths_needed(self, received: Received) -> np.ndarray:
-        """Number of paths that each cluster needs, [num_clusters] (rejection.paths_needed)."""
+        """Number of paths that each cluster needs, [num_clusters] (fusion.paths_needed)."""
         # Mean locations of the reports.
         rows = self.groups.rows
         counts = np.diff(self.starts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from scipy.special import chdtri
 from cooperative_isac.fusion.body import TINY_M
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
+from cooperative_isac.fusion.paths_needed import paths_needed
+from cooperative_isac.fusion.received import Received
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Body, Scene, Site
 from cooperative_isac.sensing.information import shift_information
@@ -43,9 +45,6 @@ LEAST_MULTIPLIER = 1e-20
 # Bisections of an interval of about a hundred, down to rounding.
 BISECTIONS = 60
 
-# Distance behind the plane of an array up to which a point counts as in front of it, m: rounding.
-EDGE_M = 1e-6
-
 # Standard deviation of a location from fewer paths than dimensions at most, over the area's
 # diagonal: a worse one starts no track that a second detection could confirm.
 LOCATED_SHARE = 0.1
@@ -61,38 +60,6 @@ BODY_SIGMAS = 3.0
 PART_SPEED_MPS = 3.0
 
 Cluster = Sequence[EchoReport]
-
-
-@dataclass(frozen=True)
-class Received:
-    """Stations and bands of a frame whose packets arrived.
-
-    stations: names of those whose reports arrived, even without a target; None: all
-    bands: names of those that the frame contains; None: all
-    without_reports: names of those whose packets arrived, but contain no reports
-    """
-
-    stations: Collection[str] | None = None
-    bands: Collection[str] | None = None
-    without_reports: Collection[str] = ()
-
-    def has_station(self, name: str) -> bool:
-        """True where the reports of a station arrived."""
-        return self.stations is None or name in self.stations
-
-    def has_band(self, name: str) -> bool:
-        """True where the frame contains a band."""
-        return self.bands is None or name in self.bands
-
-    def is_incomplete(self, scene: Scene) -> bool:
-        """True where the packet of a station with links on the frame's bands is missing."""
-        return any(
-            not self.has_station(site.name) and site.name not in self.without_reports
-            for view in scene.views
-            if self.has_band(view.band)
-            for site in view.receivers
-            if view.linked_transmitters(site.name)
-        )
 
 
 @dataclass(frozen=True)
@@ -165,73 +132,6 @@ def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted
         if is_echo:
             return True
     return False
-
-
-def paths_needed(
-    scene: Scene, points_m: np.ndarray, received: Received | None = None
-) -> np.ndarray:
-    """Number of paths that a target needs to be accepted, at each location.
-
-    As many as dimensions, which give the full velocity, where as many links see the location: among
-    many links a cluster of fewer paths is mostly a ghost. Where fewer links see it, one path is
-    enough; but where walls hide it from all links, a cluster is the mirror image of a target.
-
-    scene: of one or several bands
-    points_m: [num_points, 3], float64, m, map, locations; outside the area the nearest ones inside
-    are used
-    received: stations and bands of the frame; None: all
-    Returns [num_points], int.
-    """
-    # Nearest locations inside the area.
-    size = scene.dimension
-    inside_m = points_m.copy()
-    inside_m[:, :size] = np.clip(
-        points_m[:, :size], scene.box.low_m[:size], scene.box.high_m[:size]
-    )
-
-    # Links of all bands in use that face them, and those that see them.
-    num_facing = np.zeros(len(points_m), int)
-    num_seeing = np.zeros(len(points_m), int)
-    for view in scene.views:
-        if received is None or received.has_band(view.band):
-            is_used = scene.uses(view.band, inside_m)
-            num_facing += is_used * _num_links(view, inside_m, received, _faces)
-            num_seeing += is_used * _num_links(view, inside_m, received, _sees)
-    is_hidden = (num_facing > 0) & (num_seeing == 0)
-    return np.where(is_hidden | (num_seeing >= size), size, 1)
-
-
-def _num_links(
-    view: Scene,
-    points_m: np.ndarray,
-    received: Received | None,
-    reaches: Callable[[Scene, Site, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Number of links of a band whose stations both reach each point, [num_points], int.
-
-    reaches: _faces or _sees
-    """
-    transmits = np.array([reaches(view, site, points_m) for site in view.transmitters])
-    num_links = np.zeros(len(points_m), int)
-    for site in view.receivers:
-        if received is not None and not received.has_station(site.name):
-            continue
-        linked = list(view.linked_transmitters(site.name))
-        num_links += reaches(view, site, points_m) * transmits[linked].sum(axis=0)
-    return num_links
-
-
-def _faces(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
-    """Mask of the points on the front side of a station's array, [num_points], bool."""
-    return (points_m - site.position_m) @ site.boresight >= -EDGE_M
-
-
-def _sees(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
-    """Mask of the points that a station faces, and that no wall or building of the band hides."""
-    is_seen = _faces(view, site, points_m)
-    if view.world is not None:
-        is_seen &= ~view.world.blocks(site.position_m, points_m)
-    return is_seen
 
 
 def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:

@@ -15,7 +15,7 @@ from scipy.special import chdtri
 from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
-from cooperative_isac.fusion.link_clocks import LinkClocks, Offsets
+from cooperative_isac.fusion.link_clocks import LEAST_ACTIVE_SITES, LinkClocks, Offsets
 from cooperative_isac.fusion.reports import Links
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, point_on_ray
 from cooperative_isac.scene.model import Scene
@@ -33,14 +33,6 @@ from cooperative_isac.sensing.target_offsets import (
     PredictedPaths,
     predicted_paths,
 )
-
-# Stations that must detect a target by their own echoes before it gives offsets: a station that
-# uses its own signal alone has ghosts, by the echoes of all others.
-LEAST_ACTIVE_SITES = 3
-
-# Estimates of a link's offsets that must agree: a station may be wrong about the offsets of a link
-# for some frames, by the paths of others.
-LEAST_AGREEING = 3
 
 # Standard deviations of what a station knows of the offsets of its links: of a path's length in m,
 # and of its Doppler shift over the resolution of the band.
@@ -72,7 +64,7 @@ class ReportClocks:
     def __init__(self, scene: Scene, links: Links):
         self.scene = scene
         self._links = links
-        self._clocks = LinkClocks(scene, LEAST_AGREEING)
+        self._clocks = LinkClocks(scene)
 
     def predicted(self, time_s: float | None) -> Offsets:
         """Offsets of the links that earlier frames predict."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cooperative_isac.channel.echo import Echo
+from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fronthaul.offset_packet import pack_offsets, unpack_offsets
 from cooperative_isac.fronthaul.report_packet import count_outside, pack_reports, unpack_reports
 from cooperative_isac.fusion.detection import Detection
@@ -65,6 +66,16 @@ class ObservingDecoder(ReportDecoder):
         return self.clocks.located(contents, frame.time_s)
 
     def _contents(self, station: str, packet: bytes, frame: Frame) -> StationReports:
-        """The paths and the offsets in the packet of one station."""
-        reports, offsets = unpack_offsets(self.scene, station, frame.number, packet)
-        return StationReports(unpack_reports(self.scene, station, frame.number, reports), offsets)
+        """The paths and the offsets in the packet of one station.
+
+        Raises PacketError where a report is not a single path, or where its link has no offset.
+        """
+        inner, offsets = unpack_offsets(self.scene, station, frame.number, packet)
+        reports = unpack_reports(self.scene, station, frame.number, inner)
+        for report in reports:
+            if len(report.paths) > 1:
+                raise PacketError(station, f"a report has {len(report.paths)} paths instead of one")
+            index = report.paths[0].transmitter
+            if index not in offsets and self.scene.transmitters[index].name != station:
+                raise PacketError(station, f"it has no clock offset of transmitter {index}")
+        return StationReports(reports, offsets)

@@ -35,13 +35,9 @@ from cooperative_isac.sensing.target_offsets import (
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
 
-# Estimates of a link's offsets that must agree before its echoes are used.
-LEAST_AGREEING = 3
-
 # Largest difference of carrier offsets that agree, over the Doppler resolution: a station estimates
 # them by displacements of targets, to a tenth of a cell at best.
-AGREEING_SHIFTS = 1.0
-
+COARSE_AGREEING_SHIFTS = 1.0
 
 # Frames from one check of a link in use to the next: a check takes a quarter of the computation of
 # a frame, and stations take turns.
@@ -82,7 +78,7 @@ class ObservingReceiver:
         self.known = KnownSymbols(place.view)
         names = [site.name for site in place.view.transmitters]
         self._own = names.index(place.station)
-        self._clocks = LinkHistories(place.view, place.station, AGREEING_SHIFTS)
+        self._clocks = LinkHistories(place.view, place.station, COARSE_AGREEING_SHIFTS)
         self._motion = PointMotion(place.view)
         self._used: tuple[int, ...] = (self._own,)
         self._receiver = LocalReceiver(_part(place, self._used))
@@ -101,7 +97,7 @@ class ObservingReceiver:
             return self._sensed(samples, frame, {})
 
         # Links with the offsets that earlier frames predict, then those of this frame.
-        offsets = dict(self._clocks.predicted(frame.time_s, LEAST_AGREEING)) | dict(given or {})
+        offsets = dict(self._clocks.predicted(frame.time_s)) | dict(given or {})
         seen = self._sensed(samples, frame, offsets)
         self._clocks.add(frame.time_s, mean_link_offsets(self._path_offsets(samples, frame, seen)))
         return seen

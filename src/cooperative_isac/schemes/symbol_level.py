@@ -14,7 +14,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.joint_detect import detections_of, significant
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
 from cooperative_isac.fusion.lattice import Lattice
-from cooperative_isac.fusion.link_clocks import LinkClocks, Offsets
+from cooperative_isac.fusion.link_clocks import LEAST_ACTIVE_SITES, LinkClocks, Offsets
 from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
@@ -24,20 +24,11 @@ from cooperative_isac.schemes.views import StationView, check_observed, check_pl
 from cooperative_isac.sensing.clock_stage import synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.target_offsets import ObservedTargets, PathOffset, echo_offsets
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
-
-# Longest time over which the targets of a frame are predicted, s.
-LONGEST_PREDICTION_S = 1.0
-
-# Frames in which the estimates of a link's offsets must agree, at least: a single estimate may come
-# from another path.
-LEAST_AGREEING = 3
-
-# Stations that must detect a target by their own echoes while offsets are unknown.
-LEAST_ACTIVE_SITES = 3
 
 NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
 
@@ -151,7 +142,7 @@ class SymbolDecoder(Decoder):
         self._all = Lattice(scene, sensors)
         self._active = Lattice(replace(scene, link_mode=LinkMode.ACTIVE), sensors)
         self._memory: _Memory | None = None
-        self.clocks = LinkClocks(scene, LEAST_AGREEING)
+        self.clocks = LinkClocks(scene)
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""

@@ -12,13 +12,20 @@ from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 
-# Estimates that are kept: enough for a drift, and over so short a time that it is constant.
+# Estimates that are kept, and time before the last one from which they are, s: enough for a drift,
+# and over so short a time that it is constant. After a longer gap a link begins anew: the offsets
+# before it have drifted away, and would outnumber the first new ones.
 KEPT_ESTIMATES = 8
+KEPT_S = 10.0
+
+# Estimates of a link by targets that must agree before its offsets are used: a single one may come
+# from the path of another target, for some frames.
+LEAST_AGREEING = 3
 
 # Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
 # predicted timing offset, over the largest difference of those that agree: few estimates give
 # hardly any drift.
-LONGEST_PREDICTION_S = 1.5
+LONGEST_UNCONFIRMED_S = 1.5
 MOST_DEVIATION = 0.25
 
 # Standard deviations of the difference of two estimates by which they may differ beyond that.
@@ -56,6 +63,8 @@ class OffsetHistory:
         """Keep the estimate of a frame; where time went back, a run began again without a past."""
         if self._kept and self._kept[-1][0] >= time_s:
             self._kept.clear()
+        while self._kept and time_s - self._kept[0][0] > KEPT_S:
+            self._kept.popleft()
         self._kept.append((time_s, offset))
 
     def clear(self) -> None:
@@ -120,7 +129,7 @@ def offset_history(
 class LinkHistories:
     """Histories of the clock offsets of the links to one receiver, by its targets.
 
-    The receiver's own signal has no offset. Links without targets for LONGEST_PREDICTION_S have
+    The receiver's own signal has no offset. Links without targets for LONGEST_UNCONFIRMED_S have
     none, either: an offset that missed its targets would go on missing them.
 
     scene: seen on the band
@@ -132,7 +141,7 @@ class LinkHistories:
         cell_s = scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
         self._most_deviation_s = MOST_DEVIATION * AGREEING_DELAYS * cell_s
         self._histories = {
-            index: offset_history(scene, agreeing_shifts, LONGEST_PREDICTION_S)
+            index: offset_history(scene, agreeing_shifts, LONGEST_UNCONFIRMED_S)
             for index, site in enumerate(scene.transmitters)
             if site.name != receiver
         }
@@ -146,7 +155,7 @@ class LinkHistories:
         """Begin again with one link, by index of its transmitter."""
         self._histories[transmitter].clear()
 
-    def predicted(self, time_s: float, least: int) -> dict[int, ClockOffset]:
+    def predicted(self, time_s: float, least: int = LEAST_AGREEING) -> dict[int, ClockOffset]:
         """Offsets at a time, of the links on which at least so many estimates agree."""
         predictions = {
             index: history.predicted(time_s, least) for index, history in self._histories.items()

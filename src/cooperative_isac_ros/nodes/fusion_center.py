@@ -13,6 +13,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import PointCloud2
 
 from cooperative_isac.pipeline import make_frame
+from cooperative_isac.scene.model import OBSERVED_MODES
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -147,11 +148,16 @@ class FusionCenter(SceneNode):
             return
 
         # Without its time a frame is decoded by itself, so that a replay agrees wherever it begins.
+        # Clock offsets by targets need the frames before: a single one does not confirm them.
+        if self.scene.sensing.synchronization not in OBSERVED_MODES:
+            on_air = replace(on_air, time_s=None)
+
+        # decode
         began_s = time.perf_counter()
         frame = collected.announcement.frame
         data = {site: packet.data for site, packet in collected.packets.items()}
         try:
-            detections, refused = decode_trusted(self._decoder, data, replace(on_air, time_s=None))
+            detections, refused = decode_trusted(self._decoder, data, on_air)
         except Exception as error:  # of the scheme: with an empty frame the tracks coast
             self.callback_failed(f"decoding frame {frame.number}", error)
             detections = ()

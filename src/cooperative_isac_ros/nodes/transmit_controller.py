@@ -16,6 +16,7 @@ from cooperative_isac.pipeline import make_frame, mean_sum_rate
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.schedule import scheduled_bands
+from cooperative_isac.tracking.track import Track
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.messages import conversions
@@ -220,10 +221,14 @@ class TransmitController(SceneNode):
 
     def _scheduled_bands(self, frame: FrameStamp) -> tuple[str, ...]:
         """Names of the bands on the air in a frame."""
-        if self._tracks is None:
-            return scheduled_bands(self.scene, frame.number, (), 0.0)
-        elapsed_s = max(frame.stamp_ns - self._tracks.frame.stamp_ns, 0) * 1e-9
-        return scheduled_bands(self.scene, frame.number, self._tracks.tracks, elapsed_s)
+        tracks: tuple[Track, ...] = ()
+        elapsed_s = 0.0
+        if self._tracks is not None:
+            # No track lasts that long without a detection: the tracker has stopped.
+            elapsed_s = max(frame.stamp_ns - self._tracks.frame.stamp_ns, 0) * 1e-9
+            is_recent = elapsed_s <= self.scene.tracking.max_coast_s
+            tracks = self._tracks.tracks if is_recent else ()
+        return scheduled_bands(self.scene, frame.number, tracks, elapsed_s)
 
     def _announce(self, stamp_ns: int) -> None:
         """Announce the frame of a stamp in ns, unless it is skipped."""

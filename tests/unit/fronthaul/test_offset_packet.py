@@ -38,6 +38,7 @@ def test_reports_and_offsets_arrive(scene):
         (b"", "it has no payload"),
         (b"\x02" + bytes(9), "2 links take 19 bytes"),
         (b"\x01" + struct.pack("<Bff", 4, 0, 0), "names transmitter 4"),
+        (b"\x01" + struct.pack("<Bff", 0, 0, 0), "names transmitter 0"),
         (b"\x01" + struct.pack("<Bff", 1, float("nan"), 0), "not finite"),
     ],
 )

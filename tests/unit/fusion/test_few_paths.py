@@ -7,13 +7,13 @@ import pytest
 
 from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import detection_of, fuse
+from cooperative_isac.fusion.paths_needed import paths_needed
+from cooperative_isac.fusion.received import Received
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Received,
     is_ghost,
     is_possible,
     is_static,
-    paths_needed,
 )
 from cooperative_isac.metrics.consistency import nees, nees_interval
 from cooperative_isac.scene.file.config import load_scene

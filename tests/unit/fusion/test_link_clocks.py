@@ -70,7 +70,7 @@ def test_one_direction_alone_gives_nothing(scene):
 
 
 def test_offsets_are_used_when_enough_frames_agree(scene):
-    clocks = LinkClocks(with_mode(scene, "both_directions"), least=3)
+    clocks = LinkClocks(with_mode(scene, "both_directions"))
     for number in range(3):
         assert clocks.predicted(number / 4)["bs2"] == {}
         offsets = clocks.updated(number / 4, seen([1e-9]))

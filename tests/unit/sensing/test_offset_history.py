@@ -90,6 +90,13 @@ def test_a_run_that_begins_again_has_no_past():
     np.testing.assert_allclose(predicted(past, 3.0), [-1e-9, 5.0])
 
 
+def test_a_link_begins_anew_after_a_long_gap():
+    past = history(KEPT_ESTIMATES)
+    for number in range(3):
+        past.add(60.0 + number / 4, ClockOffset(270e-9, 320.0, COVARIANCE))
+    np.testing.assert_allclose(predicted(past, 60.5), [270e-9, 320.0], rtol=1e-6)
+
+
 def test_only_the_last_estimates_are_kept():
     past = history(KEPT_ESTIMATES)
     for number in range(KEPT_ESTIMATES):

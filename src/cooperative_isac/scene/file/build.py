@@ -20,9 +20,10 @@ from cooperative_isac.scene.band import (
     Users,
     Waveform,
 )
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import array_keys, motion_keys, schema
 from cooperative_isac.scene.file.build_world import build_world
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.propagation_keys import ClutterEntry, PropagationEntry
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import (
     Body,
@@ -103,19 +104,19 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     return np.array([x_m, y_m, z_m], float)
 
 
-def array_elements(entry: schema.ArrayEntry, wavelength_m: float) -> np.ndarray:
+def array_elements(entry: array_keys.ArrayEntry, wavelength_m: float) -> np.ndarray:
     """Offsets of an array's elements along its own axes.
 
     Returns [num_ant, 3], float64, m.
     """
-    if isinstance(entry, schema.Custom):
+    if isinstance(entry, array_keys.Custom):
         return np.array(entry.elements_m)
     spacing_m = entry.spacing_wavelengths * wavelength_m
-    if isinstance(entry, schema.Ula):
+    if isinstance(entry, array_keys.Ula):
         return arrays.ula(entry.num_elements, spacing_m)
-    if isinstance(entry, schema.Nested):
+    if isinstance(entry, array_keys.Nested):
         return arrays.line(nested_positions(entry.num_inner, entry.num_outer) * spacing_m)
-    if isinstance(entry, schema.Coprime):
+    if isinstance(entry, array_keys.Coprime):
         return arrays.line(coprime_positions(entry.first, entry.second) * spacing_m)
     return arrays.planar(entry.num_horizontal, entry.num_vertical, spacing_m)
 
@@ -178,7 +179,7 @@ def build_body(name: str, entry: schema.BodyEntry) -> Body:
 
 
 def build_propagation(
-    entry: schema.PropagationEntry, height_m: float, subcarrier_spacing_hz: float
+    entry: PropagationEntry, height_m: float, subcarrier_spacing_hz: float
 ) -> Propagation:
     """The sensing channel.
 
@@ -204,7 +205,7 @@ def build_propagation(
     )
 
 
-def _clutter(entry: schema.ClutterEntry, height_m: float) -> Clutter:
+def _clutter(entry: ClutterEntry, height_m: float) -> Clutter:
     """Scatterers at fixed places, or a number of them to draw."""
     if entry.positions_m is None:
         return Clutter(entry.num_scatterers or 0, entry.reflection_variance)
@@ -368,21 +369,21 @@ def build_targets(
     return tuple(targets), problems
 
 
-def build_motion(entry: schema.MotionEntry, folder: Path, height_m: float) -> Motion:
+def build_motion(entry: motion_keys.MotionEntry, folder: Path, height_m: float) -> Motion:
     """The motion of an entry of the file.
 
     folder: of the scene file, to which trajectory files are relative
     height_m: z of points without one, m
     """
-    if isinstance(entry, schema.TrajectoryEntry):
+    if isinstance(entry, motion_keys.TrajectoryEntry):
         return _trajectory(entry, folder)
-    if isinstance(entry, schema.WaypointsEntry):
+    if isinstance(entry, motion_keys.WaypointsEntry):
         return _waypoints(entry, height_m)
 
     duration_s = entry.duration_s or math.inf
     position_m = point(entry.position_m, height_m)
     velocity_mps = point(entry.velocity_mps, 0.0)
-    if isinstance(entry, schema.ConstantVelocityEntry) or entry.turn_rate_degps == 0:
+    if isinstance(entry, motion_keys.ConstantVelocityEntry) or entry.turn_rate_degps == 0:
         return ConstantVelocity(position_m, velocity_mps, duration_s)
     turn_rate_radps = math.radians(entry.turn_rate_degps)
     return CoordinatedTurn(position_m, velocity_mps, turn_rate_radps, duration_s)
@@ -408,7 +409,7 @@ def expand_variables(text: str) -> str:
     return VARIABLE.sub(value, text)
 
 
-def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
+def _trajectory(entry: motion_keys.TrajectoryEntry, folder: Path) -> Motion:
     """Motion along a stretch of a recorded trajectory."""
     path = folder / os.path.expanduser(expand_variables(entry.file))
     recorded = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
@@ -429,7 +430,7 @@ def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     return replace(motion, note=recorded.note)
 
 
-def _waypoints(entry: schema.WaypointsEntry, height_m: float) -> Motion:
+def _waypoints(entry: motion_keys.WaypointsEntry, height_m: float) -> Motion:
     """Motion through waypoints, at a constant speed or at given times."""
     points_m = np.array([point(values, height_m) for values in entry.points_m])
     if entry.speed_mps is not None:

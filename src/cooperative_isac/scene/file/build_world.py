@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import world_keys
 from cooperative_isac.scene.world import Building, Material, Surface, World
 
 # Electric constant eps_0.
@@ -18,7 +18,7 @@ CONCRETE_CONDUCTIVITY_SPM = 0.0462
 CONCRETE_CONDUCTIVITY_EXPONENT = 0.7822
 
 
-def build_material(entry: schema.MaterialEntry, carrier_hz: float) -> Material:
+def build_material(entry: world_keys.MaterialEntry, carrier_hz: float) -> Material:
     """A material at the carrier; concrete if the file has neither of its constants."""
     permittivity = entry.permittivity
     conductivity_spm = entry.conductivity_spm
@@ -35,7 +35,7 @@ def _concrete_conductivity(carrier_hz: float) -> float:
     return CONCRETE_CONDUCTIVITY_SPM * (carrier_hz / 1e9) ** CONCRETE_CONDUCTIVITY_EXPONENT
 
 
-def build_world(entry: schema.WorldEntry, carrier_hz: float, places_m: np.ndarray) -> World:
+def build_world(entry: world_keys.WorldEntry, carrier_hz: float, places_m: np.ndarray) -> World:
     """The static world.
 
     places_m: [num_places, 3], float64, m, sites and corners of the area; the ground reaches
@@ -54,7 +54,7 @@ def build_world(entry: schema.WorldEntry, carrier_hz: float, places_m: np.ndarra
     )
 
 
-def _ground(entry: schema.GroundEntry, carrier_hz: float, places_m: np.ndarray) -> Surface:
+def _ground(entry: world_keys.GroundEntry, carrier_hz: float, places_m: np.ndarray) -> Surface:
     """The rectangle of the ground below all places [num_places, 3], m, with a margin."""
     low_m = places_m[:, :2].min(axis=0) - entry.margin_m
     high_m = places_m[:, :2].max(axis=0) + entry.margin_m
@@ -69,7 +69,7 @@ def _ground(entry: schema.GroundEntry, carrier_hz: float, places_m: np.ndarray) 
     )
 
 
-def _wall(entry: schema.WallEntry, carrier_hz: float) -> Surface:
+def _wall(entry: world_keys.WallEntry, carrier_hz: float) -> Surface:
     """A wall of a corner and two edges, or an upright one between two points."""
     material = build_material(entry.material, carrier_hz)
     if entry.edges_m is not None:
@@ -84,7 +84,7 @@ def _wall(entry: schema.WallEntry, carrier_hz: float) -> Surface:
     return Surface(start_m, end_m - start_m, upright_m, material)
 
 
-def _building(entry: schema.BoxEntry, carrier_hz: float) -> Building:
+def _building(entry: world_keys.BoxEntry, carrier_hz: float) -> Building:
     """A building of a box of the file."""
     material = build_material(entry.material, carrier_hz)
     return Building(np.array(entry.low_m), np.array(entry.high_m), material)

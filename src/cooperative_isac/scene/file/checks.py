@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.band import DATA, OfdmGrid
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import motion_keys, schema, world_keys
 from cooperative_isac.scene.file.build import build_waveform, static_suppression
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
@@ -89,10 +89,10 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
     for i, target in enumerate(file.targets):
         motion = target.motion
         key = f"targets[{i}].motion"
-        if isinstance(motion, schema.WaypointsEntry):
+        if isinstance(motion, motion_keys.WaypointsEntry):
             for place, values in enumerate(motion.points_m):
                 yield f"{key}.points_m[{place}]", values, height
-        elif not isinstance(motion, schema.TrajectoryEntry):
+        elif not isinstance(motion, motion_keys.TrajectoryEntry):
             yield f"{key}.position_m", motion.position_m, height
             yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
 
@@ -364,7 +364,7 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
         yield from _material(box.material, f"world.boxes[{i}].material")
 
 
-def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
+def _wall(wall: world_keys.WallEntry, key: str) -> Iterator[Problem]:
     """A wall is a rectangle of two edges, or an upright one between two points, and has an area."""
     # All keys of one form, and none of the other.
     edges = [part is not None for part in (wall.corner_m, wall.edges_m)]
@@ -390,7 +390,7 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
             yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
 
 
-def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
+def _material(material: world_keys.MaterialEntry, key: str) -> Iterator[Problem]:
     """A material is given by its constants or by a loss."""
     has_constants = material.permittivity is not None or material.conductivity_spm is not None
     if material.reflection_loss_db is not None and has_constants:
@@ -427,11 +427,11 @@ def _draw(file: schema.SceneFile) -> Iterator[Problem]:
 def _waypoints(file: schema.SceneFile) -> Iterator[Problem]:
     """Waypoints of all targets."""
     for i, target in enumerate(file.targets):
-        if isinstance(target.motion, schema.WaypointsEntry):
+        if isinstance(target.motion, motion_keys.WaypointsEntry):
             yield from _one_waypoints(target.motion, f"targets[{i}].motion")
 
 
-def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]:
+def _one_waypoints(motion: motion_keys.WaypointsEntry, key: str) -> Iterator[Problem]:
     """Waypoints have a speed or times, and as many times as they need."""
     if (motion.speed_mps is None) == (motion.times_s is None):
         yield Problem(key, "needs exactly one of speed_mps and times_s")

@@ -5,140 +5,34 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from cooperative_isac.scene.band import Propagation, Waveform
+from cooperative_isac.scene.band import Waveform
 from cooperative_isac.scene.cooperation import Cooperation
+from cooperative_isac.scene.file.array_keys import ArrayEntry, Orientation
+from cooperative_isac.scene.file.keys import (
+    LEAST_LEVEL_DB,
+    MOST_LEVEL_DB,
+    Count,
+    Deviation,
+    Finite,
+    Level,
+    Name,
+    NoiseFigure,
+    NotNegative,
+    Pair,
+    Point,
+    Positive,
+    Probability,
+    Section,
+    later,
+)
+from cooperative_isac.scene.file.motion_keys import MotionEntry
+from cooperative_isac.scene.file.propagation_keys import PropagationEntry
+from cooperative_isac.scene.file.world_keys import WorldEntry
 from cooperative_isac.scene.model import Sensing, Tracking
-from cooperative_isac.scene.station import Antenna
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# Levels of dB, dBm and dBsm: far beyond all that is real, and their powers are numbers still.
-LEAST_LEVEL_DB = -200.0
-MOST_LEVEL_DB = 200.0
-Level = Annotated[float, Field(ge=LEAST_LEVEL_DB, le=MOST_LEVEL_DB, allow_inf_nan=False)]
-Deviation = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]  # dB
-NoiseFigure = Annotated[float, Field(ge=0, le=200)]  # dB
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(gt=0, lt=1)]
-Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
-Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
-Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
-Count = Annotated[int, Field(ge=1)]
-# A part of the names of topics, frames and files, which have 255 characters at most.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-
-
-def later(default) -> Any:
-    """A key that came after the first release: at its default it leaves no trace in a scene's
-    fingerprint.
-    """
-    return Field(default, exclude_if=lambda value: value == default)
-
-
-class Section(BaseModel):
-    """A mapping of the file: no unknown keys, no guessing of types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-Pattern = Literal["isotropic", "tr38901"]
-
-
-class Ula(Section):
-    """A uniform linear array along its own y axis."""
-
-    kind: Literal["ula"]
-    num_elements: Count
-    """Elements along the y axis, from the origin."""
-    spacing_wavelengths: Positive = 0.5
-    """Distance between neighboring elements in wavelengths."""
-    pattern: Pattern = later(Antenna.pattern)
-    """Radiation pattern of each element: `isotropic`, or `tr38901` of 3GPP TR 38.901 table 7.3-1 (8
-    dBi at boresight, 65 degrees between the half-power directions of both planes, 30 dB less
-    behind). It scales the amplitudes of paths to targets, clutter, the static world and users.
-    """
-
-
-class Nested(Section):
-    """A nested linear array along its own y axis: more aperture with as many elements as a ULA."""
-
-    kind: Literal["nested"]
-    num_inner: Count
-    """Elements of the dense part, from the origin."""
-    num_outer: Count
-    """Elements of the sparse part, `num_inner` + 1 spacings apart."""
-    spacing_wavelengths: Positive = 0.5
-    """Distance between neighboring elements of the dense part in wavelengths."""
-    pattern: Pattern = later(Antenna.pattern)
-    """As of `kind: ula`."""
-
-
-class Coprime(Section):
-    """An extended coprime linear array along its own y axis: two ULAs of sparse elements."""
-
-    kind: Literal["coprime"]
-    first: Count
-    """Spacings between elements of the ULA of `second` elements; below `second`."""
-    second: Count
-    """Spacings between elements of the ULA of 2 `first` elements; coprime to `first`. Together
-    they have 2 `first` + `second` - 1 elements.
-    """
-    spacing_wavelengths: Positive = 0.5
-    """One spacing in wavelengths."""
-    pattern: Pattern = later(Antenna.pattern)
-    """As of `kind: ula`."""
-
-    @model_validator(mode="after")
-    def _has_coprime_numbers(self) -> Self:
-        if self.first >= self.second or math.gcd(self.first, self.second) > 1:
-            raise ValueError(
-                f"has first {self.first} and second {self.second}; the second must be larger, "
-                "without a common divisor, such as 2 and 3"
-            )
-        return self
-
-
-class Planar(Section):
-    """A uniform planar array of rows and columns, across its look direction."""
-
-    kind: Literal["planar"]
-    num_horizontal: Count
-    """Columns along the y axis, centered on the origin."""
-    num_vertical: Count
-    """Rows along the z axis, centered on the origin."""
-    spacing_wavelengths: Positive = 0.5
-    """Distance between neighboring elements in wavelengths."""
-    pattern: Pattern = later(Antenna.pattern)
-    """As of `kind: ula`."""
-
-
-class Custom(Section):
-    """An array of any shape, by the positions of its elements."""
-
-    kind: Literal["custom"]
-    elements_m: Annotated[list[Vector], Field(min_length=1)]
-    """Positions of the elements in the array's axes."""
-    pattern: Pattern = later(Antenna.pattern)
-    """As of `kind: ula`."""
-
-
-ArrayEntry = Ula | Nested | Coprime | Planar | Custom
-
-
-class Orientation(Section):
-    """Orientation of an array; all 0: its boresight is the x axis of the map."""
-
-    yaw_deg: Finite = 0.0
-    """Counter-clockwise from the x axis of the map."""
-    pitch_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
-    """Elevation of the look direction; positive looks up."""
-    roll_deg: Finite = 0.0
-    """About the look direction."""
 
 
 class SiteEntry(Section):
@@ -227,71 +121,6 @@ class UsersEntry(Section):
     """Line-of-sight power over scattered power; 0: Rayleigh fading."""
     delay_spread_s: NotNegative = 50e-9
     """Root mean square delay spread of the exponential power delay profile."""
-
-
-class ClutterEntry(Section):
-    """Point scatterers at rest, at fixed positions or drawn anew for each frame."""
-
-    num_scatterers: Annotated[int, Field(ge=0)] | None = None
-    """Scatterers that are drawn anew for each frame."""
-    positions_m: list[Point] | None = None
-    """Fixed scatterers, instead of `num_scatterers`."""
-    reflection_variance: NotNegative = 0.1
-    """Variance of their complex reflection; with `model: radar_equation` a mean cross section in
-    m^2.
-    """
-
-
-class PropagationEntry(Section):
-    """The sensing channel: path loss, reflections, noise and clock offsets, or a file of paths."""
-
-    reference_gain_db: Level = -60.0
-    """Path gain at the reference distance (alpha_0 of CF)."""
-    reference_distance_m: Positive = 1.0
-    """Reference distance (d_0 of CF)."""
-    pathloss_exponent: Positive = 2.0
-    """Path loss exponent (zeta of CF)."""
-    reflection_variance: Positive = 1.0
-    """Variance of a target's complex reflection (chi^2 of CF)."""
-    noise_power_dbm: Level = -90.0
-    """Noise power per antenna and subcarrier."""
-    clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
-    """Point scatterers at rest (CF eq. 29); by default none."""
-    timing_offset_std_s: NotNegative = 0.0
-    """Standard deviation of the residual timing offset between sites (CF eq. 30), drawn anew for
-    each symbol.
-    """
-    frequency_offset_std_hz: NotNegative = 0.0
-    """Standard deviation of the residual carrier frequency offset between sites (CF eq. 30), drawn
-    anew for each symbol.
-    """
-    paths: Annotated[str, Field(min_length=1)] | None = later(None)
-    """Path file of a ray tracer (NPZ, relative to the scene file) with the paths of each frame and
-    the targets that move in them, instead of CF eq. 6. `${NAME}` and `${NAME:-default}` are
-    taken from the environment.
-    """
-    path_kinds: (
-        Annotated[
-            list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
-            Field(min_length=1),
-        ]
-        | None
-    ) = later(None)
-    """Paths of that file that are used: `line_of_sight`, `clutter` (other static paths), `targets`
-    (by way of a target), `multi_bounce` (by way of a target and a wall); by default all.
-    """
-    model: Literal["pathloss", "radar_equation"] = later(Propagation.model)
-    """Amplitude of target paths: path loss and reflection of CF eq. 6, or the radar equation with
-    the radar cross sections of `bodies`.
-    """
-    noise_figure_db: NoiseFigure | None = later(None)
-    """Noise figure, instead of `noise_power_dbm`: the noise power is k T0 times the subcarrier
-    spacing times this, T0 = 290 K.
-    """
-    coherence_time_s: NotNegative = later(0.0)
-    """Time over which the reflections of targets and clutter are constant while the phases follow
-    the lengths of the paths; 0: drawn anew in each frame.
-    """
 
 
 class DrawEntry(Section):
@@ -389,75 +218,6 @@ class BodiesEntry(Section):
     """Vehicles."""
 
 
-class MaterialEntry(Section):
-    """Material of a surface: reflection and scattering."""
-
-    permittivity: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """Real part of the relative permittivity; by default 5.24, concrete of ITU-R P.2040."""
-    conductivity_spm: NotNegative | None = None
-    """Conductivity; by default that of concrete, or 0 beside `permittivity`."""
-    reflection_loss_db: NotNegative | None = None
-    """Loss of every specular reflection, instead of the two keys above."""
-    scattering: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share S of the reflected field that is scattered diffusely."""
-
-
-class GroundEntry(Section):
-    """The ground, a horizontal plane below the scene."""
-
-    height_m: Finite = 0.0
-    """Height of the ground; below everything else."""
-    margin_m: NotNegative = 20.0
-    """Extent of the ground beyond sites and area."""
-    material: MaterialEntry = MaterialEntry()
-    """Material of the ground."""
-
-
-class WallEntry(Section):
-    """A wall: a corner and two edges, or an upright one between two points."""
-
-    corner_m: Vector | None = None
-    """A corner of the wall."""
-    edges_m: Annotated[list[Vector], Field(min_length=2, max_length=2)] | None = None
-    """Two edges from that corner."""
-    from_m: Pair | None = None
-    """Beginning `[x, y]` of an upright wall, instead of `corner_m` and `edges_m`."""
-    to_m: Pair | None = None
-    """End `[x, y]` of an upright wall."""
-    height_m: Pair | None = None
-    """Lower and upper edge of an upright wall."""
-    material: MaterialEntry = MaterialEntry()
-    """Material of the wall."""
-
-
-class BoxEntry(Section):
-    """A building or another axis-aligned box."""
-
-    low_m: Vector
-    """Corner with the least coordinates."""
-    high_m: Vector
-    """Opposite corner."""
-    material: MaterialEntry = MaterialEntry()
-    """Material of all faces."""
-
-
-class WorldEntry(Section):
-    """The static world: line of sight, ground, walls and boxes."""
-
-    line_of_sight: bool = True
-    """Direct paths between sites (Friis), where nothing blocks them."""
-    ground: GroundEntry | None = None
-    """A horizontal plane below everything; by default none."""
-    walls: list[WallEntry] = []
-    """Rectangles."""
-    boxes: list[BoxEntry] = []
-    """Buildings."""
-    tile_m: Positive = 2.0
-    """Largest size of the tiles that scatter diffusely."""
-    target_reflections: bool = False
-    """Target paths with one reflection at a surface, before or behind the target."""
-
-
 class TrackingEntry(Section):
     """Motion filter, gate and life of tracks."""
 
@@ -488,94 +248,6 @@ class TrackingEntry(Section):
     confirm: a track with weak detections is confirmed by a sequential test of their likelihood
     ratios, the threshold of which follows from it. Unused without weak candidates.
     """
-
-
-class ConstantVelocityEntry(Section):
-    """A motion along a straight line."""
-
-    kind: Literal["constant_velocity"]
-    position_m: Point
-    """Position at the beginning."""
-    velocity_mps: Point
-    """Velocity at the beginning."""
-    duration_s: Positive | None = None
-    """Duration; by default without end. The motion must not leave the area."""
-
-
-class CoordinatedTurnEntry(Section):
-    """A motion along a circle, at a constant rate of turn."""
-
-    kind: Literal["coordinated_turn"]
-    position_m: Point
-    """Position at the beginning."""
-    velocity_mps: Point
-    """Velocity at the beginning."""
-    turn_rate_degps: Finite
-    """Turn rate about the vertical, counter-clockwise when positive."""
-    duration_s: Positive | None = None
-    """Duration; by default without end. The motion must not leave the area."""
-
-
-class WaypointsEntry(Section):
-    """A motion through points, at a constant speed or at given times."""
-
-    kind: Literal["waypoints"]
-    points_m: Annotated[list[Point], Field(min_length=2)]
-    """Waypoints."""
-    speed_mps: Positive | None = None
-    """Constant speed along the path; either this or `times_s`."""
-    times_s: list[Finite] | None = None
-    """Times at which the points are reached, the first at 0 (with `loop` one time more, for the
-    return).
-    """
-    corner_radius_m: Positive | None = None
-    """Straight lines with corners of this radius, which pass inside the points; by default a smooth
-    curve through the points.
-    """
-    loop: bool = False
-    """Return to the first point, and repeat the motion without end."""
-
-
-class TrajectoryEntry(Section):
-    """A motion recorded in a file, or a stretch of it."""
-
-    kind: Literal["trajectory"]
-    file: Annotated[str, Field(min_length=1)]
-    """Trajectory file, relative to the scene file; `${NAME}` and `${NAME:-default}` are taken from
-    the environment.
-    """
-    start_s: NotNegative = 0.0
-    """Beginning of the stretch that is used, as time since the file's first stamp."""
-    stop_s: Positive | None = None
-    """End of that stretch, likewise; by default the file's last stamp."""
-    origin_m: Vector = [0.0, 0.0, 0.0]
-    """Point of the file that is put at `translation_m`."""
-    translation_m: Vector = [0.0, 0.0, 0.0]
-    """Position of that point in the map."""
-    yaw_deg: Finite = 0.0
-    """Rotation about the vertical through that point, counter-clockwise."""
-    height_m: Finite | None = None
-    """Height of the whole trajectory, instead of the heights in the file."""
-    smoothing_s: NotNegative = 0.05
-    """Time constant of a smoothing that keeps the noise of positions out of the velocities; 0: no
-    smoothing.
-    """
-    loop: bool = False
-    """Repeat the motion without end; the trajectory must end within 1 m of its beginning."""
-    time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
-    """Unit of the stamps; by default that of the format."""
-    rate_hz: Positive | None = later(None)
-    """Rate of KITTI poses without `times.txt`."""
-    axes: Literal["map", "camera"] | None = later(None)
-    """`map`: z up; `camera`: x right, y down, z forward, turned to x forward, y left, z up. By
-    default that of the format.
-    """
-
-
-MotionEntry = Annotated[
-    ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,
-    Field(discriminator="kind"),
-]
 
 
 class TargetEntry(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import array_keys, schema
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 
@@ -33,24 +33,24 @@ def size_problems(file: schema.SceneFile) -> list[Problem]:
     return counts or list(_memory(file))
 
 
-def num_elements(array: schema.ArrayEntry) -> int:
+def num_elements(array: array_keys.ArrayEntry) -> int:
     """Elements of an array of the file."""
-    if isinstance(array, schema.Custom):
+    if isinstance(array, array_keys.Custom):
         return len(array.elements_m)
-    if isinstance(array, schema.Ula):
+    if isinstance(array, array_keys.Ula):
         return array.num_elements
-    if isinstance(array, schema.Nested):
+    if isinstance(array, array_keys.Nested):
         return array.num_inner + array.num_outer
-    if isinstance(array, schema.Coprime):
+    if isinstance(array, array_keys.Coprime):
         return 2 * array.first + array.second - 1
     return array.num_horizontal * array.num_vertical
 
 
-def num_spacings(array: schema.ArrayEntry) -> int:
+def num_spacings(array: array_keys.ArrayEntry) -> int:
     """Elements of an array of the same length without gaps, the uniform array of a sparse one."""
-    if isinstance(array, schema.Nested):
+    if isinstance(array, array_keys.Nested):
         return (array.num_inner + 1) * array.num_outer
-    if isinstance(array, schema.Coprime):
+    if isinstance(array, array_keys.Coprime):
         return (2 * array.first - 1) * array.second + 1
     return num_elements(array)
 

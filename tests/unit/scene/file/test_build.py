@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file import array_keys, schema
 from cooperative_isac.scene.file.build import (
     build_site,
     dbm_to_w,
@@ -39,7 +39,7 @@ def test_sparse_arrays_have_elements_at_multiples_of_half_a_wavelength(array, pl
     assert found.kind == array["kind"] and found.num_ant == len(places)
     expected = [[0, WAVELENGTH_M / 2 * place, 0] for place in places]
     assert np.allclose(found.elements_m, expected, atol=1e-12)
-    entry = TypeAdapter(schema.ArrayEntry).validate_python(array)
+    entry = TypeAdapter(array_keys.ArrayEntry).validate_python(array)
     assert num_elements(entry) == len(places)
     if "spacing_wavelengths" not in array:
         assert num_spacings(entry) == places[-1] + 1

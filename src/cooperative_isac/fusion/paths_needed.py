@@ -1,0 +1,80 @@
+"""Number of paths that a target needs, by the links that see its location."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cooperative_isac.fusion.received import Received
+from cooperative_isac.scene.model import Scene, Site
+
+# Distance behind the plane of an array up to which a point counts as in front of it, m: rounding.
+EDGE_M = 1e-6
+
+
+def paths_needed(
+    scene: Scene, points_m: np.ndarray, received: Received | None = None
+) -> np.ndarray:
+    """Number of paths that a target needs to be accepted, at each location.
+
+    As many as dimensions, which give the full velocity, where as many links see the location: among
+    many links a cluster of fewer paths is mostly a ghost. Where fewer links see it, one path is
+    enough; but where walls hide it from all links, a cluster is the mirror image of a target.
+
+    scene: of one or several bands
+    points_m: [num_points, 3], float64, m, map, locations; outside the area the nearest ones inside
+    are used
+    received: stations and bands of the frame; None: all
+    Returns [num_points], int.
+    """
+    # Nearest locations inside the area.
+    size = scene.dimension
+    inside_m = points_m.copy()
+    inside_m[:, :size] = np.clip(
+        points_m[:, :size], scene.box.low_m[:size], scene.box.high_m[:size]
+    )
+
+    # Links of all bands in use that face them, and those that see them.
+    num_facing = np.zeros(len(points_m), int)
+    num_seeing = np.zeros(len(points_m), int)
+    for view in scene.views:
+        if received is None or received.has_band(view.band):
+            is_used = scene.uses(view.band, inside_m)
+            num_facing += is_used * _num_links(view, inside_m, received, _faces)
+            num_seeing += is_used * _num_links(view, inside_m, received, _sees)
+    is_hidden = (num_facing > 0) & (num_seeing == 0)
+    return np.where(is_hidden | (num_seeing >= size), size, 1)
+
+
+def _num_links(
+    view: Scene,
+    points_m: np.ndarray,
+    received: Received | None,
+    reaches: Callable[[Scene, Site, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Number of links of a band whose stations both reach each point, [num_points], int.
+
+    reaches: _faces or _sees
+    """
+    transmits = np.array([reaches(view, site, points_m) for site in view.transmitters])
+    num_links = np.zeros(len(points_m), int)
+    for site in view.receivers:
+        if received is not None and not received.has_station(site.name):
+            continue
+        linked = list(view.linked_transmitters(site.name))
+        num_links += reaches(view, site, points_m) * transmits[linked].sum(axis=0)
+    return num_links
+
+
+def _faces(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
+    """Mask of the points on the front side of a station's array, [num_points], bool."""
+    return (points_m - site.position_m) @ site.boresight >= -EDGE_M
+
+
+def _sees(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:
+    """Mask of the points that a station faces, and that no wall or building of the band hides."""
+    is_seen = _faces(view, site, points_m)
+    if view.world is not None:
+        is_seen &= ~view.world.blocks(site.position_m, points_m)
+    return is_seen

@@ -24,7 +24,7 @@ from cooperative_isac.sensing.path_parameters import (
     location_slopes,
 )
 from cooperative_isac.sensing.report import EchoReport, PathReport
-from cooperative_isac.sensing.search_grid import AREA_MARGIN
+from cooperative_isac.sensing.search_grid import AREA_MARGIN, NEAREST_M
 
 # Probability with which the measurements of one target pass the chi-square test of their misfit.
 AGREEMENT_PROBABILITY = 0.9999
@@ -195,6 +195,7 @@ def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> E
     parameters = measurement.parameters
     accuracy = measurement.accuracy
     transmitter = scene.transmitters[parameters.transmitter]
+    point_m = _off_receiver(receiver, point_m)
 
     # Errors of angle and range at the point, and their slopes, in standard deviations.
     path = bistatic_geometry(transmitter.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
@@ -216,6 +217,19 @@ def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> E
     snr = float(precision / doppler_information(scene.grid, 1.0))
     report = PathReport(parameters.transmitter, doppler_hz, snr, information)
     return EchoReport(receiver.name, located_m, (report,), scene.band)
+
+
+def _off_receiver(receiver: Site, point_m: np.ndarray) -> np.ndarray:
+    """A point, or the nearest one that is not at the receiver, where the angle has no slope.
+
+    point_m: [3], float64, m, map
+    """
+    away_m = point_m - receiver.position_m
+    distance_m = np.linalg.norm(away_m)
+    if distance_m >= NEAREST_M:
+        return point_m
+    direction = away_m / distance_m if distance_m > 0 else receiver.boresight
+    return receiver.position_m + NEAREST_M * direction
 
 
 def _extended(

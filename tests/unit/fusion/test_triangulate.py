@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fusion.triangulate import Measurement, fit, locate_each, triangulate
+from cooperative_isac.fusion.triangulate import (
+    Measurement,
+    fit,
+    linearized,
+    locate_each,
+    triangulate,
+)
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.path_parameters import PathParameters, accuracy_of
 
@@ -134,3 +140,13 @@ def test_one_station_measures_one_component_of_the_velocity(small, targets):
         assert abs(detection.velocity_mps @ across) < 0.5
         velocity = detection.covariance[3:, 3:]
         assert np.sqrt(sight @ velocity @ sight) < 0.5 and np.sqrt(across @ velocity @ across) > 10
+
+
+@pytest.mark.parametrize("offset_m", [0.0, 1e-12, 0.3])
+def test_a_start_at_the_receiver_has_finite_slopes(small, target, offset_m):
+    measurement = measure(small, target((40.0, 50.0), (3.0, 9.0)), small.receivers[0], 0)
+    start_m = measurement.receiver.position_m + np.array([0.0, offset_m, 0.0])
+    report = linearized(small, measurement, start_m)
+    assert np.isfinite(report.point_m).all()
+    assert np.linalg.eigvalsh(report.information)[0] > 0
+    assert np.abs(report.information).max() < 1e12

@@ -12,23 +12,16 @@ from itertools import pairwise
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.map_filters import MapFilters, group_power, highest
 from cooperative_isac.waveform.signal import Signal
-
-# Doppler shifts of the filters per resolution cell: the highest is interpolated between them.
-DOPPLER_OVERSAMPLING = 2
 
 # Sectors of direction per beam width of the array: within one the phases of the outermost elements
 # differ by less than a tenth of a radian from those of its middle.
 SECTORS_PER_BEAM = 16
 
-# Curvature of a parabola below which three samples count as on a line.
-LEAST_CURVATURE = 1e-9
-
 
 @dataclass(frozen=True)
-class LocationMap:
+class LocationMap(MapFilters):
     """Matched filters of one receiver over the plane of a scene.
 
     scene: seen on one band, in a plane
@@ -36,10 +29,6 @@ class LocationMap:
     num_cells: cells along each axis of the area
     Raises ValueError for a scene in space, or with a single subcarrier.
     """
-
-    scene: Scene
-    receiver: Site
-    num_cells: int
 
     def __post_init__(self) -> None:
         if self.num_cells < 1:
@@ -90,32 +79,22 @@ class LocationMap:
             cells = np.flatnonzero(chosen[transmitter].ravel()[self._order])
 
             # Highest Doppler shift of the filters of both halves of the band together.
-            halves, noise = self._filtered(transmitter, cells, beams, frame)
+            halves, noise_w = self._filtered(transmitter, cells, beams, frame)
             whole = halves.sum(axis=0)
-            power, bins = highest((whole.real**2 + whole.imag**2) / noise[:, None])
+            filtered_power = whole.real**2 + whole.imag**2
+            snr, bins = highest(filtered_power / noise_w[:, None])
 
             # Phase between both halves there: the excess length of the path, 1 for half a turn.
             nearest = np.rint(bins).astype(int)
             lower, upper = halves[:, np.arange(len(bins)), nearest]
             excess = np.angle(lower * upper.conj()) / np.pi
 
-            # Doppler shift from the middle bin, which is zero; cells as they were before sorting.
-            middle = (len(self.shifts_hz) - 1) / 2
+            # Cells as they were before sorting.
             places = self._order[cells]
-            channels[0, places] = np.log10(1 + power)
-            channels[1, places] = (bins - middle) * self._bin_share
+            channels[0, places] = np.log10(1 + snr)
+            channels[1, places] = self.shown_shifts(bins)
             channels[2, places] = excess
         return maps.reshape(num_transmitters, 3, self.num_cells, self.num_cells)
-
-    @cached_property
-    def shifts_hz(self) -> np.ndarray:
-        """Doppler shifts of the filters, ascending and symmetric, [num_shifts], float64, Hz."""
-        return filter_shifts_hz(self.scene)
-
-    @property
-    def max_doppler_hz(self) -> float:
-        """The Doppler shift that a map shows as 1."""
-        return float(self.shifts_hz[-1])
 
     def spectra(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
         """Correlation of the echo with the symbols of each stream, at each Doppler shift.
@@ -148,19 +127,13 @@ class LocationMap:
         num_cells, num_groups, num_streams = gains.shape
 
         # Conjugate replicas, [num_chosen, num_subcarriers * num_streams].
-        delay_phases = self._delay_phases[transmitter][cells]
+        delay_phases = self.delay_phases[transmitter][cells]
         delay_phases = delay_phases.reshape(num_cells, num_groups, frame.group_size, 1)
         replicas = delay_phases * gains.conj()[:, :, None]
         replicas = replicas.reshape(num_cells, num_streams * frame.grid.num_subcarriers)
 
         # Their energies, with the power of the streams in each group of subcarriers.
-        stream_power = np.square(np.abs(frame.streams)).sum(axis=-1)
-        group_power = stream_power.reshape(num_groups, -1, num_streams).sum(axis=1)
-        energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), group_power)
-
-        # Noise behind the filters; tiny where nothing was transmitted toward a cell.
-        noise_power_w = energy * self.scene.propagation.noise_power_w
-        noise_power_w = np.maximum(noise_power_w, np.finfo(np.float32).tiny)
+        energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), group_power(frame))
 
         # Correlation of each half of the band, sector by sector.
         middle = self._half_band * num_streams
@@ -171,27 +144,22 @@ class LocationMap:
             rows = slice(start, stop)
             np.matmul(replicas[rows, :middle], beam[:middle], out=lower[rows])
             np.matmul(replicas[rows, middle:], beam[middle:], out=upper[rows])
-        return filtered, noise_power_w
+        return filtered, self.noise_behind_w(energy)
 
     @property
     def _half_band(self) -> int:
         """Subcarriers of the lower half of the band."""
         return self.scene.grid.num_subcarriers // 2
 
-    @property
-    def max_excess_m(self) -> float:
-        """Excess length that a map shows as 1, m: half a turn between the halves of the band."""
-        return self.scene.grid.range_resolution_m
-
-    @property
-    def _bin_share(self) -> float:
-        """Distance of two Doppler shifts over max_doppler_hz."""
-        return 2 / (len(self.shifts_hz) - 1)
-
     @cached_property
     def points_m(self) -> np.ndarray:
         """Centers of the cells, x fastest, [num_cells^2, 3], float64, m."""
         return self.scene.cell_points_m(self.num_cells)
+
+    @property
+    def filter_points_m(self) -> np.ndarray:
+        """Centers of the cells, by sector, [num_cells^2, 3], float64, m."""
+        return self.points_m[self._order]
 
     @cached_property
     def _sectors(self) -> np.ndarray:
@@ -230,66 +198,9 @@ class LocationMap:
         return steering.conj().astype(np.complex64)
 
     @cached_property
-    def _geometry(self) -> tuple:
-        """Geometry of the paths of each transmitter over all cells, by sector."""
-        points = self.points_m[self._order]
-        return tuple(
-            bistatic_geometry(
-                site.position_m,
-                self.receiver.position_m,
-                points,
-                np.zeros(3),
-                self.scene.grid.wavelength_m,
-            )
-            for site in self.scene.transmitters
-        )
-
-    @cached_property
-    def _delay_phases(self) -> list[np.ndarray]:
-        """Phases that undo the delays, [num_cells^2, num_subcarriers] for each transmitter."""
-        offsets = self.scene.grid.subcarrier_offsets_hz
-        return [
-            np.exp(2j * np.pi * paths.delay_s[:, None] * offsets).astype(np.complex64)
-            for paths in self._geometry
-        ]
-
-    @cached_property
     def _departures(self) -> list[np.ndarray]:
         """Steering vectors of departure, [num_cells^2, num_tx_ant] for each transmitter."""
         return [
             steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
-            for site, paths in zip(self.scene.transmitters, self._geometry)
+            for site, paths in zip(self.scene.transmitters, self.filter_paths)
         ]
-
-
-def filter_shifts_hz(scene: Scene) -> np.ndarray:
-    """Doppler shifts of the filters of a map, up to the largest one of a target.
-
-    scene: seen on one band
-    Returns [num_shifts], float64, Hz, ascending and symmetric.
-    """
-    grid = scene.grid
-    step_hz = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
-    largest_hz = 2 * scene.sensing.max_speed_mps / grid.wavelength_m
-    num_positive = int(np.ceil(largest_hz / step_hz))
-    return np.arange(-num_positive, num_positive + 1) * step_hz
-
-
-def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest value of each row, and its place by a parabola through the neighbors.
-
-    power: [num_rows, num_columns], float32, at least three columns
-    Returns values [num_rows] and places in columns [num_rows], float64.
-    """
-    rows = np.arange(len(power))
-    best = power.argmax(axis=1)
-    middle = np.clip(best, 1, power.shape[1] - 2)
-    before = power[rows, middle - 1].astype(float)
-    at = power[rows, middle].astype(float)
-    after = power[rows, middle + 1].astype(float)
-
-    # A value at the edge stays where it is.
-    curvature = np.minimum(before - 2 * at + after, -LEAST_CURVATURE)
-    offset = np.clip((before - after) / (2 * curvature), -0.5, 0.5)
-    offset = np.where(best == middle, offset, 0.0)
-    return power[rows, best], best + offset

@@ -14,9 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.location_map import filter_shifts_hz, highest
+from cooperative_isac.sensing.map_filters import MapFilters, group_power, highest
 from cooperative_isac.waveform.signal import Signal
 
 # Sectors of direction per beam width of the array, along each of its axes: within one the phases of
@@ -31,7 +29,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class SpaceMap:
+class SpaceMap(MapFilters):
     """Matched filters of one receiver over the ground of a scene in space.
 
     scene: seen on one band, in space
@@ -41,9 +39,6 @@ class SpaceMap:
     Raises ValueError for a scene in a plane, with few subcarriers, or for an array of one row.
     """
 
-    scene: Scene
-    receiver: Site
-    num_cells: int
     num_heights: int
 
     def __post_init__(self) -> None:
@@ -88,38 +83,27 @@ class SpaceMap:
         maps = np.empty((num_transmitters, 4, self.num_cells**2), np.float32)
         for transmitter, channels in enumerate(maps):
             # The strongest height and Doppler shift of each cell.
-            replicas, noise = self._replicas(transmitter, frame)
-            power = self._filtered(replicas, beams) / noise[:, None]
-            point, power, bins = self._strongest(power)
+            replicas, noise_w = self._replicas(transmitter, frame)
+            snr_of_points = self._filtered(replicas, beams) / noise_w[:, None]
+            point, snr, bins = self._strongest(snr_of_points)
 
-            # Excess length from the phases over the band, elevation from those over the array.
-            parts = self._parts(replicas[point], spectra, point, np.rint(bins).astype(int))
+            # Filters of the parts of band and array there.
+            nearest_bins = np.rint(bins).astype(int)
+            parts = self._parts(replicas[point], spectra, point, nearest_bins)
+
+            # Excess length from the phases over the band, and that of the cell's middle height.
             excess = _excess(parts.sum(axis=0))
+            beyond_m = self._lengths_beyond_m[transmitter][point]
+
+            # Elevation from the phase between the halves of the array, 1 for half a turn.
             lower_rows, upper_rows = parts.sum(axis=1)
             rise = np.angle(upper_rows * lower_rows.conj()) / np.pi
 
-            # Doppler shift from the middle bin, which is zero; length and direction as of the cell.
-            middle = (len(self.shifts_hz) - 1) / 2
-            channels[0] = np.log10(1 + power)
-            channels[1] = (bins - middle) * 2 / (len(self.shifts_hz) - 1)
-            channels[2] = excess + self._lengths_beyond_m[transmitter][point] / self.max_excess_m
+            channels[0] = np.log10(1 + snr)
+            channels[1] = self.shown_shifts(bins)
+            channels[2] = excess + beyond_m / self.max_excess_m
             channels[3] = self._cosines[point] + rise * self._max_rise
         return maps.reshape(num_transmitters, 4, self.num_cells, self.num_cells)
-
-    @cached_property
-    def shifts_hz(self) -> np.ndarray:
-        """Doppler shifts of the filters, ascending and symmetric, [num_shifts], float64, Hz."""
-        return filter_shifts_hz(self.scene)
-
-    @property
-    def max_doppler_hz(self) -> float:
-        """The Doppler shift that a map shows as 1."""
-        return float(self.shifts_hz[-1])
-
-    @property
-    def max_excess_m(self) -> float:
-        """Length that a map shows as 1, m: half a turn between the halves of the band."""
-        return self.scene.grid.range_resolution_m
 
     @cached_property
     def heights_m(self) -> np.ndarray:
@@ -135,8 +119,13 @@ class SpaceMap:
         frame: signal that was transmitted
         Returns [num_rx_ant, num_streams * num_subcarriers, num_shifts], complex64.
         """
-        by_stream = echo[:, None] * frame.streams.conj().swapaxes(0, 1)
-        spectra = by_stream.reshape(-1, len(self._doppler_filters)) @ self._doppler_filters
+        # Without the symbols: [num_rx_ant, num_streams, num_subcarriers, num_symbols].
+        conjugate_streams = frame.streams.conj().swapaxes(0, 1)
+        by_stream = echo[:, None] * conjugate_streams
+
+        # Doppler filters over the symbols.
+        num_symbols = len(self._doppler_filters)
+        spectra = by_stream.reshape(-1, num_symbols) @ self._doppler_filters
         return spectra.reshape(len(echo), -1, len(self.shifts_hz))
 
     @cached_property
@@ -151,9 +140,14 @@ class SpaceMap:
         centered_s = times_s - times_s.mean()
         phases = np.exp(2j * np.pi * centered_s[:, None] * self.shifts_hz)
         if self.scene.sensing.static_paths != "keep":
+            # Parts that the suppression leaves; the middle shift is zero, and leaves a slope.
+            middle = len(self.shifts_hz) // 2
             phases -= phases.mean(axis=0)
-            phases[:, len(self.shifts_hz) // 2] = 1j * centered_s
-            phases *= np.sqrt(len(times_s)) / np.linalg.norm(phases, axis=0)
+            phases[:, middle] = 1j * centered_s
+
+            # At the norm of the whole.
+            whole_norm = np.sqrt(len(times_s))
+            phases *= whole_norm / np.linalg.norm(phases, axis=0)
         return phases.conj().astype(np.complex64)
 
     def _replicas(self, transmitter: int, frame: Signal) -> tuple[np.ndarray, np.ndarray]:
@@ -172,17 +166,13 @@ class SpaceMap:
         # With the phases of the delays, in one array: these arrays are large.
         by_stream = gains.reshape(-1, num_streams, num_groups)
         replicas = np.repeat(by_stream, frame.group_size, axis=2)
-        np.multiply(self._delay_phases[transmitter][:, None], replicas, out=replicas)
+        np.multiply(self.delay_phases[transmitter][:, None], replicas, out=replicas)
         replicas = replicas.reshape(len(gains), -1)
 
         # Their energies, with the power of the streams in each group of subcarriers.
-        stream_power = np.square(np.abs(frame.streams)).sum(axis=-1)
-        group_power = stream_power.reshape(num_groups, -1, num_streams).sum(axis=1)
-        energy = (np.square(gains.real) + np.square(gains.imag)) @ group_power.T.reshape(-1)
-
-        # Noise behind the filters; tiny where nothing was transmitted toward a point.
-        noise_power_w = energy * self.scene.propagation.noise_power_w
-        return replicas, np.maximum(noise_power_w, np.finfo(np.float32).tiny)
+        gain_power = np.square(gains.real) + np.square(gains.imag)
+        energy = gain_power @ group_power(frame).T.reshape(-1)
+        return replicas, self.noise_behind_w(energy)
 
     def _filtered(self, replicas: np.ndarray, beams: np.ndarray) -> np.ndarray:
         """Power behind the matched filters, [num_points, num_shifts], float32, sector by sector."""
@@ -301,7 +291,7 @@ class SpaceMap:
 
         Returns [num_sectors, num_rx_ant], complex64.
         """
-        directions = self._geometry[0].aoa
+        directions = self.filter_paths[0].aoa
         counts = np.diff(self._starts)[:, None]
         middle = np.add.reduceat(directions, self._starts[:-1]) / counts
         return self._conjugate_arrivals(middle / np.linalg.norm(middle, axis=1, keepdims=True))
@@ -309,7 +299,7 @@ class SpaceMap:
     @cached_property
     def _arrivals(self) -> np.ndarray:
         """Conjugate steering vectors of all points, by sector, [num_points, num_rx_ant]."""
-        return self._conjugate_arrivals(self._geometry[0].aoa)
+        return self._conjugate_arrivals(self.filter_paths[0].aoa)
 
     def _conjugate_arrivals(self, directions: np.ndarray) -> np.ndarray:
         """Conjugate steering vectors of arrival, [num_directions, num_rx_ant], complex64."""
@@ -320,25 +310,12 @@ class SpaceMap:
     @cached_property
     def _cosines(self) -> np.ndarray:
         """Direction cosines of all points along the columns of the array, by sector."""
-        return self._geometry[0].aoa @ self.receiver.rotation[:, 2]
+        return self.filter_paths[0].aoa @ self.receiver.rotation[:, 2]
 
-    @cached_property
-    def _geometry(self) -> tuple:
-        """Geometry of the paths of each transmitter over all points, by sector."""
-        return self._paths_over(self._all_points_m[self._order])
-
-    def _paths_over(self, points_m: np.ndarray) -> tuple:
-        """Geometry of the path of each transmitter over points at rest."""
-        return tuple(
-            bistatic_geometry(
-                site.position_m,
-                self.receiver.position_m,
-                points_m,
-                np.zeros(3),
-                self.scene.grid.wavelength_m,
-            )
-            for site in self.scene.transmitters
-        )
+    @property
+    def filter_points_m(self) -> np.ndarray:
+        """Points of the filters, by sector, [num_points, 3], float64, m."""
+        return self._all_points_m[self._order]
 
     @cached_property
     def _lengths_beyond_m(self) -> list[np.ndarray]:
@@ -346,20 +323,11 @@ class SpaceMap:
 
         Returns [num_points], float64, m for each transmitter.
         """
-        points_m = self._all_points_m[self._order]
+        points_m = self.filter_points_m
         middle_m = (self.scene.box.low_m[2] + self.scene.box.high_m[2]) / 2
         at_middle_m = np.column_stack([points_m[:, :2], np.full(len(points_m), middle_m)])
-        pairs = zip(self._geometry, self._paths_over(at_middle_m))
+        pairs = zip(self.filter_paths, self.paths_over(at_middle_m))
         return [paths.range_m - middle.range_m for paths, middle in pairs]
-
-    @cached_property
-    def _delay_phases(self) -> list[np.ndarray]:
-        """Phases that undo the delays, [num_points, num_subcarriers] for each transmitter."""
-        offsets = self.scene.grid.subcarrier_offsets_hz
-        return [
-            np.exp(2j * np.pi * paths.delay_s[:, None] * offsets).astype(np.complex64)
-            for paths in self._geometry
-        ]
 
     @cached_property
     def _departures(self) -> list[np.ndarray]:
@@ -367,7 +335,7 @@ class SpaceMap:
         wavelength_m = self.scene.grid.wavelength_m
         return [
             steering_vectors(site.elements_m, paths.aod, wavelength_m).conj().astype(np.complex64)
-            for site, paths in zip(self.scene.transmitters, self._geometry)
+            for site, paths in zip(self.scene.transmitters, self.filter_paths)
         ]
 
 

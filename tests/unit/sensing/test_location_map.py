@@ -6,7 +6,8 @@ import pytest
 from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.location_map import LocationMap, highest
+from cooperative_isac.sensing.location_map import LocationMap
+from cooperative_isac.sensing.map_filters import highest
 
 CELLS = 24
 

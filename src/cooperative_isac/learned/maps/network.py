@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
+from cooperative_isac.sensing.map_filters import MapFilters
 from cooperative_isac.sensing.space_map import SpaceMap
 from cooperative_isac.waveform.signal import Signal
 
@@ -116,7 +118,7 @@ class Maps(PlaneNetwork):
         return fine - coarse.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
 
     @cached_property
-    def _maps(self) -> dict[str, LocationMap] | dict[str, SpaceMap]:
+    def _maps(self) -> Mapping[str, MapFilters]:
         """Maps of the receivers, by name."""
         config = self.config
         sites = self.scene.receivers

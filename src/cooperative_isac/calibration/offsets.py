@@ -36,6 +36,10 @@ class ClockOffset:
     covariance: np.ndarray
 
 
+# Offset of a station's own signal, which has one clock.
+NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
+
+
 def offset_of_path(
     measured: PathEstimate,
     carrier_hz: float,

@@ -337,18 +337,19 @@ def _with_rounding(fields: _Fields, paths: Sequence[PathReport]) -> tuple[PathRe
     # The location is rounded once for all paths. Each carries the share of the rounding that makes
     # their sum right where their information is equal.
     path_location_m2 = len(paths) * location_m2
+    size = len(location_m2)
     information_of_unit_power = doppler_information(fields.view.grid, 1.0)
     rounded = []
     for path in paths:
         # Covariance plus that of the rounding, written for the information (matrix inversion
         # lemma), which may be singular.
-        size = len(path.information)
         reduction = np.eye(size) + path.information @ path_location_m2
-        location = np.linalg.solve(reduction, path.information)
+        remaining = np.linalg.solve(reduction, path.information)
+        symmetric = (remaining + remaining.T) / 2
 
         # The power at which a path has the remaining accuracy of its Doppler shift.
-        power = path.power / (1 + path.power * information_of_unit_power * doppler_hz2)
-        rounded.append(replace(path, power=power, information=(location + location.T) / 2))
+        loss = 1 + path.power * information_of_unit_power * doppler_hz2
+        rounded.append(replace(path, power=path.power / loss, information=symmetric))
     return tuple(rounded)
 
 

@@ -260,17 +260,21 @@ def _fitted(
         equations = prior + _summed(outer, path_group, num_groups)
         equations[:, :size, :size] += information
 
-        # Right side, and the step.
+        # Right side: errors of Doppler shifts, of velocities from the prior, and of locations.
         weighted_errors = slopes * (shift_weights * errors_hz)[:, None]
         right = _summed(weighted_errors, path_group, num_groups)
         right -= state @ prior
-        right[:, :size] += weighted - np.einsum("cij,cj->ci", information, state[:, :size])
+        fitted_locations = np.einsum("cij,cj->ci", information, state[:, :size])
+        right[:, :size] += weighted - fitted_locations
         steps = _solved(equations, right)
 
         # Update of the targets that have not converged.
         state[active] += steps[active]
         normal[active] = equations[active]
-        path_slopes[active[path_group]] = slopes[active[path_group]]
+        is_of_active = active[path_group]
+        path_slopes[is_of_active] = slopes[is_of_active]
+
+        # They have where a step is short in standard deviations.
         lengths = np.einsum("ci,cij,cj->c", steps, equations, steps)
         active &= lengths >= CONVERGED_STEP
         if not active.any():
@@ -335,16 +339,20 @@ class _Locations:
         if self._gradient is None:
             return
 
-        # Schur complement of the errors, in standard deviations.
+        # Normal equations of the errors, in standard deviations, with their prior, and their
+        # coupling with the locations.
         coupled = self._weights @ self._gradient
         own = self._gradient.swapaxes(1, 2) @ coupled
+        pulls = np.einsum("nik,ni->nk", coupled, points_m)
         self._errors = np.eye(own.shape[-1]) + _summed(own, group, num_groups)
         self._coupling = _summed(coupled, group, num_groups)
-        pulled = _summed(np.einsum("nik,ni->nk", coupled, points_m), group, num_groups)
-        gain = np.linalg.solve(self._errors, self._coupling.swapaxes(1, 2)).swapaxes(1, 2)
-        self._pulled = pulled
-        self.information = self.information - gain @ self._coupling.swapaxes(1, 2)
-        self.weighted = self.weighted - np.einsum("cik,ck->ci", gain, pulled)
+        self._pulled = _summed(pulls, group, num_groups)
+
+        # Locations without them: Schur complement.
+        transposed = self._coupling.swapaxes(1, 2)
+        gain = np.linalg.solve(self._errors, transposed).swapaxes(1, 2)
+        self.information = self.information - gain @ transposed
+        self.weighted = self.weighted - np.einsum("cik,ck->ci", gain, self._pulled)
 
     def misfits(self, locations_m: np.ndarray) -> np.ndarray:
         """Normalized squared residuals of each report, [num_reports], float64.
@@ -362,8 +370,10 @@ class _Locations:
         errors = _solved(self._errors, pull)
         residuals_m -= np.einsum("nik,nk->ni", self._gradient, errors[self._group])
         misfits = np.einsum("ni,nij,nj->n", residuals_m, self._weights, residuals_m)
-        counts = np.bincount(self._group, minlength=len(locations_m))
-        shares = np.sum(errors**2, axis=1) / counts
+
+        # The misfit of the errors themselves, in equal shares.
+        num_reports = np.bincount(self._group, minlength=len(locations_m))
+        shares = np.sum(errors**2, axis=1) / num_reports
         return misfits + shares[self._group]
 
 

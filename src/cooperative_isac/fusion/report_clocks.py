@@ -142,6 +142,7 @@ class ReportClocks:
             return []
         scene = self.scene
         receiver = scene.receiver(station)
+        gate = chdtri(scene.dimension + 1, 1 - GATE_PROBABILITY)
         found = []
         for index, given in packet.offsets.items():
             reports = [one for one in packet.reports if one.paths[0].transmitter == index]
@@ -152,8 +153,10 @@ class ReportClocks:
                 # Distances of the path from all targets, and the target that it is of.
                 distances = self._distances(report, measured, given, paths, targets)
                 target = int(distances.argmin())
-                if distances[target] > chdtri(scene.dimension + 1, 1 - GATE_PROBABILITY):
+                if distances[target] > gate:
                     continue
+
+                # A target has one path on a link: the nearest.
                 if target in nearest and nearest[target][0] <= distances[target]:
                     continue
                 path = paths.offset(index, target, measured)
@@ -174,19 +177,22 @@ class ReportClocks:
         measured: delay and Doppler shift with the offsets of the link
         given: those offsets, with which the path was fitted
         """
-        # Locations, within the errors of both and of the timing offset.
+        # Locations: errors of the path and of the targets, and that of the timing offset.
         size = self.scene.dimension
         differences_m = targets.positions_m[:, :size] - report.point_m[:size]
-        covariances = report.covariance + targets.covariances[:, :size, :size]
-        covariances = covariances + COARSE_M**2 * np.eye(size)
-        whitened = np.linalg.solve(covariances, differences_m[..., None])[..., 0]
-        distances = np.einsum("ni,ni->n", differences_m, whitened)
+        of_targets_m2 = targets.covariances[:, :size, :size]
+        of_timing_m2 = COARSE_M**2 * np.eye(size)
+        covariances_m2 = report.covariance + of_targets_m2 + of_timing_m2
+        whitened = np.linalg.solve(covariances_m2, differences_m[..., None])[..., 0]
+        location_distances = np.einsum("ni,ni->n", differences_m, whitened)
 
-        # Doppler shifts, likewise.
-        coarse_hz = COARSE_SHIFT_CELLS * self.scene.grid.doppler_resolution_hz
-        variances = measured.covariance[1, 1] + paths.covariances[:, 1, 1] + coarse_hz**2
-        differences_hz = measured.frequency_hz - given.frequency_hz - paths.geometry.doppler_hz
-        return distances + differences_hz**2 / variances
+        # Doppler shifts: errors of the path and of its predictions, and that of the carrier offset.
+        measured_hz = measured.frequency_hz - given.frequency_hz
+        differences_hz = measured_hz - paths.geometry.doppler_hz
+        of_carrier_hz = COARSE_SHIFT_CELLS * self.scene.grid.doppler_resolution_hz
+        of_predictions_hz2 = paths.covariances[:, 1, 1]
+        variances_hz2 = measured.covariance[1, 1] + of_predictions_hz2 + of_carrier_hz**2
+        return location_distances + differences_hz**2 / variances_hz2
 
     def _corrected(
         self, station: str, packet: StationReports, known: Mapping[int, ClockOffset]

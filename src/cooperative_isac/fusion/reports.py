@@ -286,37 +286,45 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
 
 def _displaced(scene: Scene, reports: Reports, stations: UncertainStations) -> Reports:
     """Reports with the information that uncertain positions of stations leave to each alone."""
-    geometry = reports.geometry(reports.point_m[reports.owner], np.zeros(3))
+    # Information of each location by all of its paths, in space.
     size = reports.information.shape[-1]
     num_reports = len(reports)
+    geometry = reports.geometry(reports.point_m[reports.owner], np.zeros(3))
     parts = _path_information(scene, reports, geometry)
     whole = np.zeros((num_reports, 3, 3))
     np.add.at(whole, reports.owner, parts.whole)
 
-    # Displacement of each location by both ends of its paths, station by station.
-    weighted = np.zeros((num_reports, len(stations.std_m), 3, 3))
+    # Both ends of all paths: the uncertain station there, and the change of the weighted location
+    # with its position.
     transmitter = stations.transmitter[reports.link]
     receiver = stations.receiver[reports.link]
-    for ends, change in ((transmitter, parts.with_transmitter), (receiver, parts.with_receiver)):
-        std_m = np.where(ends >= 0, stations.std_m[ends], 0.0)
-        places = (reports.owner, np.maximum(ends, 0))
-        np.add.at(weighted, places, std_m[:, None, None] * change)
-    columns = weighted[:, :, :size, :size].swapaxes(1, 2).reshape(num_reports, size, -1)
-    gradient = displacement_gradient(whole[:, :size, :size], columns)
-
-    # Doppler shifts change with the direction of a target at a usual speed across it.
+    ends = (
+        (transmitter, parts.with_transmitter, geometry.tx_distance_m),
+        (receiver, parts.with_receiver, geometry.rx_distance_m),
+    )
     across_mps = USUAL_SPEED_SHARE * scene.sensing.max_speed_mps
     wavelength_m = reports.links.wavelength_m[reports.link]
-    legs = ((transmitter, geometry.tx_distance_m), (receiver, geometry.rx_distance_m))
+    weighted = np.zeros((num_reports, len(stations.std_m), 3, 3))
     variance_hz2 = np.zeros(len(wavelength_m))
-    for ends, distance_m in legs:
-        std_m = np.where(ends >= 0, stations.std_m[ends], 0.0)
+    for station, change, distance_m in ends:
+        std_m = np.where(station >= 0, stations.std_m[station], 0.0)
+
+        # Displacement of the location, station by station.
+        places = (reports.owner, np.maximum(station, 0))
+        np.add.at(weighted, places, std_m[:, None, None] * change)
+
+        # Doppler shifts change with the direction of a target at a usual speed across it.
         variance_hz2 += (std_m * across_mps / (wavelength_m * distance_m)) ** 2
+
+    # Gradient of each location with the errors of all stations, in standard deviations.
+    displacements = weighted[:, :, :size, :size].swapaxes(1, 2)
+    columns = displacements.reshape(num_reports, size, -1)
+    gradient = displacement_gradient(whole[:, :size, :size], columns)
+    loss = 1 + variance_hz2 * reports.shift_information
     return replace(
         reports,
         information=with_position_error(reports.information, gradient),
-        shift_information=reports.shift_information
-        / (1 + variance_hz2 * reports.shift_information),
+        shift_information=reports.shift_information / loss,
         displacement=Displacement(reports.information, gradient),
     )
 

@@ -352,19 +352,21 @@ class SoftFusion:
         size = self.scene.dimension
         state = hypotheses.found.state(index, size)
 
-        # Prior: locations uniform in the box, Gaussian velocities.
+        # Prior: locations uniform in the box, Gaussian velocities, D components of both.
         if cause is None:
-            deviation = velocity_deviation_mps(self.scene)
-            volume = np.prod((self.scene.box.high_m - self.scene.box.low_m)[:size])
-            squared = np.sum(state[size:] ** 2) / deviation**2
-            log_det = -2 * np.log(volume) - 2 * size * np.log(deviation)
-            return float(log_det - squared - size * np.log(2 * np.pi)) / 2
+            extents_m = (self.scene.box.high_m - self.scene.box.low_m)[:size]
+            log_volume = np.log(np.prod(extents_m))
+            deviation_mps = velocity_deviation_mps(self.scene)
+            squared_distance = np.sum(state[size:] ** 2) / deviation_mps**2
+            log_det = -2 * log_volume - 2 * size * np.log(deviation_mps)
+            return float(log_det - squared_distance - size * np.log(2 * np.pi)) / 2
 
         # Gaussian of 2 D components about the state of the target with these paths.
         away = state - hypotheses.found.state(cause, size)
         normal = hypotheses.found.normal[cause]
+        squared_distance = away @ normal @ away
         _, log_det = np.linalg.slogdet(normal)
-        return float(log_det - away @ normal @ away) / 2 - size * np.log(2 * np.pi)
+        return float(log_det - squared_distance) / 2 - size * np.log(2 * np.pi)
 
     def _threshold_probabilities(
         self, pool: Pool, found: Solutions
@@ -436,11 +438,15 @@ class SoftFusion:
 
         # Possible hypotheses at the same place with some of the paths.
         members = hypotheses.members
-        is_alternative = (members & members[index]).any(axis=1) & hypotheses.is_possible
+        shares_path = (members & members[index]).any(axis=1)
         away_m = np.linalg.norm(found.position_m - found.position_m[index], axis=1)
-        rows = np.flatnonzero(is_alternative & (away_m < SAME_M))
+        is_near = away_m < SAME_M
+        rows = np.flatnonzero(shares_path & is_near & hypotheses.is_possible)
 
-        states = np.column_stack([found.position_m[rows, :size], found.velocity_mps[rows, :size]])
+        # Their states, each a Gaussian.
+        positions_m = found.position_m[rows, :size]
+        velocities_mps = found.velocity_mps[rows, :size]
+        states = np.column_stack([positions_m, velocities_mps])
         covariances = np.linalg.inv(found.normal[rows])
         return mixture_moments(states, covariances, hypotheses.ratios[rows])
 

@@ -197,13 +197,16 @@ def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> E
     transmitter = scene.transmitters[parameters.transmitter]
     point_m = _off_receiver(receiver, point_m)
 
-    # Errors of angle and range at the point, and their slopes, in standard deviations.
+    # Errors of angle and range at the point, in standard deviations.
     path = bistatic_geometry(transmitter.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     cosine_error = np.cos(parameters.angle_rad) - path.aoa @ receiver.axis
     range_error_m = parameters.range_m - path.range_m
     deviations = np.array([accuracy.cosine, accuracy.range_m])
     errors = np.array([cosine_error, range_error_m]) / deviations
-    slopes = location_slopes(scene, receiver, parameters.transmitter, point_m) / deviations[:, None]
+
+    # Their slopes with the location.
+    slopes = location_slopes(scene, receiver, parameters.transmitter, point_m)
+    slopes = slopes / deviations[:, None]
 
     # Location by least squares.
     information = slopes.T @ slopes + np.eye(2) / UNSEEN_STD_M**2

@@ -54,17 +54,21 @@ class Cooperation:
         zone: one of ZONES; empty: of a band that is used everywhere
         points_m: [n, 3], float64, m, map
         """
-        if not zone or (self.limits_m is None and zone in self.kinds):
-            return np.ones(len(points_m), bool)
-        if zone not in self.kinds or self.limits_m is None:
+        # Zones that are used nowhere, and those that are used everywhere.
+        if not self.is_used(zone):
             return np.zeros(len(points_m), bool)
+        if not zone or self.limits_m is None:
+            return np.ones(len(points_m), bool)
 
-        # Between the limits of the zone, and a little beyond.
-        limits_m = (-np.inf, *self.limits_m, np.inf)
+        # Inner and outer limit of the zone, with the overlaps.
         place = ZONES.index(zone)
+        limits_m = (-np.inf, *self.limits_m, np.inf)
+        inner_m = limits_m[place] - self.overlap_m
+        outer_m = limits_m[place + 1] + self.overlap_m
+
+        # Locations between both.
         distances_m = np.linalg.norm(points_m - self.base_station_m, axis=1)
-        is_beyond = distances_m >= limits_m[place] - self.overlap_m
-        return is_beyond & (distances_m <= limits_m[place + 1] + self.overlap_m)
+        return (distances_m >= inner_m) & (distances_m <= outer_m)
 
     def is_used(self, zone: str) -> bool:
         """True where the links of a zone are used anywhere."""

@@ -114,8 +114,9 @@ MOST_BLOCKS = ((3e9, 4), (7.125e9, 8), (np.inf, 64))
 # Time from one burst of blocks to the next, s, TS 38.213 section 4.1: of a cell that is not known.
 BURST_PERIOD_S = 20e-3
 
-# Slots of a radio frame of 10 ms at a subcarrier spacing of 15 kHz, TS 38.211 table 4.3.2-1; their
-# number is proportional to the spacing.
+# Duration of a radio frame, s, and its slots at a subcarrier spacing of 15 kHz, TS 38.211 section
+# 4.3.1 and table 4.3.2-1; their number is proportional to the spacing.
+FRAME_S = 10e-3
 SLOTS_PER_FRAME_AT_15_KHZ = 10
 
 
@@ -149,6 +150,11 @@ def num_blocks(grid: OfdmGrid) -> int:
     """Resource blocks that contain the sensed subcarriers of a grid, rounded up."""
     last = (grid.num_subcarriers - 1) * grid.subcarrier_stride
     return last // SUBCARRIERS_PER_BLOCK + 1
+
+
+def slots_per_frame(grid: OfdmGrid) -> int:
+    """Slots of a radio frame at the subcarrier spacing of a grid."""
+    return round(SLOTS_PER_FRAME_AT_15_KHZ * grid.subcarrier_spacing_hz / 15e3)
 
 
 def allocated_blocks(name: str, available: int) -> int:
@@ -197,18 +203,23 @@ def placed_blocks(grid: OfdmGrid) -> tuple[PlacedBlock, ...]:
     rows = np.flatnonzero((from_first >= 0) & (from_first < BLOCK_SUBCARRIERS))
 
     # Symbols from the begin of a burst.
-    frames = BURST_PERIOD_S / 10e-3 * SLOTS_PER_FRAME_AT_15_KHZ
-    period = round(frames * grid.subcarrier_spacing_hz / 15e3) * SYMBOLS_PER_SLOT
-    in_burst = np.arange(grid.num_symbols) * grid.symbol_stride % period
+    frames_per_burst = round(BURST_PERIOD_S / FRAME_S)
+    symbols_per_burst = frames_per_burst * slots_per_frame(grid) * SYMBOLS_PER_SLOT
+    symbols = np.arange(grid.num_symbols) * grid.symbol_stride
+    in_burst = symbols % symbols_per_burst
+
+    # First symbols of the blocks, as many as the standard has at the carrier frequency.
+    most = next(count for limit_hz, count in MOST_BLOCKS if grid.carrier_hz <= limit_hz)
+    spacing_khz = round(grid.subcarrier_spacing_hz / 1e3)
+    starts = BLOCK_STARTS.get(spacing_khz, ())[:most]
 
     # Blocks of which the grid has a symbol.
-    most = next(count for limit_hz, count in MOST_BLOCKS if grid.carrier_hz <= limit_hz)
-    starts = BLOCK_STARTS.get(round(grid.subcarrier_spacing_hz / 1e3), ())
     placed = []
-    for index, start in enumerate(starts[:most]):
-        columns = np.flatnonzero((in_burst >= start) & (in_burst < start + BLOCK_SYMBOLS))
-        in_block = np.ix_(from_first[rows], in_burst[columns] - start)
+    for index, start in enumerate(starts):
+        from_start = in_burst - start
+        columns = np.flatnonzero((from_start >= 0) & (from_start < BLOCK_SYMBOLS))
         if len(columns):
+            in_block = np.ix_(from_first[rows], from_start[columns])
             placed.append(PlacedBlock(index, rows, columns, in_block))
     return tuple(placed)
 

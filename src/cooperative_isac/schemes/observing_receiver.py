@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.calibration.offsets import NO_OFFSET, ClockOffset
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
@@ -45,9 +45,6 @@ CHECK_EVERY = 4
 
 # Fisher scoring of single paths: they start at the location that they shared.
 SINGLE_PATHS = {"steps": 2, "tolerance": 1.0}
-
-# Offset of a station's own signal.
-NO_OFFSET = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
 
 
 @dataclass(frozen=True)
@@ -185,9 +182,10 @@ class ObservingReceiver:
         searched = [index for index in others if index not in {self._own, *in_use}]
 
         # A link in use is searched from time to time: wrong offsets leave most of its echo.
-        turn, is_not_due = divmod(frame.number + self._own, CHECK_EVERY)
-        checked = in_use[turn % len(in_use)] if in_use and not is_not_due else None
-        if checked is not None:
+        turn, wait = divmod(frame.number + self._own, CHECK_EVERY)
+        checked = None
+        if in_use and wait == 0:
+            checked = in_use[turn % len(in_use)]
             searched.append(checked)
         if not searched:
             return found

@@ -168,17 +168,22 @@ def _refined(
 def _stepped(sensor: LocalMl, joint: JointFit, scored: _Scored) -> PathState:
     """Single paths after a step of Fisher scoring."""
     # Step of the location, no farther than the main lobe.
-    longest_m = MOST_STEP * sensor.search.range_step_m
     moves_m = np.linalg.solve(scored.information, scored.location_slope[..., None])[..., 0]
     length_m = np.linalg.norm(moves_m, axis=1, keepdims=True)
-    moves_m *= np.minimum(1.0, longest_m / np.maximum(length_m, longest_m))
-    points_m = scored.state.points_m.copy()
-    points_m[:, : moves_m.shape[1]] += moves_m
+    longest_m = MOST_STEP * sensor.search.range_step_m
+    shortening = longest_m / np.maximum(length_m, longest_m)
+    moves_m *= np.minimum(1.0, shortening)
 
-    # Step of the Doppler shift.
-    most_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
+    # In a plane the height stays.
+    size = moves_m.shape[1]
+    points_m = scored.state.points_m.copy()
+    points_m[:, :size] += moves_m
+
+    # Step of the Doppler shift, likewise, and within the shifts that are searched.
+    shifts_hz = scored.doppler_slope / scored.doppler_information
+    longest_hz = MOST_SHIFT * joint.maker.reference.frame.grid.doppler_resolution_hz
+    shifts_hz = np.clip(shifts_hz, -longest_hz, longest_hz)
     limit_hz = sensor.max_doppler_hz
-    shifts_hz = np.clip(scored.doppler_slope / scored.doppler_information, -most_hz, most_hz)
     doppler_hz = np.clip(scored.state.doppler_hz + shifts_hz, -limit_hz, limit_hz)
     return replace(scored.state, points_m=points_m, doppler_hz=doppler_hz)
 
@@ -187,19 +192,24 @@ def _is_repeated(scored: _Scored) -> np.ndarray:
     """Mask of the paths that are at the peak of a stronger one, [n], bool."""
     state = scored.state
 
-    # Distances of all pairs in units of the first path's accuracy.
+    # Squared distances of all pairs, [n, n], in units of the first path's accuracy: of locations,
+    # then with those of Doppler shifts.
     size = scored.information.shape[-1]
     away_m = (state.points_m[:, None] - state.points_m)[..., :size]
     away_hz = state.doppler_hz[:, None] - state.doppler_hz
     squared = np.einsum("nmi,nij,nmj->nm", away_m, scored.information, away_m)
     squared += scored.doppler_information[:, None] * away_hz**2
+    is_near = squared < SAME_PEAK
 
-    # Of the same transmitter, and before it in the order of power.
-    place = np.empty(len(scored.power), int)
-    place[np.argsort(-scored.power, kind="stable")] = np.arange(len(place))
-    is_after = place[:, None] > place
+    # Pairs of one transmitter.
     is_same = state.transmitter[:, None] == state.transmitter
-    return ((squared < SAME_PEAK) & is_same & is_after).any(axis=1)
+
+    # Pairs whose second path is the stronger one, the earlier one of equals.
+    strongest = np.argsort(-scored.power, kind="stable")
+    rank = np.empty(len(strongest), int)
+    rank[strongest] = np.arange(len(strongest))
+    is_after = rank[:, None] > rank
+    return (is_near & is_same & is_after).any(axis=1)
 
 
 @dataclass(frozen=True)
@@ -277,13 +287,13 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
     ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
     phases = replica.doppler_phases
     phase_slopes = phases * ramp.astype(np.complex64)
-    in_bin = np.concatenate([phases, phase_slopes]) @ residual.reshape(-1, num_blocks).T
-    in_bin = in_bin.reshape(2, count, len(residual), -1)
+    in_bins = np.concatenate([phases, phase_slopes]) @ residual.reshape(-1, num_blocks).T
+    in_bin, bin_slope = in_bins.reshape(2, count, len(residual), -1)
 
     # In each path's beam, and the derivatives with the location and with the Doppler shift.
     beams = replica.receive.conj()
-    in_beam = beams @ in_bin[0]
-    doppler_slopes = (beams[:, :1] @ in_bin[1])[:, 0]
+    in_beam = beams @ in_bin
+    doppler_slopes = (beams[:, :1] @ bin_slope)[:, 0]
 
     # Behind each path's filter, and the derivatives with Doppler shift and location.
     filters = replica.filters.conj().reshape(count, num_filters, -1)
@@ -292,25 +302,28 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
     by_location = np.einsum("nkf,nf->nk", filters[:, 1:], in_beam[:, 0])
     by_location += np.einsum("nf,nkf->nk", filters[:, 0], in_beam[:, 1:])
 
-    # Power over noise; the energy of a waveform changes with the location.
+    # Power over noise, and its slope with the Doppler shift.
     energy = replica.gram[:, 0, 0].real
     noise_w = energy * joint.noise_power_w
     power = np.abs(matched) ** 2 / noise_w
-    slope = 2 * np.real(matched.conj()[:, None] * by_location) / noise_w[:, None]
-    slope -= power[:, None] * 2 * replica.gram[:, 0, 1:].real / energy[:, None]
     doppler_slope = 2 * np.real(matched.conj() * by_doppler) / noise_w
 
+    # Its slope with the location, with which the energy of the waveform changes, too.
+    location_slope = 2 * np.real(matched.conj()[:, None] * by_location) / noise_w[:, None]
+    energy_slope = 2 * replica.gram[:, 0, 1:].real
+    location_slope -= power[:, None] * energy_slope / energy[:, None]
+
     # Information with the amplitude unknown.
-    information = location_information(replica.receive[state.owner], replica.gram)
-    information = positive_definite(information)
-    shift = doppler_information(reference.frame.grid, power) * replica.doppler_share
+    of_location = location_information(replica.receive[state.owner], replica.gram)
+    of_location = positive_definite(of_location)
+    of_shift = doppler_information(reference.frame.grid, power) * replica.doppler_share
     return _Scored(
-        state,
-        power.astype(float),
-        slope.astype(float),
-        doppler_slope.astype(float),
-        2 * power[:, None, None] * information,
-        np.maximum(shift, LEAST_INFORMATION),
+        state=state,
+        power=power.astype(float),
+        location_slope=location_slope.astype(float),
+        doppler_slope=doppler_slope.astype(float),
+        information=2 * power[:, None, None] * of_location,
+        doppler_information=np.maximum(of_shift, LEAST_INFORMATION),
     )
 
 

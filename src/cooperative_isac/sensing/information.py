@@ -36,18 +36,24 @@ def positive_definite(information: np.ndarray) -> np.ndarray:
     information: [..., D, D], float, 1/m^2
     Returns [..., D, D], float64, symmetric and positive definite.
     """
-    # Scaled to a diagonal of ones.
-    size = information.shape[-1]
+    # Products of the standard information along both axes of each element.
     diagonal = np.diagonal(information, axis1=-2, axis2=-1)
     diagonal = np.maximum(diagonal, LEAST_LOCATION_INFORMATION)
-    scale = np.sqrt(diagonal[..., :, None] * diagonal[..., None, :])
-    correlation = (information + information.swapaxes(-1, -2)) / 2 / scale
+    rows = diagonal[..., :, None]
+    columns = diagonal[..., None, :]
+    scale = np.sqrt(rows * columns)
+
+    # The symmetric part, scaled to a diagonal of ones.
+    size = information.shape[-1]
+    symmetric = (information + information.swapaxes(-1, -2)) / 2
+    correlation = symmetric / scale
     correlation[..., range(size), range(size)] = 1.0
 
-    # Shifted eigenvalues.
-    least = np.linalg.eigvalsh(correlation)[..., 0]
-    ridge = INFORMATION_RIDGE + np.maximum(-least.astype(float), 0.0)
-    return scale * (correlation + ridge[..., None, None] * np.eye(size))
+    # Eigenvalues shifted above zero.
+    least = np.linalg.eigvalsh(correlation)[..., 0].astype(float)
+    ridge = INFORMATION_RIDGE + np.maximum(-least, 0.0)
+    shifted = correlation + ridge[..., None, None] * np.eye(size)
+    return scale * shifted
 
 
 @overload

@@ -54,11 +54,14 @@ class Ray:
         frequency_hz = axes.frequency_hz
         time_s = axes.time_s
         means = np.array([-over_frequency @ frequency_hz, over_time @ time_s])
-        cross = -frequency_hz @ share @ time_s
-        squares = np.array(
-            [[over_frequency @ frequency_hz**2, cross], [cross, over_time @ time_s**2]]
-        )
-        return 2 * (2 * np.pi) ** 2 * (squares - np.multiply.outer(means, means))
+        square_hz2 = over_frequency @ frequency_hz**2
+        square_s2 = over_time @ time_s**2
+        product = -frequency_hz @ share @ time_s
+        squares = np.array([[square_hz2, product], [product, square_s2]])
+
+        # Their covariance, in radians.
+        covariance = squares - np.multiply.outer(means, means)
+        return 2 * (2 * np.pi) ** 2 * covariance
 
 
 @dataclass(frozen=True)
@@ -228,22 +231,30 @@ def refined(axes: Axes, ray: Ray, matched: np.ndarray, start: Shift, noise_power
     matched: [num_subcarriers, num_symbols], complex128, of matched_echo
     start: within the main lobe
     """
-    shift, information = fisher_scoring(
-        lambda trial: ray_likelihood(axes, ray, matched, trial, noise_power_w),
-        np.array([start.delay_s, start.doppler_hz]),
-    )
+    # The information at unit SNR is that of all trials.
+    unit_information = ray.unit_information(axes)
+
+    def likelihood(trial: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        power, gradient = ray_power(axes, ray, matched, trial, noise_power_w)
+        return power, gradient, power * unit_information
+
+    shift, information = fisher_scoring(likelihood, np.array([start.delay_s, start.doppler_hz]))
 
     # Covariance, inverted in units of each parameter's accuracy: s and Hz differ by many orders.
-    scale = 1 / np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
-    scaling = np.multiply.outer(scale, scale)
-    covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
+    diagonal = np.maximum(np.diag(information), np.finfo(float).tiny)
+    accuracies = 1 / np.sqrt(diagonal)
+    scaling = np.multiply.outer(accuracies, accuracies)
+    correlation = information * scaling
+    covariance = scaling * np.linalg.pinv(correlation, hermitian=True)
     return Shift(float(shift[0]), float(shift[1]), covariance)
 
 
-def ray_likelihood(
+def ray_power(
     axes: Axes, ray: Ray, matched: np.ndarray, shift: np.ndarray, noise_power_w: float
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-likelihood of one ray with the best amplitude, its gradient and Fisher information.
+) -> tuple[float, np.ndarray]:
+    """Matched-filter power of one ray in noise variances, and its gradient [2].
+
+    It is the log-likelihood with the best amplitude.
 
     matched: [num_subcarriers, num_symbols], complex128, of matched_echo
     shift: [2], float64, delay in s and Doppler shift in Hz
@@ -265,11 +276,11 @@ def ray_likelihood(
         ]
     )
 
-    # Power in noise variances, its gradient, and the information at this SNR.
+    # Power in noise variances, and its gradient.
     scale = 1 / (ray.energy * noise_power_w)
     power = scale * abs(correlation) ** 2
     gradient = 2 * scale * np.real(np.conj(correlation) * slope)
-    return float(power), gradient, power * ray.unit_information(axes)
+    return float(power), gradient
 
 
 def clock_offset(signal: Component, ray: Ray, shift: Shift) -> ClockOffset:

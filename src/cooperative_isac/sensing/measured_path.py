@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.calibration.offsets import NO_OFFSET, ClockOffset
 from cooperative_isac.scene.geometry import BistaticGeometry
 from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene
@@ -79,15 +79,14 @@ def without_paths(
     paths = []
     for report in reports:
         index = report.paths[0].transmitter
-        offset = offsets.get(index)
+        offset = offsets.get(index, NO_OFFSET)
         transmitter = scene.transmitters[index]
         geometry = link_geometry(
             transmitter, receiver, report.point_m[None], np.zeros(3), scene.grid.wavelength_m
         )
         (ray,) = rays_of(signal, index, transmitter, receiver, geometry)
-        delay_s = ray.delay_s + (0.0 if offset is None else offset.delay_s)
-        doppler_hz = report.paths[0].doppler_hz
-        doppler_hz += 0.0 if offset is None else offset.frequency_hz
+        delay_s = ray.delay_s + offset.delay_s
+        doppler_hz = report.paths[0].doppler_hz + offset.frequency_hz
         phases = np.multiply.outer(axes.over_frequency(delay_s), axes.over_time(doppler_hz))
         paths.append(np.multiply.outer(ray.steering, ray.sent * phases).ravel())
 

@@ -83,34 +83,58 @@ class OffsetHistory:
         values = np.array([[one.delay_s, one.frequency_hz] for _, one in self._kept])
         variances = np.array([np.diag(one.covariance) for _, one in self._kept])
 
-        # The largest set around one estimate.
+        # The largest set around one estimate: those that agree with it in timing and carrier.
+        differences = np.abs(values[:, None] - values)
         deviations = np.sqrt(variances[:, None] + variances)
         reach = self._limits + AGREEING_SIGMAS * deviations
-        is_within = np.abs(values[:, None] - values) <= reach
-        agrees = np.all(is_within, axis=-1)
+        agrees = np.all(differences <= reach, axis=-1)
         sizes = np.count_nonzero(agrees, axis=1)
-        members = agrees[sizes.argmax()]
         if sizes.max() < least:
             return None
+        members = agrees[sizes.argmax()]
         if sizes.max() == 1:
             delay_s, frequency_hz = values[members][0].tolist()
             return ClockOffset(delay_s, frequency_hz, np.diag(variances[members][0]))
 
-        # A line through timing and carrier offset each, by their deviations.
-        floor = np.square(LEAST_DEVIATION * self._limits)
-        line = np.column_stack([np.ones(sizes.max()), elapsed_s[members]])
-        offset = np.zeros(2)
-        left = np.zeros(2)
-        for axis in range(2):
-            drift_information = USUAL_DRIFTS[axis] ** -2.0
-            weighted = line / (variances[members, axis] + floor[axis])[:, None]
-            normal = weighted.T @ line + np.diag([0.0, drift_information])
-            inverse = np.linalg.inv(normal)
-            shares = inverse[0] @ weighted.T
-            offset[axis] = shares @ values[members, axis]
-            left[axis] = np.square(shares) @ variances[members, axis]
-            left[axis] += inverse[0, 1] ** 2 * drift_information
-        return ClockOffset(float(offset[0]), float(offset[1]), np.diag(left))
+        # A line through the timing offsets, and one through the carrier offsets.
+        floors = np.square(LEAST_DEVIATION * self._limits)
+        lines = [
+            _extrapolated(
+                elapsed_s[members],
+                values[members, axis],
+                variances[members, axis],
+                floors[axis],
+                drift,
+            )
+            for axis, drift in enumerate(USUAL_DRIFTS)
+        ]
+        (delay_s, of_delay), (frequency_hz, of_frequency) = lines
+        return ClockOffset(delay_s, frequency_hz, np.diag([of_delay, of_frequency]))
+
+
+def _extrapolated(
+    elapsed_s: np.ndarray, values: np.ndarray, variances: np.ndarray, floor: float, drift: float
+) -> tuple[float, float]:
+    """Value at time 0 of a line through estimates, and its variance.
+
+    elapsed_s: [num], float64, times of the estimates, s
+    values, variances: [num], float64, of the estimates
+    floor: variance of each estimate beside its own
+    drift: standard deviation of the slope about zero
+    """
+    # Least squares for value and slope, with the prior of the slope.
+    drift_information = drift**-2.0
+    line = np.column_stack([np.ones(len(values)), elapsed_s])
+    weighted = line / (variances + floor)[:, None]
+    normal = weighted.T @ line + np.diag([0.0, drift_information])
+    inverse = np.linalg.inv(normal)
+
+    # The value is a sum of shares of the estimates, whose own errors are in it alone, and the slope
+    # that the prior has pulled toward zero.
+    shares = inverse[0] @ weighted.T
+    variance = np.square(shares) @ variances
+    variance += inverse[0, 1] ** 2 * drift_information
+    return float(shares @ values), float(variance)
 
 
 def offset_history(

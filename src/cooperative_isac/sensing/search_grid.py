@@ -284,12 +284,15 @@ def _chosen(cells: SearchGrid, mask: np.ndarray) -> SearchGrid:
 
 def _joined(parts: Sequence[SearchGrid]) -> SearchGrid:
     """Cells of several grids of one receiver."""
-    offsets = np.cumsum([0, *(len(part.points_m) for part in parts)])
-    starts = [part.starts[:-1] + offset for part, offset in zip(parts, offsets)]
+    # First cell of each part among all of them, then of each beam; the end closes the last beam.
+    num_cells = [len(part.points_m) for part in parts]
+    first_cells = np.cumsum([0, *num_cells])
+    starts = [part.starts[:-1] + first for part, first in zip(parts, first_cells)]
+    starts.append(first_cells[-1:])
     return replace(
         parts[0],
         beams=np.concatenate([part.beams for part in parts]),
-        starts=np.concatenate([*starts, offsets[-1:]]),
+        starts=np.concatenate(starts),
         points_m=np.concatenate([part.points_m for part in parts]),
         ranges_m=np.concatenate([part.ranges_m for part in parts]),
     )

@@ -21,7 +21,7 @@ from cooperative_isac.sensing.link_rays import (
     Axes,
     clock_offset,
     matched_echo,
-    ray_likelihood,
+    ray_power,
     rays_of,
     refined,
     searched,
@@ -188,7 +188,7 @@ def echo_offsets(
         for target, (ray, own, start) in enumerate(zip(rays, matched, starts, strict=True)):
             shift = refined(axes, ray, own, start, noise_power_w)
             at_shift = np.array([shift.delay_s, shift.doppler_hz])
-            path_power, _, _ = ray_likelihood(axes, ray, own, at_shift, noise_power_w)
+            path_power, _ = ray_power(axes, ray, own, at_shift, noise_power_w)
             if path_power >= LEAST_TARGET_POWER:
                 clock = clock_offset(signal, ray, shift)
                 found.append(PathOffset(index, target, clock, paths.covariances[target]))

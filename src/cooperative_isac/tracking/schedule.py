@@ -27,7 +27,10 @@ def scheduled_bands(
 
     # Locations of the tracks in the frame.
     live = [track for track in tracks if track.status != TrackStatus.DELETED]
-    points_m = [track.position_m + elapsed_s * track.velocity_mps for track in live]
+    expected_m = [track.position_m + elapsed_s * track.velocity_mps for track in live]
+    points_m = np.reshape(expected_m, (-1, 3))
+
+    # Bands of the frame whose zones have one of them.
     zones = [band.zone for band in scene.bands if band.name in on_air]
-    flags = scene.cooperation.scheduled(zones, number, np.reshape(points_m, (-1, 3)))
-    return tuple(name for name, is_needed in zip(on_air, flags) if is_needed)
+    scheduled = scene.cooperation.scheduled(zones, number, points_m)
+    return tuple(name for name, is_scheduled in zip(on_air, scheduled) if is_scheduled)

@@ -82,11 +82,11 @@ def gold_sequence(seed: int, length: int) -> np.ndarray:
     second[:GOLD_REGISTER] = (seed >> np.arange(GOLD_REGISTER)) & 1
 
     # x1(n + 31) = x1(n + 3) + x1(n), x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n).
-    for n in range(0, total, GOLD_STEP):
+    for start in range(0, total, GOLD_STEP):
         # A step uses bits of earlier steps only.
-        at = np.arange(n, min(n + GOLD_STEP, total))
-        first[at + GOLD_REGISTER] = first[at + 3] ^ first[at]
-        second[at + GOLD_REGISTER] = second[at + 3] ^ second[at + 2] ^ second[at + 1] ^ second[at]
+        n = np.arange(start, min(start + GOLD_STEP, total))
+        first[n + GOLD_REGISTER] = first[n + 3] ^ first[n]
+        second[n + GOLD_REGISTER] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
 
     # Their sum, from the advance on.
     return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
@@ -285,19 +285,23 @@ def block_signal(
     seed = (2**11 * (cell_id // 4 + 1) + 2**6) * (phase + 1) + cell_id % 4
     pilots = gold_qpsk(seed, NUM_PILOTS)
 
-    # On every fourth subcarrier: of the whole block in its second and fourth symbol, of both sides
-    # of the secondary sequence in its third.
+    # Every fourth subcarrier of the block, and those beside the secondary sequence.
     shift = cell_id % PILOT_SPACING
     in_block = np.arange(shift, BLOCK_SUBCARRIERS, PILOT_SPACING)
-    at_sides = in_block[(in_block < BROADCAST_BELOW) | (in_block >= BROADCAST_ABOVE)]
-    second, third, fourth = np.split(pilots, [len(in_block), len(in_block) + len(at_sides)])
-    _place(signal, in_block, 1, second)
-    _place(signal, at_sides, 2, third)
-    _place(signal, in_block, 3, fourth)
+    is_at_side = (in_block < BROADCAST_BELOW) | (in_block >= BROADCAST_ABOVE)
+    at_sides = in_block[is_at_side]
+
+    # Pilots on the former in the second and fourth symbol, on the latter in the third.
+    end_of_second = len(in_block)
+    end_of_third = end_of_second + len(at_sides)
+    _place(signal, in_block, 1, pilots[:end_of_second])
+    _place(signal, at_sides, 2, pilots[end_of_second:end_of_third])
+    _place(signal, in_block, 3, pilots[end_of_third:])
 
     # The broadcast channel has what is left, first over subcarriers, then over symbols.
     if with_broadcast:
-        symbols, subcarriers = np.nonzero((block_elements() & ~signal.mask).T)
+        is_left = block_elements() & ~signal.mask
+        symbols, subcarriers = np.nonzero(is_left.T)
         _place(signal, subcarriers, symbols, broadcast_symbols(cell_id, block_index))
     return signal
 
@@ -352,7 +356,8 @@ def sounding_signal(
     signal = _empty(num_blocks)
     for symbol, moved in zip(symbols, offsets):
         _check_symbols(symbol, 1)
-        _place(signal, slice((offset + moved) % comb, None, comb), symbol, sequence)
+        first = (offset + moved) % comb
+        _place(signal, slice(first, None, comb), symbol, sequence)
     return signal
 
 

@@ -10,7 +10,6 @@ from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.slot_layout import (
     PRS_FIRST_SYMBOL,
     SIGNALS,
-    SLOTS_PER_FRAME_AT_15_KHZ,
     SSB,
     SUBCARRIERS_PER_BLOCK,
     SYMBOLS_PER_SLOT,
@@ -18,6 +17,7 @@ from cooperative_isac.scene.slot_layout import (
     grid_elements,
     num_blocks,
     placed_blocks,
+    slots_per_frame,
 )
 from cooperative_isac.waveform.reference_signals import (
     NUM_CYCLIC_SHIFTS,
@@ -67,23 +67,25 @@ def _slots(grid: OfdmGrid, name: str, identity: int) -> np.ndarray:
 
     identity: of the transmitter
     """
-    # Subcarriers of the band that have the signal, and symbols, as the grid may leave some out.
+    # Subcarriers of the grid, counted in the band, that have the signal.
     width = allocated_blocks(name, num_blocks(grid))
-    subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
-    subcarriers = subcarriers[subcarriers < width * SUBCARRIERS_PER_BLOCK]
+    in_band = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    subcarriers = in_band[in_band < width * SUBCARRIERS_PER_BLOCK]
+
+    # Symbols of the grid, counted in their slots.
     symbols = np.arange(grid.num_symbols) * grid.symbol_stride
     slot_of_symbol = symbols // SYMBOLS_PER_SLOT
+    in_slot = symbols % SYMBOLS_PER_SLOT
 
-    # Slots are counted in each radio frame anew.
-    slots_per_frame = round(SLOTS_PER_FRAME_AT_15_KHZ * grid.subcarrier_spacing_hz / 15e3)
-
-    # Slot by slot: map the whole slot, and take the elements of the grid.
+    # Slot by slot, counted in each radio frame anew: map the whole slot, and take the elements of
+    # the grid.
+    num_slots = slots_per_frame(grid)
     sent = np.zeros((grid.num_subcarriers, grid.num_symbols), np.complex64)
     for slot in np.unique(slot_of_symbol).tolist():
         columns = np.flatnonzero(slot_of_symbol == slot)
-        signal = _slot_signal(name, width, slot % slots_per_frame, identity)
-        in_slot = np.ix_(subcarriers, symbols[columns] % SYMBOLS_PER_SLOT)
-        sent[: len(subcarriers), columns] = signal.symbols[in_slot]
+        signal = _slot_signal(name, width, slot % num_slots, identity)
+        elements = np.ix_(subcarriers, in_slot[columns])
+        sent[: len(subcarriers), columns] = signal.symbols[elements]
     return sent
 
 

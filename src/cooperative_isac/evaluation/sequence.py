@@ -169,7 +169,8 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
 
     # Stations: encode, send, and use the time until the next frame.
     packets = {}
-    for station, encoder in chain.ends.encoders.items():
+    encoders = chain.ends.encoders
+    for station, encoder in encoders.items():
         if station not in echoes:
             echoes[station] = receive(scene, frame, station, targets)
         if echoes[station]:
@@ -183,7 +184,7 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
-    packet_bits = tuple(8 * len(packets.get(station, b"")) for station in chain.ends.encoders)
+    packet_bits = tuple(8 * len(packets.get(station, b"")) for station in encoders)
     chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
 
 

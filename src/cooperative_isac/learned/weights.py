@@ -183,7 +183,7 @@ def initialize_from(network: Network, path: Path) -> None:
     Raises WeightsError where the file has another network.
     """
     # Parameters in the file, and those that differ from the network's.
-    kind = weights_description(path)["kind"]
+    description = weights_description(path)
     parameters = dict(network.named_parameters())
     tensors = _tensors(path)
     stored = {name: tensor for name, tensor in tensors.items() if name in parameters}
@@ -192,13 +192,15 @@ def initialize_from(network: Network, path: Path) -> None:
         for name, parameter in parameters.items()
         if name not in stored or stored[name].shape != parameter.shape
     ]
-
-    if kind != network.kind or differing:
-        first = f", {differing[0]} first" if differing else ""
+    if description["kind"] != network.kind or differing:
+        there = {"kind": description["kind"], "dimension": description["scene"].get("dimension")}
+        here = {"kind": network.kind, "dimension": network.scene.dimension}
+        differences = fact_differences(there, here)
+        if differing:
+            count = f"{len(differing)} of {len(parameters)}"
+            differences.append(f"{count} parameters differ, {differing[0]} first")
         raise WeightsError(
-            f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
-            f"expected '{network.kind}'; {len(differing)} of {len(parameters)} parameters "
-            f"differ{first})"
+            f"training cannot begin from {path}: it is another network ({'; '.join(differences)})"
         )
     network.load_state_dict(stored, strict=False)
 

@@ -13,7 +13,10 @@ import torch
 from cooperative_isac.learned.index_coder import TABLE_TOTAL, frequency_tables
 from cooperative_isac.learned.quantizer import BEGIN_COUNT
 from cooperative_isac.learned.weights import (
+    WeightsError,
+    initialize_from,
     load_weights,
+    make_network,
     save_weights,
     weights_description,
 )
@@ -126,6 +129,15 @@ def test_initial_weights_may_be_of_another_scene(job):
     latents = begun_with.lookup(torch.arange(256)[:, None].repeat(1, 8))
     begun_with.update(latents, begun_with.nearest(latents), torch.Generator())
     assert torch.allclose(begun_with.codewords, codewords, rtol=1e-5, atol=1e-6)
+
+
+def test_initial_weights_of_another_dimension_are_refused_with_both(job, tilted):
+    given = initial_network(replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4})))
+    job.folder.mkdir()
+    save_weights(job.folder / "given.safetensors", given, {}, False)
+    in_space = make_network(tilted, "maps", {"cells": 8, "coarse": 4, "heights": 2})
+    with pytest.raises(WeightsError, match=r"network \(dimension 2 there, 3 here; \d+ of \d+ par"):
+        initialize_from(in_space, job.folder / "given.safetensors")
 
 
 def test_given_codewords_begin_with_their_uses(job):

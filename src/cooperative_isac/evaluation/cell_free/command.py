@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
+from rich.table import Table
 
 from cooperative_isac.evaluation.cell_free.results import CRLB, PointStore
 from cooperative_isac.evaluation.cell_free.scenes import changed_scene
@@ -344,13 +344,15 @@ def _make_table(name: str, options: FigureOptions, bar: Progress) -> Made:
 
 def _print_rows(name: str, rows: Sequence[dict], console: Console) -> None:
     """Print the rows of a figure or table."""
+    # Keys of all rows, in the order in which they come.
     all_keys = dict.fromkeys(key for row in rows for key in row)
     keys = [key for key in all_keys if not key.startswith(NOT_PRINTED)]
 
     # The first column may be wrapped, numbers may not.
-    columns = [Column(HEADERS.get(key, key), no_wrap=index > 0) for index, key in enumerate(keys)]
-    title = f"CF {'Table' if _is_table(name) else 'Fig.'} {name}"
-    table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left")
+    kind = "Table" if _is_table(name) else "Fig."
+    table = Table(box=SIMPLE_HEAD, title=f"CF {kind} {name}", title_justify="left")
+    for index, key in enumerate(keys):
+        table.add_column(HEADERS.get(key, key), no_wrap=index > 0)
     for row in rows:
         table.add_row(*(_text(row.get(key, "")) for key in keys))
     console.print(table, highlight=False)

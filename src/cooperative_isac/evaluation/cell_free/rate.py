@@ -166,10 +166,13 @@ def draw_rates(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
 
     Returns the file that was written.
     """
+    # A row of panels for each power.
     powers_dbm = list(dict.fromkeys(row["power_dbm"] for row in rows))
     figure = Figure(figsize=(14, 4.2 * len(powers_dbm)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(powers_dbm), len(PANELS), squeeze=False)
+
+    # Curves, and axes of the bits with decades alone.
     for power_dbm, line in zip(powers_dbm, grid):
         own = [row for row in rows if row["power_dbm"] == power_dbm]
         for axes, (key, label) in zip(line, PANELS):
@@ -180,6 +183,8 @@ def draw_rates(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
             axes.grid(alpha=0.3)
     for axes in grid[-1]:
         axes.set_xlabel("uplink bits per access point and frame")
+
+    # Legend and title of the figure.
     add_legend(figure)
     figure.suptitle(f"Rate and distortion; {scene.name}, simulated")
     return [save_picture(figure, path, 1)]
@@ -187,17 +192,17 @@ def draw_rates(scene: Scene, rows: Sequence[Row], path: Path) -> list[Path]:
 
 def _draw_panel(axes: Axes, scene: Scene, rows: Sequence[Row], key: str) -> None:
     """Draw one figure of all curves at one power."""
-    # Curves that found targets.
-    lines = {curve.label: curve for curve in CURVES}
+    # Curves that found targets; the one that is not of CURVES is of the learned codec.
+    curves = {curve.label: curve for curve in CURVES}
     labels = dict.fromkeys(row["curve"] for row in rows if row["curve"] != CRLB)
     for label in labels:
+        curve = curves.get(label, RateCurve(label, CODEC))
         points = [
             (row["fronthaul_bits"], row[key])
             for row in rows
             if row["curve"] == label and row[key] is not None
         ]
-        curve = lines.get(label)
-        style = scheme_style(curve.scheme if curve else CODEC)
+        style = scheme_style(curve.scheme)
         axes.plot(
             *zip(*points),
             label=label,
@@ -205,7 +210,7 @@ def _draw_panel(axes: Axes, scene: Scene, rows: Sequence[Row], key: str) -> None
             marker=style.marker,
             markersize=5,
             linewidth=1.2,
-            linestyle=curve.line if curve else "-",
+            linestyle=curve.line,
         )
     if key == FOUND_PANEL[0]:
         axes.set_ylim(0, SHARE_LIMIT)

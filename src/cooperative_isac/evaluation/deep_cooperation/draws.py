@@ -34,6 +34,16 @@ def random_phase(generator: np.random.Generator) -> complex:
     return complex(np.exp(2j * np.pi * generator.random()))
 
 
+def random_velocity(generator: np.random.Generator, max_speed_mps: float) -> np.ndarray:
+    """Velocity of uniform speed and direction, [2], float64, m/s.
+
+    max_speed_mps: largest speed, m/s
+    """
+    speed_mps = generator.uniform(0, max_speed_mps)
+    heading = generator.uniform(0, 2 * np.pi)
+    return speed_mps * np.array([np.cos(heading), np.sin(heading)])
+
+
 def echo_of_path(
     grid: ChannelMatrix,
     amplitude: complex,

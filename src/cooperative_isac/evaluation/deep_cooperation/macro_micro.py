@@ -15,7 +15,11 @@ import numpy as np
 
 from cooperative_isac.estimation import PathEstimate, path_information
 from cooperative_isac.estimation.recovery import statistic_threshold
-from cooperative_isac.evaluation.deep_cooperation.draws import random_phase, symbol_duration_s
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    random_phase,
+    random_velocity,
+    symbol_duration_s,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.evaluation.deep_cooperation.stations import (
     LinkGrid,
@@ -127,7 +131,7 @@ def _trial(distance_m: float, generator: np.random.Generator) -> Errors:
     """Errors of one run: all curves see the same echoes."""
     place_m = place_on_way(distance_m)
     position_m = place_m + generator.uniform(-SPREAD_M, SPREAD_M)
-    velocity_mps = _velocity(generator)
+    velocity_mps = random_velocity(generator, MAX_SPEED_MPS)
     evidences = observed(place_m, position_m, velocity_mps, 0.0, generator)
 
     states = {
@@ -276,13 +280,6 @@ def place_on_way(distance_m: float) -> np.ndarray:
     distance_m: from the middle of the common area, m
     """
     return MIDDLE_M - np.array([distance_m, 0.0])
-
-
-def _velocity(generator: np.random.Generator) -> np.ndarray:
-    """Velocity of random direction and speed, [2], m/s."""
-    speed_mps = generator.uniform(0, MAX_SPEED_MPS)
-    heading = generator.uniform(0, 2 * np.pi)
-    return speed_mps * np.array([np.cos(heading), np.sin(heading)])
 
 
 def snrs_at(position_m: np.ndarray) -> np.ndarray:

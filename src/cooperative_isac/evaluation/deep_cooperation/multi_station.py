@@ -16,7 +16,11 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import estimate_path
-from cooperative_isac.evaluation.deep_cooperation.draws import random_phase, symbol_duration_s
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    random_phase,
+    random_velocity,
+    symbol_duration_s,
+)
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.evaluation.deep_cooperation.stations import (
     LinkGrid,
@@ -144,9 +148,7 @@ def _bounds_passive(snr_db: float) -> Errors:
 def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Generator) -> Errors:
     """Errors of one run: all curves see the same echoes."""
     position_m = generator.uniform(-TARGET_HALF_M, TARGET_HALF_M, 2)
-    speed_mps = generator.uniform(0, MAX_TARGET_SPEED_MPS)
-    heading = generator.uniform(0, 2 * np.pi)
-    velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
+    velocity_mps = random_velocity(generator, MAX_TARGET_SPEED_MPS)
 
     used = {link for curve in curves.values() for link in curve.links}
     echoes = {}

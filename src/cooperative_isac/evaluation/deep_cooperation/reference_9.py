@@ -14,7 +14,7 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import ChannelMatrix, PathEstimate, estimate_path
-from cooperative_isac.evaluation.deep_cooperation.draws import random_phase
+from cooperative_isac.evaluation.deep_cooperation.draws import random_phase, random_velocity
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.evaluation.deep_cooperation.multi_station import STATIONS_M
 from cooperative_isac.evaluation.deep_cooperation.stations import (
@@ -53,12 +53,17 @@ TARGET_HALF_M = 20.0
 LATTICE_HALF_M = 24.0
 LATTICE_STEP_M = 1.0
 VELOCITY_STEP_MPS = 0.8
+# From one target to the next of those over which bounds are averaged, m.
+BOUND_STEP_M = 10.0
 
 # Delays of the area's points: half of its diagonal and a range cell about that of the middle, s.
 MIDDLE_DELAY_S = 2 * float(np.linalg.norm(STATIONS_M[0])) / LIGHT_SPEED_MPS
 HALF_WINDOW_S = 2 * (np.sqrt(2) * TARGET_HALF_M + 1.6) / LIGHT_SPEED_MPS
 DELAY_WINDOW_S = (MIDDLE_DELAY_S - HALF_WINDOW_S, MIDDLE_DELAY_S + HALF_WINDOW_S)
-SPEED_WINDOW_MPS = (-2 * MAX_TARGET_SPEED_MPS, 2 * MAX_TARGET_SPEED_MPS)
+
+# Speeds at which a path of a target may shorten: out and back.
+MAX_PATH_SPEED_MPS = 2 * MAX_TARGET_SPEED_MPS
+SPEED_WINDOW_MPS = (-MAX_PATH_SPEED_MPS, MAX_PATH_SPEED_MPS)
 
 QUANTITIES = {
     "range_m": Quantity("RMSE of range from the first station (m)"),
@@ -69,8 +74,11 @@ ON_BINS = "one BS, on bins of the transform"
 ONE = "one BS"
 DATA_LEVEL = "four BSs, data level"
 # Numbers of stations that cooperate at symbol level.
-SYMBOL_LEVEL = {"two BSs, symbol level": 2, "three BSs, symbol level": 3}
-SYMBOL_LEVEL |= {"four BSs, symbol level": 4}
+SYMBOL_LEVEL = {
+    "two BSs, symbol level": 2,
+    "three BSs, symbol level": 3,
+    "four BSs, symbol level": 4,
+}
 
 
 def reference_9() -> Experiment:
@@ -98,29 +106,29 @@ def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
     """Errors of one run: all curves see the same echoes."""
     # Target in the middle of the square.
     position_m = generator.uniform(-TARGET_HALF_M, TARGET_HALF_M, 2)
-    speed_mps = generator.uniform(0, MAX_TARGET_SPEED_MPS)
-    heading = generator.uniform(0, 2 * np.pi)
-    velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
+    velocity_mps = random_velocity(generator, MAX_TARGET_SPEED_MPS)
 
     # Echo of each station.
-    amplitude = np.sqrt(element_snr(snr_db))
-    echoes = [
-        echo_of_target(
-            _link(station), amplitude * random_phase(generator), position_m, velocity_mps, generator
-        )
-        for station in range(len(STATIONS_M))
-    ]
+    modulus = np.sqrt(element_snr(snr_db))
+    echoes = []
+    for station in range(len(STATIONS_M)):
+        amplitude = modulus * random_phase(generator)
+        link = _link(station)
+        echoes.append(echo_of_target(link, amplitude, position_m, velocity_mps, generator))
 
-    # Delay and path speed of the first station, by each way.
-    truth = path_of(echoes[0], position_m, velocity_mps)
-    paths = [estimate_path([_matrix(echo)], DELAY_WINDOW_S, SPEED_WINDOW_MPS) for echo in echoes]
+    # Delay and path speed of the first station's echo, by each way.
+    matrices = [_matrix(echo) for echo in echoes]
+    paths = [estimate_path([matrix], DELAY_WINDOW_S, SPEED_WINDOW_MPS) for matrix in matrices]
     found = {
-        ON_BINS: _strongest_bin(_matrix(echoes[0])),
+        ON_BINS: _strongest_bin(matrices[0]),
         ONE: (paths[0].delay_s, paths[0].path_speed_mps),
     }
     for name, count in SYMBOL_LEVEL.items():
         found[name] = _first_path(echoes, _by_symbols(echoes[:count]))
     found[DATA_LEVEL] = _first_path(echoes, _by_estimates(echoes, paths))
+
+    # Their errors.
+    truth = path_of(echoes[0], position_m, velocity_mps)
     return {name: _errors(path, truth) for name, path in found.items()}
 
 
@@ -129,18 +137,24 @@ def _strongest_bin(matrix: ChannelMatrix) -> tuple[float, float]:
 
     This is what a station reports that does not interpolate between bins.
     """
-    # Map of delays and Doppler shifts, and places of its bins.
-    table = np.abs(np.fft.fft(np.fft.ifft(matrix.values, axis=0), axis=1))
+    # Transform over the subcarriers to delays, over the symbols to Doppler shifts.
+    by_delay = np.fft.ifft(matrix.values, axis=0)
+    magnitude = np.abs(np.fft.fft(by_delay, axis=1))
+
+    # Delays of its rows, known modulo the span of the transform: those nearest to the area.
     delays_s = np.arange(NUM_SUBCARRIERS) / BANDWIDTH_HZ
+    span_s = NUM_SUBCARRIERS / BANDWIDTH_HZ
+    delays_s += span_s * np.round((MIDDLE_DELAY_S - delays_s) / span_s)
+
+    # Path speeds of its columns.
     dopplers_hz = np.fft.fftfreq(NUM_SYMBOLS, GRID.symbol_s)
     speeds_mps = LIGHT_SPEED_MPS / GRID.carrier_hz * dopplers_hz
 
-    # Delays are known modulo the span of the transform: the bins nearest to the area.
-    span_s = NUM_SUBCARRIERS / BANDWIDTH_HZ
-    delays_s += span_s * np.round((MIDDLE_DELAY_S - delays_s) / span_s)
-    in_window = np.abs(delays_s - MIDDLE_DELAY_S) <= HALF_WINDOW_S
-    allowed = in_window[:, None] & (np.abs(speeds_mps) <= SPEED_WINDOW_MPS[1])
-    row, column = np.unravel_index(np.argmax(np.where(allowed, table, 0)), table.shape)
+    # The largest bin in the windows of the search.
+    is_near = np.abs(delays_s - MIDDLE_DELAY_S) <= HALF_WINDOW_S
+    is_slow = np.abs(speeds_mps) <= MAX_PATH_SPEED_MPS
+    searched = np.where(is_near[:, None] & is_slow, magnitude, 0)
+    row, column = np.unravel_index(np.argmax(searched), searched.shape)
     return float(delays_s[row]), float(speeds_mps[column])
 
 
@@ -172,32 +186,37 @@ def _errors(path: tuple[float, float], truth: tuple[float, float]) -> dict[str, 
 
 
 def _bounds(snr_db: float) -> Errors:
-    """Root bounds, averaged in the square over targets of the middle part."""
+    """Root bounds of each curve; both levels of fusion have the same."""
     snr = element_snr(snr_db)
-    axis_m = np.linspace(-TARGET_HALF_M, TARGET_HALF_M, 5)
-    points_m = np.stack(np.meshgrid(axis_m, axis_m), axis=-1).reshape(-1, 2)
     counts = {ONE: 1, **SYMBOL_LEVEL, DATA_LEVEL: len(STATIONS_M)}
-    bounds = {}
-    for name, count in counts.items():
-        links = [_link(station) for station in range(count)]
-        variances = np.mean([_variances(links, snr, point_m) for point_m in points_m], axis=0)
-        range_m, velocity_mps = np.sqrt(variances)
-        bounds[name] = {"range_m": float(range_m), "velocity_mps": float(velocity_mps)}
-    return bounds
+    by_count = {count: _root_bounds(count, snr) for count in set(counts.values())}
+    return {name: by_count[count] for name, count in counts.items()}
+
+
+def _root_bounds(num_stations: int, snr: float) -> dict[str, float]:
+    """Root bounds of the first stations, averaged in the square over targets of the middle part."""
+    links = [_link(station) for station in range(num_stations)]
+    points_m = square_lattice(TARGET_HALF_M, BOUND_STEP_M)
+    variances = [_variances(links, snr, point_m) for point_m in points_m]
+    range_m, velocity_mps = np.sqrt(np.mean(variances, axis=0))
+    return {"range_m": float(range_m), "velocity_mps": float(velocity_mps)}
 
 
 def _variances(
     links: Sequence[LinkChannel], snr: float, position_m: np.ndarray
 ) -> tuple[float, float]:
     """Bounds of the variances of range and radial velocity, for a target at rest."""
-    radial = unit_toward(position_m, links[0].receiver_m)
+    # Information about location and velocity, and the line of sight of the first station.
     information = state_information(links, [snr] * len(links), position_m, np.zeros(2))
+    radial = unit_toward(position_m, links[0].receiver_m)
 
     # A single station measures along its line of sight only.
     if len(links) == 1:
         along = np.kron(np.eye(2), radial)
         covariance = np.linalg.inv(along @ information @ along.T)
         return float(covariance[0, 0]), float(covariance[1, 1])
+
+    # Several stations measure the whole state.
     covariance = np.linalg.inv(information)
     range_variance = radial @ covariance[:2, :2] @ radial
     velocity_variance = radial @ covariance[2:, 2:] @ radial

@@ -58,17 +58,21 @@ class Agreement(nn.Module):
 
     def __init__(self, scene: Scene, paths: PathGeometry, cells: int):
         super().__init__()
-        # Points over all parts of cells at all heights, [num_points, cells, cells, 3].
+        # Middles of the parts of cells: from [cells, PARTS, cells, PARTS, 2] to
+        # [PARTS^2, cells, cells, 2].
+        parts_m = cell_centers(scene, cells * PARTS)
+        parts_m = parts_m.unflatten(0, (-1, PARTS)).unflatten(2, (-1, PARTS))
+        parts_m = parts_m.permute(1, 3, 0, 2, 4).flatten(0, 1)
+
+        # Points over them at all heights, [num_points, cells, cells, 3].
         low_m, high_m = paths.heights_m
         shares = (torch.arange(NUM_HEIGHTS) + 0.5) / NUM_HEIGHTS
-        parts = cell_centers(scene, cells * PARTS).unflatten(0, (-1, PARTS))
-        parts = parts.unflatten(2, (-1, PARTS)).permute(1, 3, 0, 2, 4).flatten(0, 1)
-        points_m = torch.cat(
-            [
-                torch.cat([parts, torch.full_like(parts[..., :1], float(height_m))], -1)
-                for height_m in low_m + shares * (high_m - low_m)
-            ]
-        )
+        heights_m = low_m + shares * (high_m - low_m)
+        at_heights = [
+            torch.cat([parts_m, torch.full_like(parts_m[..., :1], float(height_m))], -1)
+            for height_m in heights_m
+        ]
+        points_m = torch.cat(at_heights)
 
         # What their paths would measure.
         for name, values in (
@@ -96,16 +100,20 @@ class Agreement(nn.Module):
         is_measured = (power > 0) & (path_mask[:, :, None, None, None] > 0)
         weakness = torch.where(is_measured, -SIDELOBE_PENALTY * decades_below, LEAST_LOG_FIT)
 
-        # The height with most votes; each path has the vote of its best measurement.
+        # The point with most votes, begun with none.
         votes = torch.zeros_like(power[:, 0, 0])
         log_fit = torch.full_like(power, LEAST_LOG_FIT)
         for lengths_m, elevations_deg in zip(self.lengths_m, self.elevations_deg):
-            along = (length_m - lengths_m) / LENGTH_TOLERANCE_M
-            across = (elevation_deg - elevations_deg) / ELEVATION_TOLERANCE_DEG
-            fit = weakness - 0.5 * (along.square() + across.square())
-            here = fit.amax(2).exp().sum(1)
-            is_better = here > votes
-            votes = torch.where(is_better, here, votes)
+            # Fit of each measurement to a target at this point of every cell.
+            length_misfit = (length_m - lengths_m) / LENGTH_TOLERANCE_M
+            elevation_misfit = (elevation_deg - elevations_deg) / ELEVATION_TOLERANCE_DEG
+            fit = weakness - 0.5 * (length_misfit.square() + elevation_misfit.square())
+
+            # Each path has the vote of its best measurement.
+            best_of_paths = fit.amax(2)
+            votes_here = best_of_paths.exp().sum(1)
+            is_better = votes_here > votes
+            votes = torch.where(is_better, votes_here, votes)
             log_fit = torch.where(is_better[:, None, None], fit, log_fit)
         return Fit(votes, log_fit.clamp_min(LEAST_LOG_FIT))
 

@@ -16,8 +16,7 @@ from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, Pl
 from cooperative_isac.learned.plane.network import (
     CellPaths,
     PlaneCenter,
-    num_changes,
-    num_state_channels,
+    num_output_channels,
 )
 from cooperative_isac.learned.plane.output import (
     PlaneOutput,
@@ -102,8 +101,7 @@ class MapCenter(PlaneCenter):
             nn.Conv2d(inner, outer, 3, padding=1),
             nn.ReLU(),
         )
-        num_outputs = num_state_channels(scene.dimension)
-        num_outputs += (num_changes(scene.dimension) + NEIGHBORS) * num_paths
+        num_outputs = num_output_channels(scene.dimension, num_paths, NEIGHBORS)
         is_in_space = scene.dimension == 3
         self.out = nn.Conv2d(outer + NUM_VOTE_FEATURES * is_in_space, num_outputs, 1)
 
@@ -128,20 +126,22 @@ class MapCenter(PlaneCenter):
         """Initialize with few targets, and with preference for measurements in the cell itself."""
         super().init_output()
         assert self.out.bias is not None
-        choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
+        biases, choice = self.split_output(self.out.bias[None, :, None, None])
         own_cell = NEIGHBORS // 2  # the middle of the 3 x 3 cells
-        choice[:, own_cell] = OWN_CELL_LOGIT
+        choice[:, own_cell::NEIGHBORS] = OWN_CELL_LOGIT
+        if self.agreement is None:
+            return
 
-        # In space targets are where paths agree.
-        if self.agreement is not None:
-            self.out.weight[0] = 0
-            self.out.weight[0, -NUM_VOTE_FEATURES:, 0, 0] = torch.tensor([VOTE_WEIGHT, PEAK_WEIGHT])
-            self.out.weight[1:, -NUM_VOTE_FEATURES:] = 0
-            self.out.bias[0] -= VOTE_WEIGHT * NEUTRAL_VOTES
+        # In space targets are where paths agree: the log-odds depend on votes alone, and all else
+        # on the convolutions.
+        weights_of_votes = self.out.weight[:, -NUM_VOTE_FEATURES:, 0, 0]
+        self.out.weight[0] = 0
+        weights_of_votes[0] = torch.tensor([VOTE_WEIGHT, PEAK_WEIGHT])
+        weights_of_votes[1:] = 0
+        biases.heatmap_logits.sub_(VOTE_WEIGHT * NEUTRAL_VOTES)
 
-            # Lengths are too short by about the way from a body's middle to its hull and back.
-            last = num_state_channels(3) + num_changes(3) * self.paths.num_paths
-            self.out.bias[last - self.paths.num_paths : last] = BODY_OFFSET_M
+        # Lengths are too short by about the way from a body's middle to its hull and back.
+        biases.path_changes[:, -self.paths.num_paths :] = BODY_OFFSET_M
 
     def forward(
         self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
@@ -174,9 +174,11 @@ class MapCenter(PlaneCenter):
         features = self.finer(self.body(plane))
         log_fit: Tensor | None = None
         if self.agreement is not None:
-            below = decades_below(measured[:, 0], measured[:, 1], self.doppler_resolution)
+            power, doppler, *_ = measured.unbind(1)
+            below = decades_below(power, doppler, self.doppler_resolution)
             below_around = self._neighbors(below[:, None])[:, 0]
-            fit = self.agreement(around[:, 0], below_around, around[:, 2], around[:, 3], path_mask)
+            power_around, _, length_m, elevation_deg, _ = around.unbind(1)
+            fit = self.agreement(power_around, below_around, length_m, elevation_deg, path_mask)
             features = torch.cat([features, _vote_features(fit)], 1)
             log_fit = fit.log_fit
 

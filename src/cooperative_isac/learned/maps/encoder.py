@@ -80,10 +80,11 @@ class MapEncoder(nn.Module):
         """
         power, doppler, excess, *rises = maps.unbind(2)
 
-        # Inputs of the fine cells: Doppler shift and length fade out where there is noise alone.
+        # Inputs of the fine cells: all but the power fade out where there is noise alone.
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
-        others = [doppler, self.length_share * excess, *rises]
-        fine = torch.cat([power - MIDDLE_POWER, *(other * gate for other in others), gate], 1)
+        fading = [doppler, self.length_share * excess, *rises]
+        faded = [field * gate for field in fading]
+        fine = torch.cat([power - MIDDLE_POWER, *faded, gate], 1)
 
         # The strongest echo in each coarse cell, with its length beyond that of the coarse cell.
         length_m = excess * self.max_excess_m + self.excess_m
@@ -110,7 +111,7 @@ class MapEncoder(nn.Module):
 
         others: Doppler shifts, lengths [m] and, in space, rises
         """
-        # A plane has no rises.
+        # By names of StrongestEchoes; a plane has no rises.
         fields = zip(("doppler", "length_m", "rise"), others)
         by_cell = {name: self._by_coarse_cell(plane) for name, plane in fields}
         return strongest_echoes(self._by_coarse_cell(power), NOISE_LEVEL, **by_cell)

@@ -120,21 +120,19 @@ def _posterior(
     # [num_hypotheses, num_paths], 1 for an inlier and 0 for an outlier.
     num_paths = slopes.shape[-2] // quantities
     inliers = _inlier_hypotheses(num_paths, max_outliers, slopes).repeat(1, quantities)
-    measured = PathMeasurements(
-        measured.value[..., None, :],
-        measured.log_std[..., None, :],
-        measured.outlier_log_odds[..., None, :],
-    )
+    measured = measured[..., None, :]
     mask = mask[..., None, :]
     slopes = slopes[..., None, :, :]
     prior = prior[..., None, :, :]
 
     # Weighted least squares over the inliers of each hypothesis: means
     # [..., num_hypotheses, size], covariances [..., num_hypotheses, size, size].
-    information = inliers * mask * (-2 * measured.log_std).exp()
-    weighted = slopes * information[..., None]
-    covariances = torch.linalg.inv(weighted.mT @ slopes + prior)
-    means = (covariances @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
+    inverse_variance = (-2 * measured.log_std).exp()
+    weighted = slopes * (inliers * mask * inverse_variance)[..., None]
+    information = weighted.mT @ slopes + prior
+    information_mean = weighted.mT @ measured.value[..., None]
+    covariances = torch.linalg.inv(information)
+    means = (covariances @ information_mean).squeeze(-1)
 
     # Log evidence of each hypothesis by Laplace's method: likelihood at its mean, volume of its
     # covariance, and prior, up to a constant.
@@ -148,14 +146,15 @@ def _posterior(
 
     # Drop hypotheses in which a path without a measurement is an outlier: each repeats the one in
     # which that path is an inlier.
-    is_repeated = ((inliers == 0) & (mask == 0)).any(-1)
-    weights = log_evidence.masked_fill(is_repeated, -torch.inf).softmax(-1)[..., None]
+    is_missing_outlier = (inliers == 0) & (mask == 0)
+    log_evidence = log_evidence.masked_fill(is_missing_outlier.any(-1), -torch.inf)
+    weights = log_evidence.softmax(-1)[..., None]
 
     # Mean and covariance of the mixture of hypotheses.
     mean = (weights * means).sum(-2)
     offset = means - mean[..., None, :]
-    second_moments = covariances + offset[..., :, None] * offset[..., None, :]
-    covariance = (weights[..., None] * second_moments).sum(-3)
+    offset_products = offset[..., :, None] * offset[..., None, :]
+    covariance = (weights[..., None] * (covariances + offset_products)).sum(-3)
     return mean, covariance
 
 

@@ -61,6 +61,14 @@ def num_changes(dimension: int) -> int:
     return 4 if dimension == 2 else 7
 
 
+def num_output_channels(dimension: int, num_paths: int, num_choices: int) -> int:
+    """Output channels of a center.
+
+    num_choices: measurements of a path among which it chooses
+    """
+    return num_state_channels(dimension) + (num_changes(dimension) + num_choices) * num_paths
+
+
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
     """Refuse sizes of which no network can be made.
 
@@ -123,8 +131,8 @@ class PlaneCenter(nn.Module):
     cell_m: [2], float32, m, size of a cell
     doppler, length: uncertainty of the Doppler shifts and lengths of paths
     elevation: in space, uncertainty of the elevations of paths
-    out: last convolution; its channels are num_state_channels, num_changes for each path, then
-    those by which a subclass chooses among measurements
+    out: last convolution, to num_output_channels; its channels are num_state_channels, num_changes
+    for each path, then those by which a subclass chooses among measurements
     """
 
     paths: PathGeometry
@@ -179,13 +187,17 @@ class PlaneCenter(nn.Module):
         # Measurements with their uncertainties, and in space the offsets of lengths.
         count = num_changes(self.paths.dimension)
         changes = channels_last(channels.path_changes).chunk(count, -1)
+        doppler_std, doppler_odds, length_std, length_odds, *in_space = changes
         length_m = paths.length_m
         elevation = None
         if paths.elevation_deg is not None:
-            length_m = length_m + changes[6]
-            elevation = self.elevation(paths.elevation_deg, paths.power, changes[4], changes[5])
-        doppler = self.doppler(paths.doppler_khz, paths.power, changes[0], changes[1])
-        length = self.length(length_m, paths.power, changes[2], changes[3])
+            elevation_std, elevation_odds, length_offset_m = in_space
+            length_m = length_m + length_offset_m
+            elevation = self.elevation(
+                paths.elevation_deg, paths.power, elevation_std, elevation_odds
+            )
+        doppler = self.doppler(paths.doppler_khz, paths.power, doppler_std, doppler_odds)
+        length = self.length(length_m, paths.power, length_std, length_odds)
 
         return PlaneOutput(
             channels.heatmap_logits[:, 0],
@@ -208,10 +220,14 @@ class PlaneCenter(nn.Module):
 
         # Height: mean of those that the paths measure, the stronger the path the more.
         mask = path_mask[:, None, None]
-        weights = torch.softmax(HEIGHT_SHARPNESS * paths.power * mask, -1) * mask
-        measured_m = (weights * paths.height_m).sum(-1, keepdim=True)
-        total = weights.sum(-1, keepdim=True).clamp_min(SMALLEST_WEIGHT)
-        height_m = measured_m / total + HEIGHT_SCALE_M * offset[..., 2:]
+        logits = HEIGHT_SHARPNESS * paths.power * mask
+        weights = torch.softmax(logits, -1) * mask
+        weighted_sum_m = (weights * paths.height_m).sum(-1, keepdim=True)
+        sum_of_weights = weights.sum(-1, keepdim=True).clamp_min(SMALLEST_WEIGHT)
+        measured_m = weighted_sum_m / sum_of_weights
+
+        # The learned offset from it.
+        height_m = measured_m + HEIGHT_SCALE_M * offset[..., 2:]
         return torch.cat([ground_m, height_m], -1)
 
 
@@ -247,9 +263,9 @@ class PlaneNetwork(Network):
     def _decode(self, output: PlaneOutput) -> Predictions:
         # The highest local maxima of the heatmap.
         logits = output.heatmap_logits
-        is_peak = nn.functional.max_pool2d(logits[:, None], 3, 1, 1)[:, 0] == logits
-        peaks = torch.where(is_peak, logits, -torch.inf).flatten(1)
-        peak_logits, cell = peaks.topk(self.config.num_targets)
+        most_around = nn.functional.max_pool2d(logits[:, None], 3, 1, 1)[:, 0]
+        peaks = torch.where(most_around == logits, logits, -torch.inf)
+        peak_logits, cell = peaks.flatten(1).topk(self.config.num_targets)
 
         # Gather the estimates in their cells.
         point = _at_cells(output.point_m, cell)
@@ -270,9 +286,10 @@ class PlaneNetwork(Network):
         velocity_std = velocity_covariance.diagonal(dim1=-2, dim2=-1).sqrt()
 
         # Presence above one half means a heatmap above MIN_PROBABILITY and a certain location.
-        presence = torch.sigmoid(peak_logits - log(MIN_PROBABILITY / (1 - MIN_PROBABILITY)))
+        least_logit = log(MIN_PROBABILITY / (1 - MIN_PROBABILITY))
         largest_std_m = self.largest_spread_cells * self.center.cell_m.max()
-        presence = presence.masked_fill(location_std.norm(dim=-1) > largest_std_m, 0.0)
+        is_uncertain = location_std.norm(dim=-1) > largest_std_m
+        presence = torch.sigmoid(peak_logits - least_logit).masked_fill(is_uncertain, 0.0)
         return Predictions(
             presence,
             torch.cat([location, velocity], -1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -59,18 +61,20 @@ class PathGeometry(nn.Module):
 
         # Information (inverse variance) about a speed that is uniform between -max and max on each
         # axis.
-        draw = scene.draw
-        speeds = [draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps][: self.dimension]
-        information = [3 / max(speed, MIN_SPEED_MPS) ** 2 for speed in speeds]
+        speeds_mps = [scene.draw.max_speed_mps, scene.draw.max_speed_mps]
+        if self.dimension == 3:
+            speeds_mps.append(scene.draw.max_climb_mps)
+        information = [3 / max(speed_mps, MIN_SPEED_MPS) ** 2 for speed_mps in speeds_mps]
         self.register_buffer("speed_information", _constant(information), persistent=False)
 
     def _add_sites(self, scene: Scene) -> None:
         """Register positions of the stations, and the columns of the receivers' arrays."""
-        axes = slice(self.dimension)
-        columns = [site.rotation[:, 2].tolist() for site in scene.receivers]
         for name, sites in (("transmitters", scene.transmitters), ("receivers", scene.receivers)):
-            positions = [site.position_m[axes].tolist() for site in sites]
-            self.register_buffer(name, _constant(positions), persistent=False)
+            positions_m = [site.position_m[: self.dimension].tolist() for site in sites]
+            self.register_buffer(name, _constant(positions_m), persistent=False)
+
+        # The columns are along the third axis of an array's own frame.
+        columns = [site.rotation[:, 2].tolist() for site in scene.receivers]
         self.register_buffer("columns", _constant(columns), persistent=False)
 
     @property
@@ -135,10 +139,9 @@ class PathGeometry(nn.Module):
         # zero where horizontal columns, as of an array on a ceiling, are across the direction.
         up = column[2].expand_as(along)
         scale = torch.hypot(along, up).clamp_min(SMALLEST_SINE)
-        sines = rises / scale[..., None]
-        elevation = (
-            sines.clamp(-LARGEST_SINE, LARGEST_SINE).asin() - torch.atan2(along, up)[..., None]
-        )
+        sines = (rises / scale[..., None]).clamp(-LARGEST_SINE, LARGEST_SINE)
+        tilt = torch.atan2(along, up)
+        elevation = sines.asin() - tilt[..., None]
         over_receiver = distance[..., None] * elevation.tan()
         return (self.receivers[receiver, 2] + over_receiver).clamp(*self.heights_m)
 
@@ -155,7 +158,8 @@ class PathGeometry(nn.Module):
         # The direction turns with the component of a step across it.
         across = (self.columns - cosines * directions) / distances_m.clamp_min(MIN_SITE_DISTANCE_M)
         sines = (1 - cosines.square()).clamp_min(SMALLEST_SINE**2).sqrt()
-        return self._per_path((torch.rad2deg(across / sines)).mT).mT
+        slopes = torch.rad2deg(across / sines)
+        return self._per_path(slopes.mT).mT
 
     def location(
         self,
@@ -174,6 +178,13 @@ class PathGeometry(nn.Module):
         elevation: values [..., num_paths], degree; None: not measured
         Returns [..., D], m, and [..., D, D], m^2, float32.
         """
+        # Lengths, and in space elevations behind them.
+        quantities = 1 if elevation is None else 2
+        mask = torch.cat([path_mask] * quantities, -1)
+        widths = torch.tensor([self.outlier_m, OUTLIER_DEG][:quantities], device=point_m.device)
+        widths = widths.repeat_interleave(self.num_paths)
+
+        # Gauss-Newton steps.
         prior = torch.diag_embed(std_m.square().reciprocal())
         step = torch.zeros_like(point_m)
         covariance = torch.diag_embed(std_m.square())
@@ -181,18 +192,10 @@ class PathGeometry(nn.Module):
             # Linearize about the current location; no gradient through that choice.
             step = step.detach()
             linear, slopes = self._linearized(point_m, step, length, elevation)
-            quantities = slopes.shape[-2] // self.num_paths
 
             # Solve for the step from the first estimate.
-            widths = torch.tensor([self.outlier_m, OUTLIER_DEG][:quantities], device=step.device)
             step, covariance = consensus(
-                linear,
-                slopes,
-                path_mask.repeat(*[1] * (path_mask.dim() - 1), quantities),
-                prior,
-                widths.repeat_interleave(self.num_paths),
-                self.max_outliers,
-                quantities,
+                linear, slopes, mask, prior, widths, self.max_outliers, quantities
             )
         return point_m + step, covariance
 
@@ -225,18 +228,19 @@ class PathGeometry(nn.Module):
         # Lengths.
         at_m = point_m + step_m
         slopes = self.slopes(at_m)
-        excess = length.value - self.length(at_m) + (slopes @ step_m[..., None]).squeeze(-1)
-        linear = PathMeasurements(excess, length.log_std, length.outlier_log_odds)
+        change_m = (slopes @ step_m[..., None]).squeeze(-1)
+        lengths = replace(length, value=length.value - self.length(at_m) + change_m)
         if elevation is None:
-            return linear, slopes
+            return lengths, slopes
 
         # Elevations, behind them.
         turns = self.elevation_slopes(at_m)
-        beyond = elevation.value - self.elevation(at_m) + (turns @ step_m[..., None]).squeeze(-1)
+        change_deg = (turns @ step_m[..., None]).squeeze(-1)
+        elevations_deg = elevation.value - self.elevation(at_m) + change_deg
         both = PathMeasurements(
-            torch.cat([linear.value, beyond], -1),
-            torch.cat([linear.log_std, elevation.log_std], -1),
-            torch.cat([linear.outlier_log_odds, elevation.outlier_log_odds], -1),
+            torch.cat([lengths.value, elevations_deg], -1),
+            torch.cat([lengths.log_std, elevation.log_std], -1),
+            torch.cat([lengths.outlier_log_odds, elevation.outlier_log_odds], -1),
         )
         return both, torch.cat([slopes, turns], -2)
 

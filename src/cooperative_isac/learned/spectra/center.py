@@ -13,8 +13,7 @@ from cooperative_isac.learned.plane.layers import CELL_BIAS_STD, NORM_GROUPS, Pl
 from cooperative_isac.learned.plane.network import (
     CellPaths,
     PlaneCenter,
-    num_changes,
-    num_state_channels,
+    num_output_channels,
 )
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -112,8 +111,7 @@ class SpectraCenter(PlaneCenter):
             nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
-        num_outputs = num_state_channels(scene.dimension)
-        num_outputs += (num_changes(scene.dimension) + NUM_HEADS) * num_paths
+        num_outputs = num_output_channels(scene.dimension, num_paths, NUM_HEADS)
         self.out = nn.Conv2d(channels + all_path_channels, num_outputs, 1)
         self.add_uncertainties(scene.dimension)
         self.init_output()
@@ -144,8 +142,10 @@ class SpectraCenter(PlaneCenter):
         channels, choice = self.split_output(outputs)
 
         # Choice among the heads' measurements.
-        weights = channels_last(choice).unflatten(-1, (NUM_HEADS, self.paths.num_paths)).softmax(-2)
-        power, delay, doppler = _chosen(measurements, weights)
+        logits = channels_last(choice).unflatten(-1, (NUM_HEADS, self.paths.num_paths))
+        power, delay, doppler = _chosen(measurements, logits.softmax(-2))
+
+        # Lengths from delays beyond those of the cells, and shifts in kHz.
         length_m = self.paths.length(self.centers_m) + delay * self.resolution_m
         doppler_khz = doppler * self.max_doppler_khz
         path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.fusion.reports import Links
+from cooperative_isac.fusion.station_position import element_moments_m2
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.information import doppler_information
@@ -156,12 +157,8 @@ def receive_arrays(scene: Scene, links: Links) -> ReceiveArrays:
     axes = np.empty((len(links.names), num_axes, 3))
     spreads_m2 = np.empty((len(links.names), num_axes))
     for number, name in enumerate(links.names):
-        # Second moments of the elements about their middle.
-        elements_m = scene.receiver(name.rx).elements_m
-        offsets_m = elements_m - elements_m.mean(axis=0)
-        moments_m2 = offsets_m.T @ offsets_m / len(offsets_m)
-
         # Eigenvalues ascend: the last ones are of the longest axes.
+        moments_m2 = element_moments_m2(scene.receiver(name.rx).elements_m)
         eigenvalues, eigenvectors = np.linalg.eigh(moments_m2)
         axes[number] = eigenvectors.T[::-1][:num_axes]
         spreads_m2[number] = eigenvalues[::-1][:num_axes]

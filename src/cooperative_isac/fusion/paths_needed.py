@@ -39,10 +39,16 @@ def paths_needed(
     num_facing = np.zeros(len(points_m), int)
     num_seeing = np.zeros(len(points_m), int)
     for view in scene.views:
-        if received is None or received.has_band(view.band):
-            is_used = scene.uses(view.band, inside_m)
-            num_facing += is_used * _num_links(view, inside_m, received, _faces)
-            num_seeing += is_used * _num_links(view, inside_m, received, _sees)
+        if received is not None and not received.has_band(view.band):
+            continue
+        is_used = scene.uses(view.band, inside_m)
+        facing = _num_links(view, inside_m, received, _faces)
+        num_facing += is_used * facing
+
+        # Without walls and buildings they see all that they face.
+        is_open = view.world is None
+        seeing = facing if is_open else _num_links(view, inside_m, received, _sees)
+        num_seeing += is_used * seeing
     is_hidden = (num_facing > 0) & (num_seeing == 0)
     return np.where(is_hidden | (num_seeing >= size), size, 1)
 
@@ -57,13 +63,18 @@ def _num_links(
 
     reaches: _faces or _sees
     """
-    transmits = np.array([reaches(view, site, points_m) for site in view.transmitters])
+    # Points that each station reaches, which may transmit and receive.
+    sites = {site.name: site for site in (*view.transmitters, *view.receivers)}
+    reached = {name: reaches(view, site, points_m) for name, site in sites.items()}
+    transmits = np.array([reached[site.name] for site in view.transmitters])
+
+    # Links to each receiver.
     num_links = np.zeros(len(points_m), int)
     for site in view.receivers:
         if received is not None and not received.has_station(site.name):
             continue
         linked = list(view.linked_transmitters(site.name))
-        num_links += reaches(view, site, points_m) * transmits[linked].sum(axis=0)
+        num_links += reached[site.name] * transmits[linked].sum(axis=0)
     return num_links
 
 

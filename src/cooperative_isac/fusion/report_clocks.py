@@ -112,8 +112,9 @@ class ReportClocks:
             reports = []
             for station, packet in packets.items():
                 known = offsets.get(station, {})
-                corrected = self._corrected(station, packet, known)
-                reports += corrected
+                reports += self._corrected(station, packet, known)
+
+                # Paths of links that have none yet count as they were measured.
                 reports += [
                     report
                     for report in packet.reports

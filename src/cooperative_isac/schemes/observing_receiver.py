@@ -13,6 +13,8 @@ import numpy as np
 
 from cooperative_isac.calibration.offsets import NO_OFFSET, ClockOffset
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
 from cooperative_isac.schemes.views import StationView
@@ -159,22 +161,11 @@ class ObservingReceiver:
         self, samples: np.ndarray, frame: Frame, seen: ObservedEcho
     ) -> list[PathOffset]:
         """Offsets of the paths of all other links from what the station's own echo predicts."""
+        # Links in use: the paths that were fitted together with those of the station's own signal.
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
         targets, paths = self._targets(frame, seen)
-
-        # Links in use: the paths that were fitted together with those of the station's own signal.
-        predicted = {
-            index: predicted_paths(scene, scene.transmitters[index], receiver, targets)
-            for index in seen.offsets
-        }
-        found = []
-        for target, reports in enumerate(paths):
-            for report in reports:
-                index = report.paths[0].transmitter
-                if index in predicted:
-                    measured = measured_path(scene, receiver, report, seen.offsets[index])
-                    found.append(predicted[index].offset(index, target, measured))
+        found = _offsets_in_use(scene, receiver, targets, paths, seen.offsets)
 
         # Other links, and those without any path: a search for the paths of all targets.
         in_use = sorted({path.transmitter for path in found})
@@ -196,11 +187,10 @@ class ObservingReceiver:
             return found + unexplained
 
         # Begin again where the rest of the echo has more of the link than its paths.
-        left = [path for path in unexplained if path.transmitter == checked]
-        if _information(left) > _information(found, checked):
+        if _information(unexplained, checked) > _information(found, checked):
             self._clocks.forget(checked)
-            return [path for path in found if path.transmitter != checked] + unexplained
-        return found + [path for path in unexplained if path.transmitter != checked]
+            return _without_link(found, checked) + unexplained
+        return found + _without_link(unexplained, checked)
 
     def _targets(
         self, frame: Frame, seen: ObservedEcho
@@ -238,13 +228,42 @@ class ObservingReceiver:
         return ObservedTargets(points_m, velocities_mps[owners], covariances), paths
 
 
-def _information(paths: Sequence[PathOffset], transmitter: int | None = None) -> float:
-    """Information of the timing offset by the paths of one transmitter, or of all, 1/s^2."""
+def _offsets_in_use(
+    scene: Scene,
+    receiver: Site,
+    targets: ObservedTargets,
+    paths: Sequence[Sequence[EchoReport]],
+    offsets: Mapping[int, ClockOffset],
+) -> list[PathOffset]:
+    """Offsets of the fitted paths of targets from their predictions, on links in use.
+
+    paths: single paths of each target
+    offsets: with which they were fitted, by index of the transmitter
+    """
+    predicted = {
+        index: predicted_paths(scene, scene.transmitters[index], receiver, targets)
+        for index in offsets
+    }
+    found = []
+    for target, reports in enumerate(paths):
+        for report in reports:
+            index = report.paths[0].transmitter
+            if index in predicted:
+                measured = measured_path(scene, receiver, report, offsets[index])
+                found.append(predicted[index].offset(index, target, measured))
+    return found
+
+
+def _information(paths: Sequence[PathOffset], transmitter: int) -> float:
+    """Information of the timing offset of a link by its paths, 1/s^2."""
     return sum(
-        1 / path.measured.covariance[0, 0]
-        for path in paths
-        if transmitter is None or path.transmitter == transmitter
+        1 / path.measured.covariance[0, 0] for path in paths if path.transmitter == transmitter
     )
+
+
+def _without_link(paths: Sequence[PathOffset], transmitter: int) -> list[PathOffset]:
+    """Offsets of the paths of all other links."""
+    return [path for path in paths if path.transmitter != transmitter]
 
 
 def _part(place: StationView, transmitters: tuple[int, ...]) -> StationView:

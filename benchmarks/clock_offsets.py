@@ -11,17 +11,21 @@ estimation error squared of the detections, location and velocity together.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.evaluation.monte_carlo import make_ends
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import make_frame, receive
+from cooperative_isac.pipeline import make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.model import TargetState
 from cooperative_isac.schemes.registry import make_scheme
 
 # Frames before all links are synchronized, which do not count.
@@ -41,20 +45,20 @@ def main() -> None:
 
     errors = []
     variances = []
-    nees = []
+    normalized_errors = []
     for number in range(chosen.frames):
         # One frame from the echoes to the detections.
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = make_frame(scene, number, time_s)
-        packets = {}
-        for station, encoder in ends.encoders.items():
-            packets[station] = encoder.encode(receive(scene, frame, station, targets), frame)
-            encoder.idle()
+        packets = {
+            station: ends.encoders[station].encode(echoes, frame)
+            for station, echoes in receive_all(scene, frame, targets).items()
+        }
         detections = ends.decoder.decode(packets, frame)
         if number < FIRST_FRAME:
             continue
-        nees += [normalized_error(target, detections) for target in targets]
+        normalized_errors += [normalized_error(target, detections) for target in targets]
 
         # Offsets at the center beside the true ones.
         for station, links in ends.decoder.clocks.predicted(time_s).items():
@@ -65,28 +69,35 @@ def main() -> None:
                 errors.append([error_s, error_hz])
                 variances.append(np.diag(offset.covariance))
 
-    # Path lengths in m, carriers in Hz.
+    # Root mean squares: path lengths in m, carriers in Hz.
     units = np.array([SPEED_OF_LIGHT_MPS, 1.0])
-    found = units * np.sqrt(np.mean(np.square(errors), axis=0))
-    bound = units * np.sqrt(np.mean(variances, axis=0))
+    length_m, carrier_hz = units * np.sqrt(np.mean(np.square(errors), axis=0))
+    length_bound_m, carrier_bound_hz = units * np.sqrt(np.mean(variances, axis=0))
     num_links = len(errors) / (chosen.frames - FIRST_FRAME)
-    print(f"{num_links:.1f} links: {found[0]:.3f} m (bound {bound[0]:.3f} m), ", end="")
-    print(f"{found[1]:.2f} Hz (bound {bound[1]:.2f} Hz); ", end="")
-    found_nees = [value for value in nees if value is not None]
-    print(f"NEES {np.mean(found_nees):.1f} of {len(found_nees)} detections (6 is consistent)")
+    found = [value for value in normalized_errors if value is not None]
+
+    print(
+        f"{num_links:.1f} links: {length_m:.3f} m (bound {length_bound_m:.3f} m), "
+        f"{carrier_hz:.2f} Hz (bound {carrier_bound_hz:.2f} Hz); "
+        f"NEES {np.mean(found):.1f} of {len(found)} detections (6 is consistent)"
+    )
 
 
-def normalized_error(target, detections):
-    """Normalized squared error of the nearest detection of a target; None where it is not found."""
-    errors = [
-        np.concatenate([one.position_m - target.position_m, one.velocity_mps - target.velocity_mps])
-        for one in detections
-    ]
-    distances_m = [np.linalg.norm(error[:3]) for error in errors]
-    if not errors or min(distances_m) > DETECTION_CUTOFF_M:
+def normalized_error(target: TargetState, detections: Sequence[Detection]) -> float | None:
+    """NEES of the nearest detection of a target; None where it is not found."""
+    if not detections:
         return None
+    distances_m = [np.linalg.norm(one.position_m - target.position_m) for one in detections]
     nearest = int(np.argmin(distances_m))
-    return float(errors[nearest] @ np.linalg.solve(detections[nearest].covariance, errors[nearest]))
+    if distances_m[nearest] > DETECTION_CUTOFF_M:
+        return None
+
+    # Its error in location and velocity, over its own covariance.
+    detection = detections[nearest]
+    location_error_m = detection.position_m - target.position_m
+    velocity_error_mps = detection.velocity_mps - target.velocity_mps
+    error = np.concatenate([location_error_m, velocity_error_mps])
+    return float(nees(error[None], detection.covariance[None])[0])
 
 
 if __name__ == "__main__":

@@ -86,11 +86,11 @@ class Tally:
     most_bits: int = 0
 
     def plus(self, other: "Tally") -> "Tally":
-        """Sums over the runs of both."""
+        """Sums over the runs of both, and the larger packet."""
         sums = {
             one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Tally)
         }
-        return Tally(**sums | {"most_bits": max(self.most_bits, other.most_bits)})
+        return replace(Tally(**sums), most_bits=max(self.most_bits, other.most_bits))
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,13 @@ def all_measured(
     runs: Sequence[Run], num_processes: int, record: Path | None
 ) -> Iterator[tuple[Run, dict[float, Tally]]]:
     """Runs with their figures as they end, those that a record contains first."""
+    # Runs that an earlier program has finished.
     known = recorded(record) if record and record.exists() else {}
-    yield from ((run, known[run]) for run in runs if run in known)
+    for run in runs:
+        if run in known:
+            yield run, known[run]
+
+    # The others, each written before it is shown.
     missing = [run for run in runs if run not in known]
     with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
         for run, tallies in pool.imap_unordered(measured, missing):
@@ -268,7 +273,8 @@ def recorded(record: Path) -> dict[Run, dict[float, Tally]]:
         content = json.loads(line)
         settings = content["run"]
         run = Run(**settings | {"rates": tuple(settings["rates"])})
-        found[run] = dict(zip(run.rates, (Tally(**one) for one in content["tallies"])))
+        tallies = [Tally(**one) for one in content["tallies"]]
+        found[run] = dict(zip(run.rates, tallies))
     return found
 
 

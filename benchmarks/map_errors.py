@@ -5,6 +5,7 @@ python benchmarks/map_errors.py [--frames N] [--seed N] [--power-dbm P]
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,9 +18,11 @@ from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.learned.maps.network import MapsConfig
+from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import load_scene, with_power
 from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import TargetState
 from cooperative_isac.sensing.cleaned_map import LEAST_SNR, CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.waveform.signal import Signal
@@ -53,16 +56,31 @@ class Errors:
         self.num_maps += 1
         return maps
 
-    def add(self, located: LocationMap, transmitter: int, target, cell: int, shown: np.ndarray):
-        """Add the errors of what a cell shows [3] of a target's path."""
+    def add(
+        self,
+        located: LocationMap,
+        transmitter: int,
+        target: TargetState,
+        cell: int,
+        shown: np.ndarray,
+    ) -> None:
+        """Add the errors of a target's path in a cell.
+
+        shown: [3], power, share of the largest Doppler shift and of the largest excess length
+        """
+        # Paths over the target and over the middle of the cell.
         scene = located.scene
         ends = (scene.transmitters[transmitter].position_m, located.receiver.position_m)
         wavelength_m = scene.grid.wavelength_m
         path = bistatic_geometry(*ends, target.position_m, target.velocity_mps, wavelength_m)
         over_cell = bistatic_geometry(*ends, located.points_m[cell], np.zeros(3), wavelength_m)
-        length_m = over_cell.range_m + shown[2] * located.max_excess_m
+
+        # What the map shows less the truth.
+        _, doppler_share, excess_share = shown
+        length_m = over_cell.range_m + excess_share * located.max_excess_m
+        doppler_hz = doppler_share * located.max_doppler_hz
         self.length_m.append(abs(float(length_m - path.range_m)))
-        self.doppler_hz.append(abs(float(shown[1] * located.max_doppler_hz - path.doppler_hz)))
+        self.doppler_hz.append(abs(float(doppler_hz - path.doppler_hz)))
 
 
 def causes(num_frames: int, seed: int) -> dict[str, Errors]:
@@ -72,17 +90,19 @@ def causes(num_frames: int, seed: int) -> dict[str, Errors]:
     located = LocationMap(scene, scene.receivers[0], MapsConfig().cells)
     errors: dict[str, Errors] = {}
     for number in track(range(num_frames), "causes"):
-        draw = draw_frame(scene, number)
-        drawn = draw_targets(scene, frame_generator(scene.seed, number, "targets"))[0]
+        # A target as it is drawn, and at the center of its cell.
+        frame = make_frame(scene, number).on(scene.band)
+        (drawn,) = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
         cell = nearest_cell(located, drawn.position_m)
         centered = replace(drawn, position_m=located.points_m[cell])
+
         for where, target in (("at a center", centered), ("anywhere", drawn)):
+            # Its path from the first transmitter alone, and those from both.
             generator = np.random.default_rng([seed, number])
             paths = draw_paths(scene, located.receiver, [target], np.zeros((0, 3)), generator)
-            for which, chosen in (("one path", paths.transmitter == 0), ("both", slice(None))):
-                frame = draw.frame.on(scene.band)
-                own = paths.chosen(chosen)
-                echo = apply_paths(scene, frame, located.receiver, own, generator)
+            first = paths.chosen(paths.transmitter == 0)
+            for which, chosen in (("one path", first), ("both", paths)):
+                echo = apply_paths(scene, frame, located.receiver, chosen, generator)
                 measured = errors.setdefault(f"{where}, {which}", Errors())
                 maps = measured.observe(located, echo, frame)
                 shown = maps[0].reshape(3, -1)[:, cell]
@@ -104,13 +124,29 @@ def compared(num_frames: int, seed: int, power_dbm: float) -> dict[str, Errors]:
             located.observe(echo, frame)  # what is computed once
             for name, kind in (("plain", located), ("cleaned", CleanedMap(located))):
                 maps = errors[name].observe(kind, echo, frame)
-                for target in draw.targets:
-                    cells = cells_of_latent(located, config, target.position_m)
-                    for transmitter, channels in enumerate(maps.reshape(len(maps), 3, -1)):
-                        cell = cells[channels[0, cells].argmax()]
-                        if channels[0, cell] > np.log10(1 + LEAST_SNR):
-                            errors[name].add(located, transmitter, target, cell, channels[:, cell])
+                add_detected(errors[name], located, config, draw.targets, maps)
     return errors
+
+
+def add_detected(
+    errors: Errors,
+    located: LocationMap,
+    config: MapsConfig,
+    targets: Sequence[TargetState],
+    maps: np.ndarray,
+) -> None:
+    """Add the errors of the paths of all targets that a map shows above the noise.
+
+    maps: [num_tx, 3, cells, cells], as a map observes them
+    """
+    least_power = np.log10(1 + LEAST_SNR)
+    for target in targets:
+        cells = cells_of_latent(located, config, target.position_m)
+        for transmitter, channels in enumerate(maps.reshape(len(maps), 3, -1)):
+            power = channels[0]
+            cell = cells[power[cells].argmax()]
+            if power[cell] > least_power:
+                errors.add(located, transmitter, target, cell, channels[:, cell])
 
 
 def nearest_cell(located: LocationMap, point_m: np.ndarray) -> int:
@@ -154,10 +190,14 @@ def main() -> None:
     parser.add_argument("--power-dbm", type=float, default=33.0, help="of the second table")
     options = parser.parse_args()
     console = Console()
-    title = f"plain map, a single target at {LARGE_POWER_DBM:g} dBm"
-    show(title, causes(options.frames, options.seed), console)
-    title = f"two targets at {options.power_dbm:g} dBm"
-    show(title, compared(options.frames, options.seed, options.power_dbm), console)
+
+    # The plain map, with and without the causes of its errors.
+    of_causes = causes(options.frames, options.seed)
+    show(f"plain map, a single target at {LARGE_POWER_DBM:g} dBm", of_causes, console)
+
+    # Both kinds of maps.
+    of_kinds = compared(options.frames, options.seed, options.power_dbm)
+    show(f"two targets at {options.power_dbm:g} dBm", of_kinds, console)
 
 
 if __name__ == "__main__":

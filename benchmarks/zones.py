@@ -16,6 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import make_encoders, make_frame, receive
 from cooperative_isac.scene.cooperation import ZONES
@@ -38,7 +39,7 @@ class Measured:
     encode_s: processor time of all stations in a frame
     bands: number of bands on the air in a frame
     num_false: detections farther than DETECTION_CUTOFF_M from the target
-    continuity: of each run
+    continuity: of each run; None where it was too short for any
     switches: identity switches of all runs
     """
 
@@ -113,24 +114,22 @@ def measure(zoned, scene, num_frames, measured):
 def add_errors(zoned, target, detections, measured):
     """Add the errors of the detections of one frame."""
     zone = zone_of(zoned, target.position_m)
-    errors = [
-        np.concatenate(
-            [item.position_m - target.position_m, item.velocity_mps - target.velocity_mps]
-        )
-        for item in detections
-    ]
-    distances_m = [float(np.linalg.norm(error[:3])) for error in errors]
+    distances_m = [float(np.linalg.norm(one.position_m - target.position_m)) for one in detections]
     found = [place for place, distance in enumerate(distances_m) if distance < DETECTION_CUTOFF_M]
     measured.num_false += len(detections) - min(len(found), 1)
     if not found:
         measured.errors_m[zone].append(np.nan)
         measured.nees[zone].append(np.nan)
         return
+
+    # Error of the nearest one, over its own covariance.
     nearest = min(found, key=lambda place: distances_m[place])
-    error = errors[nearest]
-    covariance = detections[nearest].covariance
+    detection = detections[nearest]
+    location_error_m = detection.position_m - target.position_m
+    velocity_error_mps = detection.velocity_mps - target.velocity_mps
+    error = np.concatenate([location_error_m, velocity_error_mps])
     measured.errors_m[zone].append(distances_m[nearest])
-    measured.nees[zone].append(float(error @ np.linalg.solve(covariance, error)))
+    measured.nees[zone].append(float(nees(error[None], detection.covariance[None])[0]))
 
 
 def accuracy_table(results):
@@ -174,7 +173,7 @@ def cost_table(results):
         ues = [value for station, value in bits.items() if station != "bs"]
         table.add_row(
             variant,
-            " ".join(f"{value:.3f}" for value in measured.continuity),
+            " ".join("-" if one is None else f"{one:.3f}" for one in measured.continuity),
             str(measured.switches),
             str(measured.num_false),
             f"{bits['bs']:,.0f}",

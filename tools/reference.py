@@ -385,15 +385,19 @@ def _words(annotation, metadata: typing.Sequence = ()) -> str:
 
 
 def _list_words(item, metadata: typing.Sequence) -> str:
+    # Limits of the length.
     least = next((fact.min_length for fact in metadata if hasattr(fact, "min_length")), 0)
     most = next((fact.max_length for fact in metadata if hasattr(fact, "max_length")), None)
+
+    # Lists of any length, and of lists.
     if most is None:
-        return f"list of {_words(item)}" if item is not keys.Finite else "list of numbers"
+        return "list of numbers" if item is keys.Finite else f"list of {_words(item)}"
     if typing.get_origin(typing.get_args(item)[0]) is list:
         return f"{least} of {_words(item)}"
-    return {(3, 3): "[x, y, z]", (2, 3): "[x, y, z] or [x, y]", (2, 2): PAIR}.get(
-        (least, most), f"{least} values"
-    )
+
+    # Points and pairs by their lengths.
+    words = {(3, 3): "[x, y, z]", (2, 3): "[x, y, z] or [x, y]", (2, 2): PAIR}
+    return words.get((least, most), f"{least} values")
 
 
 def _range_words(kind: str, metadata: typing.Sequence) -> str:

@@ -160,27 +160,30 @@ def test_an_unknown_receiver_or_scheme_is_named(small):
         next(run(small, 1, "smoke_signals"))
 
 
-def test_the_benchmark_of_the_stages_runs():
-    command = [sys.executable, "benchmarks/stages.py", "tests/scenes/tiny.yaml", "--frames", "2"]
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (
+            ("stages.py", "tests/scenes/tiny.yaml", "--frames", "2"),
+            ("transmit", "receive", "encode", "decode", "track", "of the period"),
+        ),
+        (
+            ("maps_ablation.py", "--frames", "1"),
+            ("as shipped", "no codebooks", "least squares", "no path lengths"),
+        ),
+        (
+            ("map_errors.py", "--frames", "1"),
+            ("at a center, one path", "anywhere, both", "plain", "cleaned"),
+        ),
+    ],
+    ids=lambda argument: argument[0],
+)
+def test_a_benchmark_runs(arguments, printed):
+    script, *options = arguments
+    command = [sys.executable, f"benchmarks/{script}", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for words in ("transmit", "receive", "encode", "decode", "track", "of the period"):
-        assert words in done.stdout
-
-
-def test_the_benchmark_of_the_maps_runs():
-    command = [sys.executable, "benchmarks/maps_ablation.py", "--frames", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    for words in ("as shipped", "no codebooks", "least squares", "no path lengths"):
-        assert words in done.stdout
-
-
-def test_the_benchmark_of_errors_in_maps_runs():
-    command = [sys.executable, "benchmarks/map_errors.py", "--frames", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    for words in ("at a center, one path", "anywhere, both", "plain", "cleaned"):
+    for words in printed:
         assert words in done.stdout
 
 

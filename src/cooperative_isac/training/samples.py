@@ -110,12 +110,8 @@ class DrawnSamples:
                 f"{self.scene.propagation.paths.source}, those of drawn targets are "
                 "needed; use the scene without propagation.paths"
             )
-        is_in_space = self.scene.dimension == 3
-        if (
-            self.ranges.vehicles
-            and is_in_space
-            and not self.scene.body(TargetClass.VEHICLE).radius_m
-        ):
+        stand_on_ground = self.ranges.vehicles is not None and self.scene.dimension == 3
+        if stand_on_ground and not self.scene.body(TargetClass.VEHICLE).radius_m:
             raise ValueError(
                 f"vehicles of scene '{self.scene.name}' have no size, so that their height over "
                 "the ground is unknown; add bodies.vehicle to the scene, or leave vehicles out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -228,6 +228,7 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
         if not _is_near_transmitter(scene, receiver, cells.points_m, finer).any():
             break
         directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, finer)
+        directions = directions[_may_be_near(scene, receiver, directions, finer)]
         fine = cells_along(scene, receiver, grid, directions)
         parts.append(_chosen(fine, _is_near_transmitter(scene, receiver, fine.points_m, finer)))
     return _joined(parts)
@@ -243,21 +244,48 @@ def _is_near_transmitter(
     points_m: [num_points, 3], float64, m, map
     Returns [num_points], bool.
     """
-    # Width of a receive beam at each point.
-    wavelength_m = scene.grid.wavelength_m
     ranges_m = np.linalg.norm(points_m - receiver.position_m, axis=1)
-    widths_m = ranges_m * _half_width(receiver, scene.dimension, wavelength_m)
-
-    # Width of the beams of other stations there.
     is_near = np.zeros(len(points_m), bool)
+    for site, ratio in _near_ratios(scene, receiver, fineness):
+        distances_m = np.linalg.norm(points_m - site.position_m, axis=1)
+        is_near |= distances_m < ratio * ranges_m
+    return is_near
+
+
+def _may_be_near(
+    scene: Scene, receiver: Site, directions: np.ndarray, fineness: float
+) -> np.ndarray:
+    """Mask of the beams that have points near another linked transmitter.
+
+    At an angle from the direction of the transmitter, the least ratio of the distances of a point
+    from transmitter and receiver is the sine of that angle.
+
+    directions: [num_directions, 3], float64, unit vectors, map
+    Returns [num_directions], bool.
+    """
+    may_be = np.zeros(len(directions), bool)
+    for site, ratio in _near_ratios(scene, receiver, fineness):
+        to_site_m = site.position_m - receiver.position_m
+        along_m = directions @ to_site_m
+        across_m = np.linalg.norm(to_site_m - along_m[:, None] * directions, axis=1)
+        is_ahead = (along_m > 0) & (across_m < ratio * np.linalg.norm(to_site_m))
+        may_be |= is_ahead | (ratio >= 1)
+    return may_be
+
+
+def _near_ratios(scene: Scene, receiver: Site, fineness: float) -> Iterator[tuple[Site, float]]:
+    """Other linked transmitters, and the ratio of distances below which points are near them.
+
+    A point is near a transmitter where `fineness` beams of it are narrower than a receive beam.
+    The ratio is that of the distances of a point from transmitter and receiver.
+    """
+    wavelength_m = scene.grid.wavelength_m
+    half_width = _half_width(receiver, scene.dimension, wavelength_m)
     for index in scene.linked_transmitters(receiver.name):
         site = scene.transmitters[index]
-        if site.name == receiver.name:
-            continue
-        distances_m = np.linalg.norm(points_m - site.position_m, axis=1)
-        own_widths_m = distances_m * _half_width(site, scene.dimension, wavelength_m)
-        is_near |= fineness * own_widths_m < widths_m
-    return is_near
+        if site.name != receiver.name:
+            own_half_width = _half_width(site, scene.dimension, wavelength_m)
+            yield site, half_width / (fineness * own_half_width)
 
 
 def _half_width(site: Site, dimension: int, wavelength_m: float) -> float:

@@ -10,7 +10,12 @@ from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.sensing.search_grid import beam_directions, search_grid
+from cooperative_isac.sensing.search_grid import (
+    NEAR_FINENESS,
+    beam_directions,
+    cells_along,
+    search_grid,
+)
 
 
 def test_beams_are_unit_vectors_in_front_of_the_array(listener):
@@ -80,6 +85,35 @@ def test_a_cell_is_in_the_beams_of_receiver_and_transmitter_near_another_station
             )
         gains.append(gain.max())
     assert np.quantile(gains, 0.05) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("name", "band", "station"), [("multi_bs", "high", "bs4"), ("macro_micro", "high", "micro1")]
+)
+def test_finer_cells_are_those_of_all_finer_beams_that_are_near_another_station(
+    name, band, station
+):
+    scene = load_scene(name).on(band)
+    receiver = scene.receiver(station)
+    others = [
+        site
+        for site in (scene.transmitters[row] for row in scene.linked_transmitters(station))
+        if site.name != station
+    ]
+    search = search_grid(scene, receiver, scene.grid)
+
+    for finer in NEAR_FINENESS:
+        directions = beam_directions(receiver, 3, scene.grid.wavelength_m, finer)
+        cells_m = cells_along(scene, receiver, scene.grid, directions).points_m
+        # Arrays of all stations are alike: their beams are as wide as the receiver's.
+        distances_m = np.min(
+            [np.linalg.norm(cells_m - site.position_m, axis=1) for site in others], axis=0
+        )
+        ranges_m = np.linalg.norm(cells_m - receiver.position_m, axis=1)
+        expected_m = cells_m[finer * distances_m < ranges_m]
+        assert len(expected_m)
+        found = {tuple(point) for point in np.round(search.points_m, 6)}
+        assert found >= {tuple(point) for point in np.round(expected_m, 6)}
 
 
 @pytest.mark.parametrize("number", [6, 8])

@@ -151,6 +151,8 @@ class SensingEntry(Section):
     """Targets that an access point reports in a frame, at most."""
     max_speed_mps: Positive
     """Largest speed that is searched for."""
+    max_climb_mps: Positive = later(Sensing.max_climb_mps)
+    """Largest rate of climb and of descent, by which weak candidates are fused."""
     min_speed_mps: NotNegative = 0.0
     """Slower detections are rejected as static clutter; 0 keeps all."""
     deadline_s: Positive | None = None

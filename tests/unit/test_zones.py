@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
+from cooperative_isac.evaluation.sequence import measure_sequence
+from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, run
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import parse_scene, scene_path
 from cooperative_isac.schemes.registry import make_scheme
@@ -112,3 +113,22 @@ def test_a_kind_alone_uses_its_own_links():
     *_, last = followed(scene, 4, 5.0)
     assert kinds(scene, last[2][0].links) == {"C"}
     assert last[4] == ("side1", "side2", "side3")
+
+
+def test_reports_of_zone_b_do_not_arrive_beyond_the_uplink():
+    # At 16 dB less power than usual, 312 bits reach 129 m instead of 443 m.
+    changes = [
+        ("kinds: [A, B, C]", "kinds: [B]\n  radio_link: {power_dbm: 7}"),
+        ("  zones_m: [150, 400]", "  #"),
+    ]
+    scene = zoned(*changes)
+    snapshots = list(run(scene, 24))
+    assert not any(snapshot.undelivered for snapshot in snapshots[:4])
+    assert any(snapshot.detections for snapshot in snapshots[:4])
+    for snapshot in snapshots[-4:]:
+        assert snapshot.undelivered == ("ue1", "ue2", "ue3") == tuple(snapshot.packets)
+        assert not snapshot.detections
+
+    # The evaluation of sequences counts them.
+    figures = measure_sequence(scene, ["local_ml"], 24)["local_ml"]
+    assert figures.undelivered == sum(len(snapshot.undelivered) for snapshot in snapshots)

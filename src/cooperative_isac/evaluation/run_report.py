@@ -127,6 +127,8 @@ def print_summary(summary: dict, console: Console) -> None:
         ("fronthaul up (kbit/s)", uplink or "-"),
         ("fronthaul down (kbit/s)", downlink),
     ]
+    if summary.get("packets_undelivered"):
+        rows.append(("packets out of range", str(summary["packets_undelivered"])))
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))

@@ -10,6 +10,7 @@ import numpy as np
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends, states
+from cooperative_isac.fronthaul.delivery import deliver
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.requirements import SensingQuality
@@ -42,6 +43,7 @@ class FrameScore:
     velocity_errors_mps: [num_found], float64, m/s
     num_false: detections without a target
     packet_bits: size of the packet of each station, 0 without one
+    num_undelivered: packets out of range of the fusion center
     """
 
     near: np.ndarray
@@ -52,6 +54,7 @@ class FrameScore:
     velocity_errors_mps: np.ndarray
     num_false: int
     packet_bits: tuple[int, ...]
+    num_undelivered: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class SequenceFigures:
     identity_switches: sum over the targets
     false_tracks: number of confirmed tracks without a target
     uplink_bits: mean per station and frame
+    undelivered: number of packets out of range of the fusion center
     quality: of the tracks
     """
 
@@ -87,6 +91,7 @@ class SequenceFigures:
     identity_switches: int
     false_tracks: int
     uplink_bits: float
+    undelivered: int
     quality: SensingQuality
 
 
@@ -178,14 +183,19 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
             encoder.idle()
 
     # Fusion center and tracker.
-    detections = chain.ends.decoder.decode(packets, frame)
-    chain.tracks = chain.tracker.update(time_s, detections)
+    delivery = deliver(scene, frame, packets)
+    detections = chain.ends.decoder.decode(delivery.packets, frame)
+    answered = 1 - len(delivery.undelivered) / len(encoders)
+    chain.tracks = chain.tracker.update(time_s, detections, answered)
 
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
     packet_bits = tuple(8 * len(packets.get(station, b"")) for station in encoders)
-    chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
+    num_undelivered = len(delivery.undelivered)
+    chain.frames.append(
+        score_frame(scene, targets, detections, visible, packet_bits, num_undelivered)
+    )
 
 
 def visible_targets(scene: Scene, number: int, targets: Sequence[TargetState]) -> np.ndarray | None:
@@ -208,6 +218,7 @@ def score_frame(
     detections: Sequence[Detection],
     visible: np.ndarray | None,
     packet_bits: tuple[int, ...],
+    num_undelivered: int = 0,
 ) -> FrameScore:
     """Score the detections of a frame. Each target is paired with at most one detection.
 
@@ -215,6 +226,7 @@ def score_frame(
 
     visible: [num_targets], bool, as visible_targets returns it
     packet_bits: size of the packet of each station, 0 without one
+    num_undelivered: packets out of range of the fusion center
     """
     detections = complete(detections)
     positions_m, velocities_mps = states(targets, scene.dimension)
@@ -246,6 +258,7 @@ def score_frame(
         velocity_errors_mps=np.linalg.norm(velocity_errors_mps, axis=1),
         num_false=len(detections) - len(found_pairs),
         packet_bits=packet_bits,
+        num_undelivered=num_undelivered,
     )
 
 
@@ -280,6 +293,7 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         identity_switches=sum(target.identity_switches for target in run.targets.values()),
         false_tracks=run.false_tracks,
         uplink_bits=float(np.mean([bits for frame in frames for bits in frame.packet_bits])),
+        undelivered=sum(frame.num_undelivered for frame in frames),
         quality=run.quality,
     )
 

@@ -139,6 +139,8 @@ def show(
             highlight=False,
         )
     console.print(found_table(results))
+    if scene.has_radio_link:
+        console.print(packet_table(results))
     if scene.propagation.paths is not None:
         console.print(visible_table(results))
     console.print(track_table(results))
@@ -173,6 +175,14 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
             number_text(figures.median_velocity_mps),
             f"{figures.uplink_bits:,.0f}",
         )
+    return table
+
+
+def packet_table(results: Sequence[SequenceResult]) -> Table:
+    """Table of the packets that do not arrive."""
+    table = figures_table("packets of UEs out of range of the fusion center", ("not\ndelivered",))
+    for power, name, figures in _rows(results):
+        table.add_row(power, name, str(figures.undelivered))
     return table
 
 

@@ -460,6 +460,11 @@ class Scene:
         return any(body.radius_m > 0 for body in self.bodies.values())
 
     @property
+    def has_radio_link(self) -> bool:
+        """True where packets of UEs arrive within the range of their radio only."""
+        return self.cooperation is not None and self.cooperation.radio_link is not None
+
+    @property
     def is_physical(self) -> bool:
         """True where echoes have a static world, cross sections or bodies, not points alone."""
         return self.world is not None or self.propagation.has_radar_equation or self.has_bodies

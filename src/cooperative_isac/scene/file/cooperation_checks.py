@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cooperative_isac.scene.cooperation import ZONES
 from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.station import Duplex, LinkMode
 
@@ -46,12 +47,13 @@ def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
 
     yield from _limits(entry)
     yield from _kinds(file, entry)
+    yield from _airtime(file, entry)
     for index, band in enumerate(file.bands):
         if band.zone is not None:
             yield from _ends(file, entry.base_station, index)
 
 
-def _limits(entry: schema.CooperationEntry) -> Iterator[Problem]:
+def _limits(entry: CooperationEntry) -> Iterator[Problem]:
     """Limits rise, and zones are wider than their overlap."""
     if entry.zones_m is None:
         return
@@ -69,7 +71,7 @@ def _limits(entry: schema.CooperationEntry) -> Iterator[Problem]:
         )
 
 
-def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator[Problem]:
+def _kinds(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
     """Each kind is named once, and has a band."""
     zones = [band.zone for band in file.bands]
     for kind in ZONES:
@@ -81,6 +83,17 @@ def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator
                 f"lists '{kind}', but no band has zone: {kind}; give a band that zone, or leave "
                 "the kind out",
             )
+
+
+def _airtime(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
+    """A packet has left before the next frame."""
+    period_s = 1 / file.update_rate_hz
+    if entry.radio_link is not None and entry.radio_link.duration_s > period_s:
+        yield Problem(
+            "cooperation.radio_link.duration_s",
+            f"is {entry.radio_link.duration_s:g}; must be at most {period_s:g}, the period of the "
+            "frames (update_rate_hz)",
+        )
 
 
 def _ends(file: schema.NetworkFile, base: str, index: int) -> Iterator[Problem]:

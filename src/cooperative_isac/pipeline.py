@@ -50,6 +50,7 @@ class Snapshot:
     targets: states at time_s
     packets: sent ones, by name of the station
     undelivered: names of the stations whose packets are out of range of the fusion center
+    fused_at: name of the station that fuses them; empty: all packets arrive, wherever it is
     """
 
     number: int
@@ -59,6 +60,7 @@ class Snapshot:
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...]
     undelivered: tuple[str, ...] = ()
+    fused_at: str = ""
 
     def __repr__(self) -> str:
         """Time and numbers of things; the bytes of the packets would fill pages."""
@@ -368,4 +370,13 @@ def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Sn
         detections = decoder.decode(delivery.packets, frame)
         answered = 1 - len(delivery.undelivered) / len(encoders)
         tracks = tracker.update(time_s, detections, answered)
-        yield Snapshot(number, time_s, targets, packets, detections, tracks, delivery.undelivered)
+        yield Snapshot(
+            number,
+            time_s,
+            targets,
+            packets,
+            detections,
+            tracks,
+            delivery.undelivered,
+            delivery.fused_at,
+        )

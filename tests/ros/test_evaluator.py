@@ -422,14 +422,16 @@ def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, featur
     assert rig.node.summary()["frames_lost"] == 0 and rig.node.summary()["frames"] == 7
 
 
-def test_packets_out_of_range_of_the_center_are_in_the_report(bench):
-    rig = Rig(bench)
+def test_packets_out_of_range_and_places_of_fusion_are_in_the_report(bench):
+    node = bench.start(Evaluator, scene="bs_ue_zones")
     diagnostics = bench.publisher(DiagnosticArray, "/diagnostics")
     name = f"{bench.namespace}/fusion_center"
-    for count in (0, 3):
-        diagnostics.publish(report_of(name, "packets_undelivered", count))
-        bench.spin(0.2)
-    bench.until(lambda: rig.node.summary()["packets_undelivered"] == 3)
+    for key, counts in (("packets_undelivered", (2, 5)), ("fused_at_ue3", (0, 7))):
+        for count in counts:
+            diagnostics.publish(report_of(name, key, count))
+            bench.spin(0.2)
+    bench.until(lambda: node.summary()["frames_fused_at"] == {"ue3": 7})
+    assert node.summary()["packets_undelivered"] == 3
 
 
 def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features, tmp_path):

@@ -46,6 +46,7 @@ class RunLedger:
         self._downlink_bits = 0
         self._skipped = 0
         self._undelivered = 0
+        self._fused_at: dict[str, int] = {}
         self._unseen = 0
         self._resumed = False
 
@@ -63,6 +64,7 @@ class RunLedger:
             "downlink_bits": self._downlink_bits,
             "skipped": self._skipped,
             "undelivered": self._undelivered,
+            "fused_at": dict(self._fused_at),
             "unseen": self._unseen,
         }
 
@@ -82,6 +84,7 @@ class RunLedger:
         self._downlink_bits = state["downlink_bits"]
         self._skipped = state["skipped"]
         self._undelivered = state["undelivered"]
+        self._fused_at.update(state["fused_at"])
         self._unseen = state["unseen"]
         self._resumed = True
 
@@ -92,6 +95,11 @@ class RunLedger:
     def lose_packets(self, num_packets: int) -> None:
         """Count packets that were out of range of the fusion center."""
         self._undelivered += num_packets
+
+    def fuse(self, station: str, num_frames: int) -> None:
+        """Count frames that a station has fused."""
+        if num_frames:
+            self._fused_at[station] = self._fused_at.get(station, 0) + num_frames
 
     def announce(self, number: int, stamp_ns: int, downlink_bits: int) -> None:
         """Count a transmitted frame. Frame numbers rise from call to call.
@@ -186,6 +194,7 @@ class RunLedger:
             "refresh_s": refresh_s,
             "fronthaul_bits_per_s": uplink,
             "packets_undelivered": self._undelivered,
+            "frames_fused_at": dict(sorted(self._fused_at.items())),
             "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
             "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in LATENCY_STAGES},
         }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class FrameScore:
     num_false: detections without a target
     packet_bits: size of the packet of each station, 0 without one
     num_undelivered: packets out of range of the fusion center
+    fused_at: name of the station that fuses the frame; empty: all packets arrive
     """
 
     near: np.ndarray
@@ -55,6 +57,7 @@ class FrameScore:
     num_false: int
     packet_bits: tuple[int, ...]
     num_undelivered: int = 0
+    fused_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class SequenceFigures:
     false_tracks: number of confirmed tracks without a target
     uplink_bits: mean per station and frame
     undelivered: number of packets out of range of the fusion center
+    fused_at: number of frames by the station that fuses them; empty where all packets arrive
     quality: of the tracks
     """
 
@@ -92,6 +96,7 @@ class SequenceFigures:
     false_tracks: int
     uplink_bits: float
     undelivered: int
+    fused_at: Mapping[str, int]
     quality: SensingQuality
 
 
@@ -192,9 +197,13 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
     packet_bits = tuple(8 * len(packets.get(station, b"")) for station in encoders)
-    num_undelivered = len(delivery.undelivered)
+    score = score_frame(scene, targets, detections, visible, packet_bits)
     chain.frames.append(
-        score_frame(scene, targets, detections, visible, packet_bits, num_undelivered)
+        replace(
+            score,
+            num_undelivered=len(delivery.undelivered),
+            fused_at=delivery.fused_at,
+        )
     )
 
 
@@ -218,7 +227,6 @@ def score_frame(
     detections: Sequence[Detection],
     visible: np.ndarray | None,
     packet_bits: tuple[int, ...],
-    num_undelivered: int = 0,
 ) -> FrameScore:
     """Score the detections of a frame. Each target is paired with at most one detection.
 
@@ -226,7 +234,6 @@ def score_frame(
 
     visible: [num_targets], bool, as visible_targets returns it
     packet_bits: size of the packet of each station, 0 without one
-    num_undelivered: packets out of range of the fusion center
     """
     detections = complete(detections)
     positions_m, velocities_mps = states(targets, scene.dimension)
@@ -258,7 +265,6 @@ def score_frame(
         velocity_errors_mps=np.linalg.norm(velocity_errors_mps, axis=1),
         num_false=len(detections) - len(found_pairs),
         packet_bits=packet_bits,
-        num_undelivered=num_undelivered,
     )
 
 
@@ -294,6 +300,7 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         false_tracks=run.false_tracks,
         uplink_bits=float(np.mean([bits for frame in frames for bits in frame.packet_bits])),
         undelivered=sum(frame.num_undelivered for frame in frames),
+        fused_at=dict(Counter(frame.fused_at for frame in frames if frame.fused_at)),
         quality=run.quality,
     )
 

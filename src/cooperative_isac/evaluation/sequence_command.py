@@ -179,10 +179,12 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
 
 
 def packet_table(results: Sequence[SequenceResult]) -> Table:
-    """Table of the packets that do not arrive."""
-    table = figures_table("packets of UEs out of range of the fusion center", ("not\ndelivered",))
+    """Table of the packets that do not arrive, and of the stations that fuse."""
+    headers = ("not\ndelivered", "frames fused at")
+    table = figures_table("packets of UEs by radio", headers)
     for power, name, figures in _rows(results):
-        table.add_row(power, name, str(figures.undelivered))
+        stations = [f"{station} {count}" for station, count in sorted(figures.fused_at.items())]
+        table.add_row(power, name, str(figures.undelivered), ", ".join(stations))
     return table
 
 

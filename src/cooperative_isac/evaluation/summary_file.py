@@ -91,6 +91,7 @@ class Summary(_Part):
     latency_ms: dict[Text, Percentiles]
     # Files of versions before these keys lack them.
     packets_undelivered: Count = 0
+    frames_fused_at: dict[Text, Count] = {}
     quality: Quality | None = None
 
 

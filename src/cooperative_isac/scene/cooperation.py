@@ -20,9 +20,10 @@ ZONES = ("A", "B", "C")
 # and report it in the frame after.
 SEARCH_FRAMES = 3
 
-# Sizes of packets for which the summary has the reach of the radio link, bits: one report over one
+# Sizes of packets for which the reach of the radio link is described, bits: one report over one
 # link, and several of both.
-SUMMARY_BITS = (300, 1000)
+SHORT_PACKET_BITS = 300
+LONG_PACKET_BITS = 1000
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class Cooperation:
             return text
 
         # How far packets of UEs reach.
-        reaches = [f"{bits} bits {self.radio_link.reach_m(bits):.0f} m" for bits in SUMMARY_BITS]
+        reaches = [
+            f"{bits} bits {self.radio_link.reach_m(bits):.0f} m"
+            for bits in (SHORT_PACKET_BITS, LONG_PACKET_BITS)
+        ]
         return f"{text}; reach of UEs' packets: {', '.join(reaches)}"
 
     def covers(self, zone: str, points_m: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 # Digits of the largest count that is taken from a diagnostics message.
 COUNT_DIGITS = 12
+# Counter of the frames that a station fuses, before its name.
+FUSED_AT = "fused_at_"
 
 
 class RemoteCounter:

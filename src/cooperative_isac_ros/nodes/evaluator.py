@@ -36,7 +36,7 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
-from cooperative_isac_ros.inputs.remote_counter import RemoteCounter
+from cooperative_isac_ros.inputs.remote_counter import FUSED_AT, RemoteCounter
 from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import (
@@ -150,7 +150,13 @@ class Evaluator(SceneNode):
 
         # counters of other nodes
         self._skipped = RemoteCounter(self.shared("transmit_controller"), "frames_skipped")
-        self._undelivered = RemoteCounter(self.shared("fusion_center"), "packets_undelivered")
+        center = self.shared("fusion_center")
+        self._undelivered = RemoteCounter(center, "packets_undelivered")
+        self._fused_at = {
+            station.name: RemoteCounter(center, FUSED_AT + station.name)
+            for station in self.scene.stations
+            if self.scene.has_radio_link
+        }
 
     def _load_checkpoint(self) -> FrameStamp | None:
         """Load the report that an earlier process did not complete. Returns its last frame."""
@@ -238,10 +244,12 @@ class Evaluator(SceneNode):
         self.health.count("frames")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        """Count skipped frames and packets out of range since the last reports."""
+        """Count what controller and fusion center have done since their last reports."""
         for status in message.status:
             self._ledger.skip(self._skipped.increment(status))
             self._ledger.lose_packets(self._undelivered.increment(status))
+            for station, counter in self._fused_at.items():
+                self._ledger.fuse(station, counter.increment(status))
 
     def _on_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)

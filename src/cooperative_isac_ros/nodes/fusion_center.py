@@ -21,6 +21,7 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseGate
+from cooperative_isac_ros.inputs.remote_counter import FUSED_AT
 from cooperative_isac_ros.launching.graph import LONGEST_DEADLINE_S
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.announced import receiving_stations
@@ -59,7 +60,7 @@ class FusionCenter(SceneNode):
     """Decodes each frame when its packets have arrived, or at its deadline; in order.
 
     A frame also waits for the poses of stations that follow odometry or /tf at its stamp. Simulated
-    packets of UEs that are out of range of the base station are left out.
+    packets of UEs that are out of range of the station that fuses the frame are left out.
     """
 
     def __init__(self, **options):
@@ -186,20 +187,23 @@ class FusionCenter(SceneNode):
         self._count_late(frame)
 
     def _deliver(self, collected: CollectedFrame, on_air: AirFrame) -> Delivery:
-        """Packets of a frame without the simulated ones that are out of range of the center."""
+        """Packets of a frame without the simulated ones that are out of range."""
         # those of radios have arrived
         packets = collected.packets
         simulated = {site: packet.data for site, packet in packets.items() if packet.simulated}
-        undelivered = deliver(self.scene, on_air, simulated).undelivered
+        delivery = deliver(self.scene, on_air, simulated)
+        undelivered = delivery.undelivered
 
         # diagnostics
         if undelivered:
             self.health.count("packets_undelivered", len(undelivered))
-        if self.scene.has_radio_link:
+        if delivery.fused_at:
+            self.health.count(FUSED_AT + delivery.fused_at)
+            self.health.figures["fusing_station"] = delivery.fused_at
             self.health.figures["sites_out_of_range"] = ", ".join(undelivered) or "none"
 
         arrived = {site: one.data for site, one in packets.items() if site not in undelivered}
-        return Delivery(arrived, undelivered)
+        return replace(delivery, packets=arrived)
 
     def _report_missing(self, frame: FrameStamp, missing: tuple[str, ...]) -> None:
         """Count an incomplete frame; a station that is newly missing is reported at once."""

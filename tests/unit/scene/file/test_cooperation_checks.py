@@ -34,14 +34,14 @@ def problems(before, after):
         ("role: ue", "role: micro", "bands[4].zone", "neither the base station nor of role ue"),
         ("active-passive  ", "active  ", "bands[4].zone", "has no link on band 'far_down'"),
         (
-            ZONES,
-            "radio_link: {duration_s: 0.6}",
+            "duration_s: 1.0e-3",
+            "duration_s: 0.6",
             "cooperation.radio_link.duration_s",
             "at most 0.5, the period of the frames",
         ),
         (
-            ZONES,
-            "radio_link: {path_loss_exponent: 0.5}",
+            "path_loss_exponent: 3.0",
+            "path_loss_exponent: 0.5",
             "cooperation.radio_link.path_loss_exponent",
             "1",
         ),
@@ -69,14 +69,21 @@ def test_the_fingerprints_of_other_scenes_do_not_change():
     assert parse_scene(with_default, Path("bs_ue.yaml")).fingerprint == plain.fingerprint
 
 
+def with_radio_link(keys):
+    """Text of the shipped scene with other keys of its radio link."""
+    begin = TEXT.index("  radio_link:")
+    end = TEXT.index("bands:\n")
+    return f"{TEXT[:begin]}  radio_link: {keys}\n\n{TEXT[end:]}"
+
+
 def test_a_radio_link_is_built_of_its_keys():
-    text = TEXT.replace(ZONES, "radio_link: {power_dbm: 20, carrier_hz: 3.0e9, margin_db: 3}")
+    text = with_radio_link("{power_dbm: 20, carrier_hz: 3.0e9, margin_db: 3}")
     link = parse_scene(text, Path("zones.yaml")).cooperation.radio_link
     assert link.power_w == pytest.approx(0.1) and link.wavelength_m == pytest.approx(0.0999, 1e-3)
     assert link.noise_w == pytest.approx(1e-3 * 10 ** ((-173.98 + 55.56 + 7) / 10), rel=1e-3)
     assert (link.bandwidth_hz, link.duration_s, link.margin_db) == (360e3, 1e-3, 3.0)
 
     # The carrier of the first band, by default.
-    plain = parse_scene(TEXT.replace(ZONES, "radio_link: {}"), Path("zones.yaml"))
+    plain = parse_scene(with_radio_link("{}"), Path("zones.yaml"))
     assert plain.cooperation.radio_link.wavelength_m == plain.on("near_down").grid.wavelength_m
     assert "reach of UEs' packets: 300 bits 451 m, 1000 bits 230 m" in plain.cooperation.summary

@@ -77,6 +77,7 @@ def test_lives_advance_as_in_a_plain_loop():
     frames = np.zeros(num, int)
     hits = np.zeros(num, int)
     weaks = np.zeros(num, int)
+    in_a_row = np.zeros(num, int)
     statuses = np.zeros(num, int)
     share = TEST.accept / SETTINGS.confirm_hits
     for _ in range(12):
@@ -87,8 +88,14 @@ def test_lives_advance_as_in_a_plain_loop():
         evidence = Gains(weak, gains, TEST)
         life = advance(life, hit, 0.0, SETTINGS, 0.0, observed, evidence)
         for track in range(num):
+            if hit[track] and not weak[track]:
+                in_a_row[track] += 1
+            elif hit[track] or observed:
+                in_a_row[track] = 0
             if statuses[track] == DELETED:
                 continue
+            if statuses[track] != 0 and in_a_row[track] >= 3:
+                scores[track] = -np.inf
             if statuses[track] != 0:
                 statuses[track] = CONFIRMED if hit[track] else TrackStatus.COASTING.value
                 continue
@@ -112,7 +119,9 @@ def test_lives_advance_as_in_a_plain_loop():
             elif hits[track] + 4 - frames[track] < 3 and scores[track] <= TEST.reject:
                 statuses[track] = DELETED
         np.testing.assert_array_equal(life.statuses, statuses)
-        np.testing.assert_allclose(life.scores, scores)
+        alive = statuses != DELETED
+        np.testing.assert_allclose(life.scores[alive], scores[alive])
+        np.testing.assert_array_equal(life.num_strong, in_a_row)
     assert set(statuses) >= {1, 2, 3}
 
 
@@ -182,16 +191,33 @@ def test_weak_detections_keep_an_established_track(detect):
     assert track.status is TrackStatus.CONFIRMED and track.num_detections == 15
 
 
-@pytest.mark.parametrize(("is_weak", "num_frames"), [(True, 4), (False, 6)])
-def test_only_a_weak_track_ends_where_its_prediction_is_uncertain(detect, is_weak, num_frames):
-    """With a velocity to 2 m/s, a prediction is off by more than 2 m after four frames."""
+@pytest.mark.parametrize(
+    ("kinds", "num_frames"),
+    [
+        ("ww", 4),
+        ("ss", 6),
+        ("wwss", 6),  # stations have detected it as often as confirms a track
+        ("wws", 4),
+        ("wwsws", 5),
+        ("wws.s", 5),
+        ("wwssw", 6),
+    ],
+)
+def test_only_a_weak_track_ends_where_its_prediction_is_uncertain(detect, kinds, num_frames):
+    """With a velocity to 2 m/s, a prediction is off by more than 2 m after four frames.
+
+    kinds: of the detections, weak, strong, or none
+    """
     settings = replace(SETTINGS, confirm_hits=2, model="cv")
     tracker = Tracker(settings, 3)
-    detection = detect((10, 10, 2), covariance=np.diag([0.3] * 3 + [4.0] * 3))
-    if is_weak:
-        detection = replace(detection, evidence=Evidence(20.0, -20.0))
-    for number in range(2):
-        (track,) = tracker.update(PERIOD_S * number, [detection])
+    strong = detect((10, 10, 2), covariance=np.diag([0.3] * 3 + [4.0] * 3))
+    detections = {
+        "w": [replace(strong, evidence=Evidence(20.0, -20.0))],
+        "s": [strong],
+        ".": [],
+    }
+    for number, kind in enumerate(kinds):
+        (track,) = tracker.update(PERIOD_S * number, detections[kind])
     assert track.status is TrackStatus.CONFIRMED
 
     statuses = []

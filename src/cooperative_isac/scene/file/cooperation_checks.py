@@ -8,6 +8,7 @@ from cooperative_isac.scene.cooperation import ZONES
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.station import Duplex, LinkMode
 
 # Ends of the links of each zone: whether the base station or UEs transmit and receive.
@@ -18,7 +19,10 @@ RECEIVING = {"A": (BASE,), "B": (UES,), "C": (UES,)}
 
 
 def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Faults of the zones of a scene file."""
+    """Faults of the zones of a scene file.
+
+    The links of zones are compared with their base station only if there is one at rest.
+    """
     entry = file.cooperation
     if entry is None:
         for index, band in enumerate(file.bands):
@@ -39,15 +43,16 @@ def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
             f"is '{entry.base_station}', which is no station of the scene; allowed: {names}",
         )
         return
+    yield from _limits(entry)
+    yield from _kinds(file, entry)
+    yield from _rates(file, entry)
+    yield from _airtime(file, entry)
     if base.motion is not None or base.odometry is not None or base.tf_frame is not None:
         yield Problem(
             "cooperation.base_station",
             f"is '{base.name}', which moves; the zones need a station with position_m alone",
         )
-
-    yield from _limits(entry)
-    yield from _kinds(file, entry)
-    yield from _airtime(file, entry)
+        return
     for index, band in enumerate(file.bands):
         if band.zone is not None:
             yield from _ends(file, entry.base_station, index)
@@ -82,6 +87,20 @@ def _kinds(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Proble
                 "cooperation.kinds",
                 f"lists '{kind}', but no band has zone: {kind}; give a band that zone, or leave "
                 "the kind out",
+            )
+
+
+def _rates(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
+    """Bands that the schedule chooses could be on the air in any frame."""
+    for index, band in enumerate(file.bands):
+        rate_hz = band.frame_rate_hz or file.update_rate_hz
+        is_slow = rate_hz < (1 - RATE_TOLERANCE) * file.update_rate_hz
+        if entry.zones_m is not None and band.zone is not None and is_slow:
+            yield Problem(
+                f"bands[{index}].frame_rate_hz",
+                f"is {rate_hz:g}, but cooperation.zones_m chooses band '{band.name}' frame by "
+                "frame; remove the key, so that it has the update_rate_hz "
+                f"({file.update_rate_hz:g}) of the scene",
             )
 
 

@@ -34,6 +34,12 @@ def problems(before, after):
         ("role: ue", "role: micro", "bands[4].zone", "neither the base station nor of role ue"),
         ("active-passive  ", "active  ", "bands[4].zone", "has no link on band 'far_down'"),
         (
+            "zone: B, ",
+            "zone: B, frame_rate_hz: 1.0, ",
+            "bands[4].frame_rate_hz",
+            "so that it has the update_rate_hz (2) of the scene",
+        ),
+        (
             "duration_s: 1.0e-3",
             "duration_s: 0.6",
             "cooperation.radio_link.duration_s",
@@ -49,6 +55,16 @@ def problems(before, after):
 )
 def test_a_fault_names_its_key_and_the_remedy(before, after, key, text):
     assert text in problems(before, after)[key]
+
+
+def test_a_base_station_that_moves_is_one_fault():
+    assert list(problems("base_station: bs", "base_station: ue1")) == ["cooperation.base_station"]
+
+
+def test_without_limits_bands_of_zones_may_be_slower():
+    text = TEXT.replace(ZONES, "#").replace("zone: B, ", "zone: B, frame_rate_hz: 1.0, ")
+    scene = parse_scene(text, Path("zones.yaml"))
+    assert "far_down" in scene.on_air(0) and "far_down" not in scene.on_air(1)
 
 
 def test_zones_need_the_key_cooperation():

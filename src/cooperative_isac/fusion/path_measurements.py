@@ -186,13 +186,6 @@ class Solutions:
         )
 
 
-def velocity_deviation_mps(scene: Scene) -> float:
-    """Standard deviation of targets' velocities along each axis: the scene's maximum speed is that
-    of all axes together.
-    """
-    return scene.sensing.max_speed_mps / float(np.sqrt(scene.dimension))
-
-
 def solve(paths: PathMeasurements, rows: np.ndarray, group: np.ndarray) -> Solutions:
     """Locations and velocities by Gauss-Newton, each over the paths of one group.
 
@@ -254,7 +247,7 @@ class _LeastSquares:
 
         # Prior information: none of the location, that of the scene's targets of the velocity.
         scene = paths.scene
-        velocity_information = velocity_deviation_mps(scene) ** -2.0
+        velocity_information = scene.velocity_std_mps**-2.0
         self.prior = np.diag(np.repeat([0.0, velocity_information], scene.dimension))
 
         # With the least information of the location, steps are finite along every axis.

@@ -33,7 +33,6 @@ from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     Solutions,
     solve,
-    velocity_deviation_mps,
 )
 from cooperative_isac.fusion.rejection import are_static
 from cooperative_isac.fusion.reports import links_of
@@ -280,7 +279,7 @@ class SoftFusion:
 
         # Prior density: locations uniform in the box, Gaussian velocities.
         volume = np.prod((scene.box.high_m - scene.box.low_m)[:size])
-        velocity_variance = velocity_deviation_mps(scene) ** 2
+        velocity_variance = scene.velocity_std_mps**2
         ratios -= np.log(volume) + size * np.log(2 * np.pi * velocity_variance) / 2
 
         # Ghosts of stronger targets have a path on fewer links than a target would: probability
@@ -356,7 +355,7 @@ class SoftFusion:
         if cause is None:
             extents_m = (self.scene.box.high_m - self.scene.box.low_m)[:size]
             log_volume = np.log(np.prod(extents_m))
-            deviation_mps = velocity_deviation_mps(self.scene)
+            deviation_mps = self.scene.velocity_std_mps
             squared_distance = np.sum(state[size:] ** 2) / deviation_mps**2
             log_det = -2 * log_volume - 2 * size * np.log(deviation_mps)
             return float(log_det - squared_distance - size * np.log(2 * np.pi)) / 2

@@ -439,6 +439,14 @@ class Scene:
         return None if paths is None else paths.num_frames
 
     @property
+    def velocity_std_mps(self) -> float:
+        """Prior standard deviation of a target's velocity along each axis, m/s.
+
+        The largest speed that is searched is that of all axes together.
+        """
+        return self.sensing.max_speed_mps / float(np.sqrt(self.dimension))
+
+    @property
     def class_thresholds_m(self) -> dict[TargetClass, float]:
         """Continuity thresholds of classes with another one than continuity_threshold_m, m."""
         if self.body(TargetClass.VEHICLE).radius_m == 0:

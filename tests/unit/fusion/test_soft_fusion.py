@@ -15,7 +15,6 @@ from cooperative_isac.fusion.path_evidence import Pool, path_evidence
 from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     solve,
-    velocity_deviation_mps,
 )
 from cooperative_isac.fusion.reports import links_of
 from cooperative_isac.fusion.soft_fusion import SoftFusion
@@ -186,7 +185,7 @@ def test_evidence_is_that_of_the_likeliest_other_cause(campus):
 
     ratio_of = {tuple(own.tolist()): ratio for own, ratio in zip(groups, scored.ratios)}
     place_of = {tuple(own.tolist()): place for place, own in enumerate(groups)}
-    prior = multivariate_normal(np.zeros(3), velocity_deviation_mps(campus) ** 2 * np.eye(3))
+    prior = multivariate_normal(np.zeros(3), campus.velocity_std_mps**2 * np.eye(3))
     log_prior = prior.logpdf(scored.found.velocity_mps[index])
     log_prior -= np.log(np.prod(campus.box.high_m - campus.box.low_m))
     state = scored.found.state(index, 3)

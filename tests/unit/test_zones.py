@@ -135,6 +135,11 @@ def test_reports_of_zone_b_do_not_arrive_beyond_the_uplink():
         assert not snapshot.detections
         assert snapshot.fused_at == "bs"
 
+    # Frames without packets are no evidence against the target: its track coasts beyond 2 s.
+    found = [snapshot.number for snapshot in snapshots if snapshot.detections]
+    (track,) = snapshots[-1].tracks
+    assert track.since_update_s == (23 - found[-1]) / 2 > scene.tracking.max_coast_s
+
     # The evaluation of sequences counts them.
     figures = measure_sequence(scene, ["local_ml"], 24)["local_ml"]
     assert figures.undelivered == sum(len(snapshot.undelivered) for snapshot in snapshots)

@@ -28,9 +28,9 @@ class Pool:
 def peak_height(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
     """Height of the log-likelihood of a target's path at its peak, over that elsewhere.
 
-    The amplitude is Gaussian with the variance m, and the likelihood that of its average,
-    exp(|y|^2 m / (1 + m)) / (1 + m), with the output y of the matched filter. So it falls off from its
-    peak a little slower than with a known amplitude: weak paths are found where noise has made them
+    The amplitude is Gaussian with the variance m. Averaged over it, the likelihood ratio to noise
+    is exp(|y|^2 m / (1 + m)) / (1 + m), with the output y of the matched filter. It falls off from
+    its peak slower than that of a known amplitude: weak paths are found where noise makes them
     stronger.
 
     power: [n], float64, z, matched-filter power |y|^2 at the peak in noise variances

@@ -204,19 +204,6 @@ class Solutions:
         )
 
 
-def velocity_deviations_mps(scene: Scene) -> np.ndarray:
-    """Standard deviations of targets' velocities along the axes of a scene, [D], float64, m/s.
-
-    The scene's maximum speed is that of all axes together, and rates of climb are uniform.
-    """
-    size = scene.dimension
-    max_speed_mps = scene.sensing.max_speed_mps
-    deviations_mps = np.full(size, max_speed_mps / np.sqrt(size))
-    if size == 3:
-        deviations_mps[2] = min(scene.sensing.max_climb_mps, max_speed_mps) / np.sqrt(3)
-    return deviations_mps
-
-
 def solve(paths: PathMeasurements, rows: np.ndarray, group: np.ndarray) -> Solutions:
     """Locations and velocities by Gauss-Newton, each over the paths of one group.
 
@@ -278,7 +265,7 @@ class _LeastSquares:
 
         # Prior information: none of the location, that of the scene's targets of the velocity.
         scene = paths.scene
-        velocity_information = velocity_deviations_mps(scene) ** -2.0
+        velocity_information = scene.velocity_stds_mps**-2.0
         self.prior = np.diag(np.concatenate([np.zeros(scene.dimension), velocity_information]))
 
         # With the least information of the location, steps are finite along every axis.

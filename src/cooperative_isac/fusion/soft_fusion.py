@@ -34,7 +34,6 @@ from cooperative_isac.fusion.path_measurements import (
     PathMeasurements,
     Solutions,
     solve,
-    velocity_deviations_mps,
 )
 from cooperative_isac.fusion.rejection import are_static
 from cooperative_isac.fusion.reports import links_of
@@ -66,7 +65,7 @@ MOST_HYPOTHESES = 2000
 # Distance of a soft detection from a detection by reports within which both are of one target, m.
 SAME_M = 3.0
 # Largest standard deviation of the location of a detection, m: two of them are within SAME_M.
-LOCATED_M = 1.8
+LOCATED_M = 1.5
 # Resolution cells of delay, angle and Doppler shift within which two candidates of a station are
 # one echo.
 SAME_CELLS = 1.0
@@ -283,7 +282,7 @@ class SoftFusion:
 
         # Prior density: locations uniform in the box, Gaussian velocities.
         volume = np.prod((scene.box.high_m - scene.box.low_m)[:size])
-        velocity_variances = velocity_deviations_mps(scene) ** 2
+        velocity_variances = scene.velocity_stds_mps**2
         ratios -= np.log(volume) + np.log(2 * np.pi * velocity_variances).sum() / 2
 
         # Ghosts of stronger targets have a path on fewer links than a target would: probability
@@ -359,7 +358,7 @@ class SoftFusion:
         if cause is None:
             extents_m = (self.scene.box.high_m - self.scene.box.low_m)[:size]
             log_volume = np.log(np.prod(extents_m))
-            deviations_mps = velocity_deviations_mps(self.scene)
+            deviations_mps = self.scene.velocity_stds_mps
             squared_distance = np.sum((state[size:] / deviations_mps) ** 2)
             log_det = -2 * log_volume - 2 * np.log(deviations_mps).sum()
             return float(log_det - squared_distance - size * np.log(2 * np.pi)) / 2

@@ -442,6 +442,18 @@ class Scene:
         return None if paths is None else paths.num_frames
 
     @property
+    def velocity_stds_mps(self) -> np.ndarray:
+        """Prior standard deviations of a target's velocity along the axes, [dimension], m/s.
+
+        The largest speed that is searched is that of all axes together; rates of climb are uniform.
+        """
+        largest_mps = self.sensing.max_speed_mps
+        stds_mps = np.full(self.dimension, largest_mps / np.sqrt(self.dimension))
+        if self.dimension == 3:
+            stds_mps[2] = min(self.sensing.max_climb_mps, largest_mps) / np.sqrt(3)
+        return stds_mps
+
+    @property
     def class_thresholds_m(self) -> dict[TargetClass, float]:
         """Continuity thresholds of classes with another one than continuity_threshold_m, m."""
         if self.body(TargetClass.VEHICLE).radius_m == 0:
@@ -461,6 +473,11 @@ class Scene:
     def has_bodies(self) -> bool:
         """True where targets of some class have a size, and scatter from several points."""
         return any(body.radius_m > 0 for body in self.bodies.values())
+
+    @property
+    def has_radio_link(self) -> bool:
+        """True where packets of UEs arrive within the range of their radio only."""
+        return self.cooperation is not None and self.cooperation.radio_link is not None
 
     @property
     def is_physical(self) -> bool:

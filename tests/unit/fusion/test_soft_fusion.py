@@ -27,14 +27,14 @@ from cooperative_isac.sensing.information import doppler_information
 POSITION_M = np.array([40.0, 60.0, 20.0])
 VELOCITY_MPS = np.array([7.0, -5.0, 1.0])
 # Below the detection threshold of a station, which is 15.
-POWER = 14.0
+POWER = 14.5
 
 
 @pytest.fixture(scope="module")
 def campus():
     from cooperative_isac.scene.file.config import load_scene, with_power
 
-    return with_power(load_scene("campus"), 22.0)
+    return with_power(load_scene("campus"), 24.0)
 
 
 def candidates_of(scene, site, position_m, velocity_mps, power=POWER):
@@ -349,7 +349,7 @@ def test_state_of_a_detection_is_a_mixture_over_the_sets_of_its_paths(campus):
     """Twin: a loop over the hypotheses. A peak of noise is beside the path of the last link."""
     soft = SoftFusion(campus)
     link = np.array([0, 1, 2, 3, 4, 4])
-    pool = path_by(soft, campus, link, [14.5, 14.5, 14.0, 14.0, 14.0, 13.5])
+    pool = path_by(soft, campus, link, [18.0, 18.0, 17.0, 17.0, 14.0, 13.5])
     velocities_mps = np.tile(VELOCITY_MPS, (6, 1))
     moving = pool.paths.geometry(np.arange(6), pool.paths.point_m, velocities_mps)
     shifts_hz = moving.doppler_hz + np.array([0.0, 0.0, 0.0, 0.0, 0.0, 350.0])

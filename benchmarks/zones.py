@@ -1,9 +1,11 @@
 """What the choice of links by zones brings and saves in the scene bs_ue_zones (DC section IV-C).
 
 A UAV flies away from the base station, once with the links of its zone, once with all links, and
-once with each kind of cooperation alone. 112 frames are its way through all three zones.
+once with each kind of cooperation alone. 112 frames are its way through all three zones. Packets of
+UEs arrive within the range of their radio, or all with --unlimited.
 
 python benchmarks/zones.py [--frames N] [--seeds S [S ...]] [--variants zones all A B C]
+    [--unlimited]
 """
 
 import argparse
@@ -16,6 +18,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.fronthaul.delivery import deliver
 from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import make_encoders, make_frame, receive
@@ -38,6 +41,8 @@ class Measured:
     bits: of the packet of a station in a frame, 0 without one, by station
     encode_s: processor time of all stations in a frame
     bands: number of bands on the air in a frame
+    undelivered: share of the packets of UEs that do not arrive, in frames with some, by zone
+    fused_at_ue: whether a UE fuses, by frame
     num_false: detections farther than DETECTION_CUTOFF_M from the target
     continuity: of each run; None where it was too short for any
     switches: identity switches of all runs
@@ -48,6 +53,8 @@ class Measured:
     bits: dict = field(default_factory=lambda: defaultdict(list))
     encode_s: list = field(default_factory=list)
     bands: list = field(default_factory=list)
+    undelivered: dict = field(default_factory=lambda: defaultdict(list))
+    fused_at_ue: list = field(default_factory=list)
     num_false: int = 0
     continuity: list = field(default_factory=list)
     switches: int = 0
@@ -99,11 +106,14 @@ def measure(zoned, scene, num_frames, measured):
             measured.bits[station].append(8 * len(packets.get(station, b"")))
         measured.encode_s.append(encode_s)
 
-        # Center and tracker.
-        detections = center.decode(packets, frame)
-        tracks = tracker.update(time_s, detections)
+        # Packets that arrive, center and tracker.
+        delivery = deliver(scene, frame, packets)
+        detections = center.decode(delivery.packets, frame)
+        answered = 1 - len(delivery.undelivered) / len(encoders)
+        tracks = tracker.update(time_s, detections, answered)
         score.add(time_s, targets, detections, tracks)
         add_errors(zoned, targets[0], detections, measured)
+        add_delivery(zoned, targets[0], packets, delivery, measured)
 
     summary = score.summary()
     (target,) = summary.targets.values()
@@ -130,6 +140,16 @@ def add_errors(zoned, target, detections, measured):
     error = np.concatenate([location_error_m, velocity_error_mps])
     measured.errors_m[zone].append(distances_m[nearest])
     measured.nees[zone].append(float(nees(error[None], detection.covariance[None])[0]))
+
+
+def add_delivery(zoned, target, packets, delivery, measured):
+    """Add the packets of UEs that do not arrive in one frame, and whether a UE fuses."""
+    base = zoned.cooperation.base_station
+    sent = packets.keys() - {base}
+    if sent:
+        zone = zone_of(zoned, target.position_m)
+        measured.undelivered[zone].append(len(delivery.undelivered) / len(sent))
+    measured.fused_at_ue.append(delivery.fused_at not in ("", base))
 
 
 def accuracy_table(results):
@@ -185,15 +205,35 @@ def cost_table(results):
     return table
 
 
+def delivery_table(results):
+    """Table of the packets of UEs that do not arrive in each zone."""
+    table = Table(
+        title="share of the packets of UEs that do not arrive; frames that a UE fuses",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("links")
+    for name in (*ZONES, "fused at a UE"):
+        table.add_column(name, justify="right")
+    for variant, measured in results.items():
+        shares = [measured.undelivered[zone] for zone in ZONES]
+        cells = [f"{np.mean(values):.0%}" if values else "-" for values in shares]
+        table.add_row(variant, *cells, f"{np.mean(measured.fused_at_ue):.0%}")
+    return table
+
+
 def main():
-    """Measure the variants and print both tables."""
+    """Measure the variants and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--frames", type=int, default=112)
     parser.add_argument("--seeds", type=int, nargs="+", default=[201, 202])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--unlimited", action="store_true", help="every packet arrives")
     options = parser.parse_args()
 
     zoned = load_scene(SCENE)
+    if options.unlimited:
+        zoned = replace(zoned, cooperation=replace(zoned.cooperation, radio_link=None))
     results = {}
     for variant in options.variants:
         results[variant] = Measured()
@@ -203,6 +243,8 @@ def main():
     console = Console(width=120)
     console.print(accuracy_table(results))
     console.print(cost_table(results))
+    if not options.unlimited:
+        console.print(delivery_table(results))
 
 
 if __name__ == "__main__":

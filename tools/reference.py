@@ -264,6 +264,7 @@ TITLES = {
     "NetworkFile": "Bands and stations",
     "SceneFile": "Transmitters and receivers",
     "CommonKeys": "Every scene file",
+    "RadioLinkEntry": "radio_link",
 }
 
 

@@ -20,6 +20,7 @@ from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_path
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
+from cooperative_isac.fronthaul.delivery import deliver
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets, true_poses
@@ -47,7 +48,9 @@ class Snapshot:
     """Truth, packets, detections and tracks of one frame.
 
     targets: states at time_s
-    packets: by name of the station
+    packets: sent ones, by name of the station
+    undelivered: names of the stations whose packets are out of range of the fusion center
+    fused_at: name of the station that fuses them; empty: all packets arrive, wherever it is
     """
 
     number: int
@@ -56,6 +59,8 @@ class Snapshot:
     packets: dict[str, bytes]
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...]
+    undelivered: tuple[str, ...] = ()
+    fused_at: str = ""
 
     def __repr__(self) -> str:
         """Time and numbers of things; the bytes of the packets would fill pages."""
@@ -361,6 +366,17 @@ def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Sn
         }
 
         # Fusion and tracking.
-        detections = decoder.decode(packets, frame)
-        tracks = tracker.update(time_s, detections)
-        yield Snapshot(number, time_s, targets, packets, detections, tracks)
+        delivery = deliver(scene, frame, packets)
+        detections = decoder.decode(delivery.packets, frame)
+        answered = 1 - len(delivery.undelivered) / len(encoders)
+        tracks = tracker.update(time_s, detections, answered)
+        yield Snapshot(
+            number,
+            time_s,
+            targets,
+            packets,
+            detections,
+            tracks,
+            delivery.undelivered,
+            delivery.fused_at,
+        )

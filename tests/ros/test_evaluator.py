@@ -23,6 +23,7 @@ from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros.inputs.remote_counter import RemoteCounter
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, Timing, TrackList
 from cooperative_isac_ros.nodes.evaluator import Evaluator
@@ -381,26 +382,56 @@ def test_a_report_of_another_pass_is_not_gone_on_with(
     assert load_run_record(tmp_path / "run.npz").frame_number.tolist() == [number]
 
 
+def report_of(name, key, count):
+    """Diagnostics of a node with one counter."""
+    value = KeyValue(key=key, value=str(count))
+    return DiagnosticArray(status=[DiagnosticStatus(name=name, values=[value])])
+
+
+def test_a_counter_of_another_node_counts_from_its_first_report():
+    counter = RemoteCounter("/center", "packets")
+
+    def increment(count, name="/center", key="packets"):
+        (status,) = report_of(name, key, count).status
+        return counter.increment(status)
+
+    # The reference, two more, another node, a restart, and a report without the counter.
+    assert [increment(5), increment(7), increment(9, "/other"), increment(3)] == [0, 2, 0, 3]
+    assert increment(8, key="frames") == 0 and increment(1) == 1
+    assert [increment(text) for text in ("9" * 5000, "-1", "many")] == [0, 0, 0]
+    assert increment(2) == 1
+
+
 def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, features):
     rig = Rig(bench)
     diagnostics = bench.publisher(DiagnosticArray, "/diagnostics")
 
     def skipped(count):
-        value = KeyValue(key="frames_skipped", value=str(count))
         name = f"{bench.namespace}/transmit_controller"
-        diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=[value])]))
+        diagnostics.publish(report_of(name, "frames_skipped", count))
 
+    skipped(0)
+    bench.spin(0.2)
     skipped(2)
-    bench.until(lambda: rig.node._last_skipped == 2)
+    bench.until(lambda: rig.node.summary()["frames_skipped"] == 2)
     rig.play(range(2), announce, features)
     rig.play(range(5, 7), announce, features)
-    for count, seen in ((4, 2), (1, 3)):  # one more of a controller that was started again
+    for count, seen in ((4, 4), (1, 5)):  # one more of a controller that was started again
         skipped(count)
         bench.until(lambda: rig.node.summary()["frames_skipped"] == seen)
     assert rig.node.summary()["frames_lost"] == 0 and rig.node.summary()["frames"] == 7
-    for text in ("9" * 5000, "-1", "many"):
-        rig.node._note_skipped(text)
-    assert rig.node.summary()["frames_skipped"] == 3
+
+
+def test_packets_out_of_range_and_places_of_fusion_are_in_the_report(bench):
+    node = bench.start(Evaluator, scene="bs_ue_zones")
+    diagnostics = bench.publisher(DiagnosticArray, "/diagnostics")
+    name = f"{bench.namespace}/fusion_center"
+    for key, counts in (("packets_undelivered", (2, 5)), ("fused_at_ue3", (0, 7))):
+        for count in counts:
+            diagnostics.publish(report_of(name, key, count))
+            bench.spin(0.2)
+    bench.until(lambda: node.summary()["frames_fused_at"] == {"ue3": 7})
+    assert node.summary()["packets_undelivered"] == 3
 
 
 def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features, tmp_path):

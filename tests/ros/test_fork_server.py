@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from process_state import alive, stat
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.launching.graph import NodeSpec
@@ -29,18 +30,6 @@ def wait_for(condition, timeout_s=60.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def stat(pid):
-    """Fields of /proc/PID/stat from the state on; those of a process that is gone: none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return ["Z"]
-
-
-def alive(pid):
-    return stat(pid)[0] != "Z"
 
 
 def ran(script):

@@ -8,9 +8,9 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from process_state import alive
 
 from cooperative_isac_ros.launching import process_group as processes
 from cooperative_isac_ros.launching.graph import NodeSpec
@@ -30,14 +30,6 @@ def wait_for(condition, timeout_s=20.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture

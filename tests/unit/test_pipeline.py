@@ -175,6 +175,10 @@ def test_an_unknown_receiver_or_scheme_is_named(small):
             ("map_errors.py", "--frames", "1"),
             ("at a center, one path", "anywhere, both", "plain", "cleaned"),
         ),
+        (
+            ("zones.py", "--frames", "4", "--seeds", "1", "--variants", "B", "--unlimited"),
+            ("found within 3 m", "continuity", "bits of a UE"),
+        ),
     ],
     ids=lambda argument: argument[0],
 )

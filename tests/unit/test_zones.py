@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
+from cooperative_isac.evaluation.sequence import measure_sequence
+from cooperative_isac.fronthaul.delivery import deliver
+from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, run
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import parse_scene, scene_path
 from cooperative_isac.schemes.registry import make_scheme
@@ -25,6 +27,15 @@ def zoned(*changes):
     return parse_scene(text, Path("zones.yaml"))
 
 
+def alone(kind):
+    """Changes of the scene's text to one kind of cooperation everywhere."""
+    return ("kinds: [A, B, C]", f"kinds: [{kind}]"), ("  zones_m: [150, 400]", "  #")
+
+
+# At 16 dB less power than usual, 312 bits reach 130 m instead of 443 m, and 696 bits 86 m.
+SHORT_REACH = ("power_dbm: 23.0               # dBm, of a car,", "power_dbm: 7.0  #")
+
+
 def followed(scene, num_frames, begin_s=0.0):
     """Targets, packets, detections, tracks and bands of frames from a time on."""
     scheme = make_scheme("local_ml", scene)
@@ -41,7 +52,7 @@ def followed(scene, num_frames, begin_s=0.0):
             station: encoders[station].encode(echoes, frame)
             for station, echoes in receive_all(scene, frame, targets).items()
         }
-        detections = center.decode(packets, frame)
+        detections = center.decode(deliver(scene, frame, packets).packets, frame)
         tracks = tracker.update(time_s, detections)
         yield targets, packets, detections, tracks, bands
 
@@ -108,7 +119,37 @@ def test_a_target_without_a_track_is_found_in_the_zone_of_no_other():
 
 
 def test_a_kind_alone_uses_its_own_links():
-    scene = zoned(("kinds: [A, B, C]", "kinds: [C]"), ("  zones_m: [150, 400]", "  #"))
+    scene = zoned(*alone("C"))
     *_, last = followed(scene, 4, 5.0)
     assert kinds(scene, last[2][0].links) == {"C"}
     assert last[4] == ("side1", "side2", "side3")
+
+
+def test_reports_of_zone_b_do_not_arrive_beyond_the_uplink():
+    scene = zoned(*alone("B"), SHORT_REACH)
+    snapshots = list(run(scene, 24))
+    assert not any(snapshot.undelivered for snapshot in snapshots[:4])
+    assert any(snapshot.detections for snapshot in snapshots[:4])
+    for snapshot in snapshots[-4:]:
+        assert snapshot.undelivered == ("ue1", "ue2", "ue3") == tuple(snapshot.packets)
+        assert not snapshot.detections
+        assert snapshot.fused_at == "bs"
+
+    # Frames without packets are no evidence against the target: its track coasts beyond 2 s.
+    found = [snapshot.number for snapshot in snapshots if snapshot.detections]
+    (track,) = snapshots[-1].tracks
+    assert track.since_update_s == (23 - found[-1]) / 2 > scene.tracking.max_coast_s
+
+    # The evaluation of sequences counts them.
+    figures = measure_sequence(scene, ["local_ml"], 24)["local_ml"]
+    assert figures.undelivered == sum(len(snapshot.undelivered) for snapshot in snapshots)
+    assert figures.fused_at == {"bs": 24}
+
+
+def test_ues_fuse_among_themselves_beyond_the_uplink():
+    scene = zoned(*alone("C"), SHORT_REACH)
+    snapshots = list(run(scene, 24))
+    for snapshot in snapshots[-4:]:
+        assert snapshot.fused_at == "ue3" and not snapshot.undelivered
+        (detection,) = snapshot.detections
+        assert detection.sites == ("ue1", "ue2", "ue3")

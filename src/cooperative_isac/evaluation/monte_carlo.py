@@ -10,6 +10,7 @@ import numpy as np
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.live_bound import network_bound
+from cooperative_isac.fronthaul.delivery import deliver
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
@@ -148,7 +149,8 @@ def measure_scheme(ends: Ends, draw: Draw, dimension: int) -> SchemeSample:
     encoded_s = time.process_time()
 
     # Fusion center.
-    detections = ends.decoder.decode(packets, draw.frame)
+    delivery = deliver(ends.scheme.scene, draw.frame, packets)
+    detections = ends.decoder.decode(delivery.packets, draw.frame)
     decoded_s = time.process_time()
 
     # Accuracy and cost.

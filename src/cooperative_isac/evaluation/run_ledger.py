@@ -45,6 +45,8 @@ class RunLedger:
         self._bits: dict[str, int] = defaultdict(int)
         self._downlink_bits = 0
         self._skipped = 0
+        self._undelivered = 0
+        self._fused_at: dict[str, int] = {}
         self._unseen = 0
         self._resumed = False
 
@@ -61,6 +63,8 @@ class RunLedger:
             "bits": dict(self._bits),
             "downlink_bits": self._downlink_bits,
             "skipped": self._skipped,
+            "undelivered": self._undelivered,
+            "fused_at": dict(self._fused_at),
             "unseen": self._unseen,
         }
 
@@ -79,12 +83,23 @@ class RunLedger:
         self._bits.update(state["bits"])
         self._downlink_bits = state["downlink_bits"]
         self._skipped = state["skipped"]
+        self._undelivered = state["undelivered"]
+        self._fused_at.update(state["fused_at"])
         self._unseen = state["unseen"]
         self._resumed = True
 
     def skip(self, num_frames: int) -> None:
         """Count frame numbers that were not transmitted, as the network was overloaded."""
         self._skipped += num_frames
+
+    def lose_packets(self, num_packets: int) -> None:
+        """Count packets that were out of range of the fusion center."""
+        self._undelivered += num_packets
+
+    def fuse(self, station: str, num_frames: int) -> None:
+        """Count frames that a station has fused."""
+        if num_frames:
+            self._fused_at[station] = self._fused_at.get(station, 0) + num_frames
 
     def announce(self, number: int, stamp_ns: int, downlink_bits: int) -> None:
         """Count a transmitted frame. Frame numbers rise from call to call.
@@ -178,6 +193,8 @@ class RunLedger:
             "duration_s": frames * self._period_s,
             "refresh_s": refresh_s,
             "fronthaul_bits_per_s": uplink,
+            "packets_undelivered": self._undelivered,
+            "frames_fused_at": dict(sorted(self._fused_at.items())),
             "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
             "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in LATENCY_STAGES},
         }

@@ -127,6 +127,10 @@ def print_summary(summary: dict, console: Console) -> None:
         ("fronthaul up (kbit/s)", uplink or "-"),
         ("fronthaul down (kbit/s)", downlink),
     ]
+    if summary.get("frames_fused_at"):
+        stations = [f"{name} {count}" for name, count in summary["frames_fused_at"].items()]
+        rows.append(("frames fused at", ", ".join(stations)))
+        rows.append(("packets out of range", str(summary.get("packets_undelivered", 0))))
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))

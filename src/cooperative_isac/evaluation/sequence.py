@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends, states
+from cooperative_isac.fronthaul.delivery import deliver
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.requirements import SensingQuality
@@ -42,6 +44,8 @@ class FrameScore:
     velocity_errors_mps: [num_found], float64, m/s
     num_false: detections without a target
     packet_bits: size of the packet of each station, 0 without one
+    num_undelivered: packets out of range of the fusion center
+    fused_at: name of the station that fuses the frame; empty: all packets arrive
     """
 
     near: np.ndarray
@@ -52,6 +56,8 @@ class FrameScore:
     velocity_errors_mps: np.ndarray
     num_false: int
     packet_bits: tuple[int, ...]
+    num_undelivered: int = 0
+    fused_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class SequenceFigures:
     identity_switches: sum over the targets
     false_tracks: number of confirmed tracks without a target
     uplink_bits: mean per station and frame
+    undelivered: number of packets out of range of the fusion center
+    fused_at: number of frames by the station that fuses them; empty where all packets arrive
     quality: of the tracks
     """
 
@@ -87,6 +95,8 @@ class SequenceFigures:
     identity_switches: int
     false_tracks: int
     uplink_bits: float
+    undelivered: int
+    fused_at: Mapping[str, int]
     quality: SensingQuality
 
 
@@ -178,14 +188,23 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
             encoder.idle()
 
     # Fusion center and tracker.
-    detections = chain.ends.decoder.decode(packets, frame)
-    chain.tracks = chain.tracker.update(time_s, detections)
+    delivery = deliver(scene, frame, packets)
+    detections = chain.ends.decoder.decode(delivery.packets, frame)
+    answered = 1 - len(delivery.undelivered) / len(encoders)
+    chain.tracks = chain.tracker.update(time_s, detections, answered)
 
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
     visible = visible_targets(scene, number, targets)
     packet_bits = tuple(8 * len(packets.get(station, b"")) for station in encoders)
-    chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
+    score = score_frame(scene, targets, detections, visible, packet_bits)
+    chain.frames.append(
+        replace(
+            score,
+            num_undelivered=len(delivery.undelivered),
+            fused_at=delivery.fused_at,
+        )
+    )
 
 
 def visible_targets(scene: Scene, number: int, targets: Sequence[TargetState]) -> np.ndarray | None:
@@ -280,6 +299,8 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         identity_switches=sum(target.identity_switches for target in run.targets.values()),
         false_tracks=run.false_tracks,
         uplink_bits=float(np.mean([bits for frame in frames for bits in frame.packet_bits])),
+        undelivered=sum(frame.num_undelivered for frame in frames),
+        fused_at=dict(Counter(frame.fused_at for frame in frames if frame.fused_at)),
         quality=run.quality,
     )
 

@@ -139,6 +139,8 @@ def show(
             highlight=False,
         )
     console.print(found_table(results))
+    if scene.has_radio_link:
+        console.print(packet_table(results))
     if scene.propagation.paths is not None:
         console.print(visible_table(results))
     console.print(track_table(results))
@@ -173,6 +175,16 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
             number_text(figures.median_velocity_mps),
             f"{figures.uplink_bits:,.0f}",
         )
+    return table
+
+
+def packet_table(results: Sequence[SequenceResult]) -> Table:
+    """Table of the packets that do not arrive, and of the stations that fuse."""
+    headers = ("not\ndelivered", "frames fused at")
+    table = figures_table("packets of UEs by radio", headers)
+    for power, name, figures in _rows(results):
+        stations = [f"{station} {count}" for station, count in sorted(figures.fused_at.items())]
+        table.add_row(power, name, str(figures.undelivered), ", ".join(stations))
     return table
 
 

@@ -89,7 +89,9 @@ class Summary(_Part):
     fronthaul_bits_per_s: dict[Text, Figure]
     fronthaul_downlink_bits_per_s: Figure
     latency_ms: dict[Text, Percentiles]
-    # Files of versions before this key lack it.
+    # Files of versions before these keys lack them.
+    packets_undelivered: Count = 0
+    frames_fused_at: dict[Text, Count] = {}
     quality: Quality | None = None
 
 

@@ -25,19 +25,34 @@ class Pool:
     least: np.ndarray
 
 
+def peak_height(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
+    """Height of the log-likelihood of a target's path at its peak, over that elsewhere.
+
+    The amplitude is Gaussian with the variance m. Averaged over it, the likelihood ratio to noise
+    is exp(|y|^2 m / (1 + m)) / (1 + m), with the output y of the matched filter. It falls off from
+    its peak slower than that of a known amplitude: weak paths are found where noise makes them
+    stronger.
+
+    power: [n], float64, z, matched-filter power |y|^2 at the peak in noise variances
+    expected_snr: [n], float64, m, mean SNR of the path
+    Returns z m / (1 + m), [n], float64.
+    """
+    return power * expected_snr / (1 + expected_snr)
+
+
 def path_evidence(power: np.ndarray, expected_snr: np.ndarray) -> np.ndarray:
     """Log-likelihood ratio of the power of a path to that of a noise peak at the same place.
 
     In noise the power is Exp(1), with a target Exp(1 + m), m its mean SNR: z m / (1 + m) -
     ln(1 + m). Peaks of noise have the density sqrt(det(J / (2 pi))) exp(-z) in the measured
-    parameters, with the information J about these, those of a target exp(-z / (1 + m)) / (1 + m)
-    times the same normalization of their errors, so that J cancels.
+    parameters, with the information J about these, and those of a target the same normalization of
+    their errors, so that J cancels.
 
     power: [n], float64, z, matched-filter power in noise variances
     expected_snr: [n], float64, m
     Returns [n], float64.
     """
-    return power * expected_snr / (1 + expected_snr) - np.log1p(expected_snr)
+    return peak_height(power, expected_snr) - np.log1p(expected_snr)
 
 
 def sum_distribution(probabilities: np.ndarray) -> np.ndarray:

@@ -24,6 +24,12 @@ STEPS = 5
 MOST_STEP_M = 15.0
 # Error of a location beside its noise, m: it is quantized.
 BLUR_M = 0.05
+# Excess of the variance of a value, times the height of the likelihood: the main lobe of a uniform
+# spectrum or aperture, h sinc^2, is h (1 - x + 0.4 x^2) over x = (pi d)^2 / 3, so that its second
+# moment has the factor 1 + 3 * 0.4 / h. ...
+LOBE_EXCESS = 1.2
+# ... In the product of several main lobes each of the others adds 1 / (2 h).
+LOBE_EXCESS_OF_OTHERS = 0.5
 # Least information about a direction cosine: an array with elements along one line has none across.
 LEAST_INFORMATION = 1e-6
 # Information of a location along each axis without measurements, 1/m^2: a deviation of a kilometer.
@@ -41,6 +47,8 @@ class PathMeasurements:
     point_m: [n, 3], float64, m, in map
     doppler_hz: [n], float64, Hz
     power: [n], float64, matched-filter power in noise variances
+    height: [n], float64, of the log-likelihood of a target's path at its peak, over that elsewhere
+    (path_evidence.peak_height)
     """
 
     scene: Scene
@@ -49,6 +57,7 @@ class PathMeasurements:
     point_m: np.ndarray
     doppler_hz: np.ndarray
     power: np.ndarray
+    height: np.ndarray
 
     @cached_property
     def arrays(self) -> ReceiveArrays:
@@ -66,20 +75,29 @@ class PathMeasurements:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """Fisher information of the values, amplitudes unknown, [n, D + 1], float64."""
-        grid = self.scene.grid
-        power = self.power[:, None]
+        """Inverse variances of the values, amplitudes unknown, [n, D + 1], float64.
 
+        Those of the likelihood about its peak: the Fisher information, less what the shape of the
+        main lobe takes from it.
+        """
         # Per unit of twice the SNR: mean square bandwidth and mean square extent of the array.
+        grid = self.scene.grid
         bandwidth_hz2 = np.var(grid.subcarrier_offsets_hz)
         extent_m2 = self.arrays.spreads_m2[self.link]
         by_range = (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * bandwidth_hz2
         by_cosine = (2 * np.pi / grid.wavelength_m) ** 2 * extent_m2
 
-        ranges = 2 * power * by_range
-        cosines = 2 * power * by_cosine
-        shifts = doppler_information(grid, self.power)
-        return np.maximum(np.column_stack([ranges, cosines, shifts]), LEAST_INFORMATION)
+        # Information: the curvature at the peak.
+        height = self.height[:, None]
+        ranges = 2 * height * by_range
+        cosines = 2 * height * by_cosine
+        shifts = doppler_information(grid, self.height)
+        information = np.column_stack([ranges, cosines, shifts])
+
+        # Main lobes are wider than parabolas.
+        num_others = information.shape[1] - 1
+        widening = 1 + (LOBE_EXCESS + LOBE_EXCESS_OF_OTHERS * num_others) / height
+        return np.maximum(information / widening, LEAST_INFORMATION)
 
     @cached_property
     def blurred_weights(self) -> np.ndarray:
@@ -186,13 +204,6 @@ class Solutions:
         )
 
 
-def velocity_deviation_mps(scene: Scene) -> float:
-    """Standard deviation of targets' velocities along each axis: the scene's maximum speed is that
-    of all axes together.
-    """
-    return scene.sensing.max_speed_mps / float(np.sqrt(scene.dimension))
-
-
 def solve(paths: PathMeasurements, rows: np.ndarray, group: np.ndarray) -> Solutions:
     """Locations and velocities by Gauss-Newton, each over the paths of one group.
 
@@ -254,8 +265,8 @@ class _LeastSquares:
 
         # Prior information: none of the location, that of the scene's targets of the velocity.
         scene = paths.scene
-        velocity_information = velocity_deviation_mps(scene) ** -2.0
-        self.prior = np.diag(np.repeat([0.0, velocity_information], scene.dimension))
+        velocity_information = scene.velocity_stds_mps**-2.0
+        self.prior = np.diag(np.concatenate([np.zeros(scene.dimension), velocity_information]))
 
         # With the least information of the location, steps are finite along every axis.
         self.least = np.diag(np.repeat([LEAST_LOCATION_INFORMATION, 0.0], scene.dimension))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cooperative_isac.scene.radio_link import RadioLink
+
 # Zones by their distance from the base station: what it receives itself of its own signal and of
 # those of UEs; UEs that receive its signal; UEs that receive signals of UEs.
 ZONES = ("A", "B", "C")
@@ -18,35 +20,55 @@ ZONES = ("A", "B", "C")
 # and report it in the frame after.
 SEARCH_FRAMES = 3
 
+# Sizes of packets for which the reach of the radio link is described, bits: one report over one
+# link, and several of both.
+SHORT_PACKET_BITS = 300
+LONG_PACKET_BITS = 1000
+
 
 @dataclass(frozen=True)
 class Cooperation:
     """Where the links of each zone are used.
 
+    base_station: name of the base station
     base_station_m: [3], float64, m, map, from which distances count
     kinds: zones whose bands are used at all
     limits_m: outer limits of zones A and B, m; None: every kind is used everywhere
     overlap_m: width on both sides of a limit in which the zones of both sides are used, m
     search_every: frames from one search, with the bands of all kinds, to the next
+    radio_link: of the packets of UEs; None: every packet arrives
     """
 
+    base_station: str
     base_station_m: np.ndarray
     kinds: tuple[str, ...] = ZONES
     limits_m: tuple[float, float] | None = None
     overlap_m: float = 20.0
     search_every: int = 20
+    radio_link: RadioLink | None = None
 
     @property
     def summary(self) -> str:
-        """Kinds, limits and searches in words."""
+        """Kinds, limits, searches and the radio link in words."""
+        # Where which kind is used.
         kinds = ", ".join(self.kinds)
         if self.limits_m is None:
-            return f"kinds {kinds}, everywhere"
-        first_m, second_m = self.limits_m
-        return (
-            f"kinds {kinds}: A up to {first_m:g} m, B up to {second_m:g} m, C beyond, overlapping "
-            f"by {self.overlap_m:g} m; a search every {self.search_every} frames"
-        )
+            text = f"kinds {kinds}, everywhere"
+        else:
+            first_m, second_m = self.limits_m
+            text = (
+                f"kinds {kinds}: A up to {first_m:g} m, B up to {second_m:g} m, C beyond, "
+                f"overlapping by {self.overlap_m:g} m; a search every {self.search_every} frames"
+            )
+        if self.radio_link is None:
+            return text
+
+        # How far packets of UEs reach.
+        reaches = [
+            f"{bits} bits {self.radio_link.reach_m(bits):.0f} m"
+            for bits in (SHORT_PACKET_BITS, LONG_PACKET_BITS)
+        ]
+        return f"{text}; reach of UEs' packets: {', '.join(reaches)}"
 
     def covers(self, zone: str, points_m: np.ndarray) -> np.ndarray:
         """Mask of the locations at which the links of a zone are used, [n], bool.

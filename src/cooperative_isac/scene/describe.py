@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.band import Band
+from cooperative_isac.scene.cooperation import SHORT_PACKET_BITS
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
@@ -242,7 +243,12 @@ def share_in_front(area: Box, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """Likely mistakes in a scene that are allowed, one line each."""
-    lines = [*_without_links(scene), *_clocks_apart(scene), *_without_sight(scene)]
+    lines = [
+        *_without_links(scene),
+        *_clocks_apart(scene),
+        *_without_sight(scene),
+        *_short_uplink(scene),
+    ]
     for view in scene.views:
         lines += _facing_away(view)
         lines += _without_angles(view)
@@ -263,6 +269,21 @@ def _without_links(scene: Scene) -> Iterator[str]:
                 f"{DUPLEX_WORDS[antenna.duplex]} there, and links are {scene.link_mode}; change "
                 "`links` or its duplex, or leave the array out"
             )
+
+
+def _short_uplink(scene: Scene) -> Iterator[str]:
+    """Uplinks of UEs that do not reach the outer limit of zone B."""
+    cooperation = scene.cooperation
+    if cooperation is None or cooperation.limits_m is None or cooperation.radio_link is None:
+        return
+    reach_m = cooperation.radio_link.reach_m(SHORT_PACKET_BITS)
+    needed_m = cooperation.limits_m[1] + cooperation.overlap_m
+    if "B" in cooperation.kinds and reach_m < needed_m:
+        yield (
+            f"packets of {SHORT_PACKET_BITS} bits of UEs reach {reach_m:.0f} m, and zone B ends at "
+            f"{needed_m:.0f} m with its overlap: reports of UEs there may not arrive; lower "
+            "cooperation.zones_m, or change cooperation.radio_link"
+        )
 
 
 def _clocks_apart(scene: Scene) -> Iterator[str]:

@@ -136,6 +136,8 @@ class Sensing:
     false_alarm_probability: of one receiver and frame
     max_targets: bound of the reported targets of one receiver and frame
     max_speed_mps: of targets that are looked for, m/s
+    max_climb_mps: largest rate of climb and descent of targets, m/s, by which weak candidates are
+    fused
     min_speed_mps: slower detections are static clutter, m/s; 0: all are kept
     deadline_s: longest wait of the center for a packet after the frame's announcement, s
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
@@ -168,6 +170,7 @@ class Sensing:
     synchronization: str = "none"
     symbol_bits: int = 2
     report_bits: int | None = None
+    max_climb_mps: float = 8.0
 
 
 # Values of `synchronization` by which targets give the clock offsets.
@@ -439,6 +442,18 @@ class Scene:
         return None if paths is None else paths.num_frames
 
     @property
+    def velocity_stds_mps(self) -> np.ndarray:
+        """Prior standard deviations of a target's velocity along the axes, [dimension], m/s.
+
+        The largest speed that is searched is that of all axes together; rates of climb are uniform.
+        """
+        largest_mps = self.sensing.max_speed_mps
+        stds_mps = np.full(self.dimension, largest_mps / np.sqrt(self.dimension))
+        if self.dimension == 3:
+            stds_mps[2] = min(self.sensing.max_climb_mps, largest_mps) / np.sqrt(3)
+        return stds_mps
+
+    @property
     def class_thresholds_m(self) -> dict[TargetClass, float]:
         """Continuity thresholds of classes with another one than continuity_threshold_m, m."""
         if self.body(TargetClass.VEHICLE).radius_m == 0:
@@ -458,6 +473,11 @@ class Scene:
     def has_bodies(self) -> bool:
         """True where targets of some class have a size, and scatter from several points."""
         return any(body.radius_m > 0 for body in self.bodies.values())
+
+    @property
+    def has_radio_link(self) -> bool:
+        """True where packets of UEs arrive within the range of their radio only."""
+        return self.cooperation is not None and self.cooperation.radio_link is not None
 
     @property
     def is_physical(self) -> bool:

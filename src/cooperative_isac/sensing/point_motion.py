@@ -36,6 +36,7 @@ class PointMotion:
 
     def __init__(self, scene: Scene):
         self._max_speed_mps = scene.sensing.max_speed_mps
+        self._prior = np.diag(scene.velocity_stds_mps**2)
         self._last: _Points | None = None
 
     def velocities(
@@ -48,10 +49,8 @@ class PointMotion:
         covariances_m2: [n, D, D], float64, m^2
         Returns velocities [n, 3], m/s, and their covariances [n, D, D], (m/s)^2.
         """
-        size = covariances_m2.shape[-1]
         velocities_mps = np.zeros_like(points_m)
-        prior = self._max_speed_mps**2 / size * np.eye(size)
-        covariances = np.tile(prior, (len(points_m), 1, 1))
+        covariances = np.tile(self._prior, (len(points_m), 1, 1))
 
         # Displacements of the points that were there in the last frame.
         last = self._last

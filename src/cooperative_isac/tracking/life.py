@@ -63,14 +63,18 @@ class Lives:
     num_frames: [num_tracks], int, frames in which a track has been tentative
     num_hits: [num_tracks], int, those of them with a detection by stations
     num_weak: [num_tracks], int, those of them with a weak detection
+    num_strong: [num_tracks], int, latest detections by stations in a row, since the last weak one
+        or the last miss
     scores: [num_tracks], float64, log-likelihood ratio of a target to other causes that tentative
-        tracks with weak detections have added up; -inf without any
+        tracks with weak detections have added up; -inf without any, and for tracks that no longer
+        count as of weak detections
     """
 
     statuses: np.ndarray
     num_frames: np.ndarray
     num_hits: np.ndarray
     num_weak: np.ndarray
+    num_strong: np.ndarray
     scores: np.ndarray
 
     @property
@@ -93,6 +97,7 @@ class Lives:
             self.num_frames[tracks],
             self.num_hits[tracks],
             self.num_weak[tracks],
+            self.num_strong[tracks],
             self.scores[tracks],
         )
 
@@ -102,6 +107,7 @@ def unborn(num_tracks: int) -> Lives:
     tentative = np.full(num_tracks, TrackStatus.TENTATIVE.value)
     return Lives(
         tentative,
+        np.zeros(num_tracks, int),
         np.zeros(num_tracks, int),
         np.zeros(num_tracks, int),
         np.zeros(num_tracks, int),
@@ -143,8 +149,9 @@ def advance(
 
     A tentative track is confirmed by confirm_hits in confirm_window frames, or by a sequential test
     of its weak detections, and deleted as soon as neither can confirm it any more; an established
-    track coasts without detections until max_coast_s of observed time, one that weak detections
-    have confirmed only as long as its location is known.
+    track coasts without detections until max_coast_s of observed time, one of weak detections only
+    as long as its location is known. It is no longer one of them after confirm_hits detections by
+    stations in a row.
 
     lives: before the frame
     hit: [num_tracks] or one for all, bool, True where a detection was assigned
@@ -179,6 +186,12 @@ def advance(
         confirmed |= enough & (scores >= evidence.test.accept)
         hopeless &= scores <= evidence.test.reject
 
+    # Established tracks of weak detections that stations have detected often enough by themselves.
+    interrupted = (hits & weak) | (~hits & observed)
+    num_strong = np.where(hits & ~weak, lives.num_strong + 1, lives.num_strong)
+    num_strong = np.where(interrupted, 0, num_strong)
+    scores = np.where(~tentative & (num_strong >= settings.confirm_hits), -np.inf, scores)
+
     # Transitions: of each track, the first whose condition is met.
     is_too_old = expired(since_update_s, settings, unobserved_s)
     is_lost = ~tentative & np.isfinite(scores) & observed & lost
@@ -195,7 +208,7 @@ def advance(
         [status.value for _, status in transitions],
         TrackStatus.TENTATIVE.value,
     )
-    return Lives(statuses, num_frames, num_hits, num_weak, scores)
+    return Lives(statuses, num_frames, num_hits, num_weak, num_strong, scores)
 
 
 def _tested(

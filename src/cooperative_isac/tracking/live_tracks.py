@@ -244,6 +244,7 @@ def _where(chosen: np.ndarray, lives: Lives, others: Lives) -> Lives:
         np.where(chosen, lives.num_frames, others.num_frames),
         np.where(chosen, lives.num_hits, others.num_hits),
         np.where(chosen, lives.num_weak, others.num_weak),
+        np.where(chosen, lives.num_strong, others.num_strong),
         np.where(chosen, lives.scores, others.scores),
     )
 
@@ -255,5 +256,6 @@ def _concatenated(first: Lives, second: Lives) -> Lives:
         np.concatenate([first.num_frames, second.num_frames]),
         np.concatenate([first.num_hits, second.num_hits]),
         np.concatenate([first.num_weak, second.num_weak]),
+        np.concatenate([first.num_strong, second.num_strong]),
         np.concatenate([first.scores, second.scores]),
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.geometry import STATE_AXES
@@ -35,6 +36,10 @@ from cooperative_isac.tracking.validity import state_problems
 # track; a tentative one may be a false alarm, and gets half of that.
 ESTABLISHED_INFLATION = 16.0
 TENTATIVE_INFLATION = 4.0
+
+# Least probability that a weak detection is of a track, rather than false: less likely ones do not
+# update an established track, and update a tentative one, whose score they lower, hardly at all.
+LEAST_PROBABILITY = 0.05
 
 # Share of receivers with a packet, below which a miss does not count for a tentative track.
 OBSERVED_SHARE = 0.5
@@ -249,46 +254,63 @@ class Tracker:
         log_ratios = np.zeros(len(tracks))
         problems = {}
 
-        # Rounds: eligible tracks, and the inflation of the detections' covariances. A track that
-        # has coasted too long takes no detection.
+        # Rounds: eligible tracks, the inflation of the detections' covariances, and the least
+        # probability of weak ones. A track that has coasted too long takes no detection.
         since_update_s = self._time_s - tracks.updated_s
         current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
         established = tracks.lives.established
+        live = established & current
+        tentative = ~established & current
         rounds = (
-            (established & current, 1.0),
-            (established & current, ESTABLISHED_INFLATION),
-            (~established & current, 1.0),
-            (~established & current, TENTATIVE_INFLATION),
+            (live, 1.0, LEAST_PROBABILITY),
+            (live, ESTABLISHED_INFLATION, LEAST_PROBABILITY),
+            (tentative, 1.0, 0.0),
+            (tentative, TENTATIVE_INFLATION, 0.0),
         )
-        for eligible, inflation in rounds:
+        for eligible, inflation, least in rounds:
             candidates = np.flatnonzero(eligible & ~hits)
             spare = np.flatnonzero(~taken)
             if not len(candidates) or not len(spare):
                 continue
 
             # Assignment.
-            matched = nearest_neighbors(self._pairs(candidates, measurements.at(spare), inflation))
+            left = measurements.at(spare)
+            pairs = self._pairs(candidates, left, inflation)
+            pairs = pairs.where(expit(self._log_ratios(pairs, left)) >= least)
+            matched = nearest_neighbors(pairs)
             rows = candidates[matched.tracks]
             columns = spare[matched.detections]
             if not len(rows):
                 continue
 
-            # Update.
+            # Update: weak detections in proportion to the probability that they are of the track.
+            ratios = self._log_ratios(matched, left)
+            inflations = inflation / np.maximum(expit(ratios), LEAST_PROBABILITY)
             failures = self._filters.update(
                 rows,
                 measurements.values[columns],
-                inflation * measurements.covariances[columns],
+                inflations[:, None, None] * measurements.covariances[columns],
             )
             problems |= self._problems(rows) | failures
             hits[rows] = True
             taken[columns] = True
 
-            # Log-likelihood ratio of a detection of the track to a false one; only that of weak
-            # detections is used.
+            # Evidence of weak detections.
             weak[rows] = measurements.weak[columns]
-            log_likelihoods = matched.log_likelihoods(len(STATE_AXES[self._dimension]))
-            log_ratios[rows] = log_likelihoods - measurements.log_false_densities[columns]
+            log_ratios[rows] = np.where(measurements.weak[columns], ratios, 0.0)
         return hits, taken, Gains(weak, log_ratios, self._test()), problems
+
+    def _log_ratios(self, pairs: Pairs, measurements: Measurements) -> np.ndarray:
+        """Log-likelihood ratios of detections of tracks to false ones, [num_pairs], float64.
+
+        Infinite for detections by stations, which are not weak.
+
+        pairs: of a track and a detection
+        measurements: the detections
+        """
+        log_likelihoods = pairs.log_likelihoods(len(STATE_AXES[self._dimension]))
+        ratios = log_likelihoods - measurements.log_false_densities[pairs.detections]
+        return np.where(measurements.weak[pairs.detections], ratios, np.inf)
 
     def _pairs(self, candidates: np.ndarray, measurements: Measurements, inflation: float) -> Pairs:
         """Pairs of some tracks and detections that may be assigned to each other.

@@ -36,6 +36,7 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
+from cooperative_isac_ros.inputs.remote_counter import FUSED_AT, RemoteCounter
 from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import (
@@ -51,8 +52,6 @@ from cooperative_isac_ros.timing.result_pairs import ResultPairs
 
 # Largest number of frames by which a result may be ahead of the latest announcement.
 FRAMES_AHEAD = 32
-# Digits of the largest count that is taken from a diagnostics message.
-COUNT_DIGITS = 12
 # Period of the checkpoints, s: a killed evaluator loses no more.
 CHECKPOINT_S = 5.0
 # Largest share of the time that writing checkpoints may take; slow ones are written less often.
@@ -148,7 +147,16 @@ class Evaluator(SceneNode):
         self._num_unsaved = 0
         self._has_changed = False
         self._next_checkpoint_s = 0.0
-        self._last_skipped: int | None = None
+
+        # counters of other nodes
+        self._skipped = RemoteCounter(self.shared("transmit_controller"), "frames_skipped")
+        center = self.shared("fusion_center")
+        self._undelivered = RemoteCounter(center, "packets_undelivered")
+        self._fused_at = {
+            station.name: RemoteCounter(center, FUSED_AT + station.name)
+            for station in self.scene.stations
+            if self.scene.has_radio_link
+        }
 
     def _load_checkpoint(self) -> FrameStamp | None:
         """Load the report that an earlier process did not complete. Returns its last frame."""
@@ -236,23 +244,12 @@ class Evaluator(SceneNode):
         self.health.count("frames")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Count what controller and fusion center have done since their last reports."""
         for status in message.status:
-            if status.name == self.shared("transmit_controller"):
-                texts = {value.key: value.value for value in status.values}
-                self._note_skipped(texts.get("frames_skipped", "0"))
-
-    def _note_skipped(self, text: str) -> None:
-        """Count the frames that the controller has skipped since its last report.
-
-        text: its counter; that of a restarted controller begins at 0
-        """
-        if not text.isdecimal() or len(text) > COUNT_DIGITS:
-            return
-        count = int(text)
-        last = self._last_skipped
-        self._last_skipped = count
-        if last is not None:
-            self._ledger.skip(count - last if count >= last else count)
+            self._ledger.skip(self._skipped.increment(status))
+            self._ledger.lose_packets(self._undelivered.increment(status))
+            for station, counter in self._fused_at.items():
+                self._ledger.fuse(station, counter.increment(status))
 
     def _on_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)

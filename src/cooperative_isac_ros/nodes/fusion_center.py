@@ -12,13 +12,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.timer import Timer
 from sensor_msgs.msg import PointCloud2
 
+from cooperative_isac.fronthaul.delivery import Delivery, deliver
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.model import OBSERVED_MODES
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseGate
+from cooperative_isac_ros.inputs.remote_counter import FUSED_AT
 from cooperative_isac_ros.launching.graph import LONGEST_DEADLINE_S
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.announced import receiving_stations
@@ -56,7 +59,8 @@ PARAMETERS = (
 class FusionCenter(SceneNode):
     """Decodes each frame when its packets have arrived, or at its deadline; in order.
 
-    A frame also waits for the poses of stations that follow odometry or /tf at its stamp.
+    A frame also waits for the poses of stations that follow odometry or /tf at its stamp. Simulated
+    packets of UEs that are out of range of the station that fuses the frame are left out.
     """
 
     def __init__(self, **options):
@@ -152,12 +156,12 @@ class FusionCenter(SceneNode):
         if self.scene.sensing.synchronization not in OBSERVED_MODES:
             on_air = replace(on_air, time_s=None)
 
-        # decode
+        # packets within range, and decode them
         began_s = time.perf_counter()
         frame = collected.announcement.frame
-        data = {site: packet.data for site, packet in collected.packets.items()}
+        delivery = self._deliver(collected, on_air)
         try:
-            detections, refused = decode_trusted(self._decoder, data, on_air)
+            detections, refused = decode_trusted(self._decoder, delivery.packets, on_air)
         except Exception as error:  # of the scheme: with an empty frame the tracks coast
             self.callback_failed(f"decoding frame {frame.number}", error)
             detections = ()
@@ -171,7 +175,8 @@ class FusionCenter(SceneNode):
         # publish; simulated where one of the packets is, or the announcement of a frame without any
         sources = collected.packets.values() or [collected.announcement]
         simulated = any(source.simulated for source in sources)
-        record = DetectionList(frame, simulated, detections, missing)
+        absent = tuple(sorted({*missing, *delivery.undelivered}))
+        record = DetectionList(frame, simulated, detections, absent)
         self._detections.publish(serialized(conversions.detections_message(record)))
         if self._cloud.get_subscription_count():
             self._cloud.publish(conversions.detections_cloud(record))
@@ -180,6 +185,25 @@ class FusionCenter(SceneNode):
         self.health.count("frames")
         self.publish_timing(frame, "decode", began_s)
         self._count_late(frame)
+
+    def _deliver(self, collected: CollectedFrame, on_air: AirFrame) -> Delivery:
+        """Packets of a frame without the simulated ones that are out of range."""
+        # those of radios have arrived
+        packets = collected.packets
+        simulated = {site: packet.data for site, packet in packets.items() if packet.simulated}
+        delivery = deliver(self.scene, on_air, simulated)
+        undelivered = delivery.undelivered
+
+        # diagnostics
+        if undelivered:
+            self.health.count("packets_undelivered", len(undelivered))
+        if delivery.fused_at:
+            self.health.count(FUSED_AT + delivery.fused_at)
+            self.health.figures["fusing_station"] = delivery.fused_at
+            self.health.figures["sites_out_of_range"] = ", ".join(undelivered) or "none"
+
+        arrived = {site: one.data for site, one in packets.items() if site not in undelivered}
+        return replace(delivery, packets=arrived)
 
     def _report_missing(self, frame: FrameStamp, missing: tuple[str, ...]) -> None:
         """Count an incomplete frame; a station that is newly missing is reported at once."""
@@ -200,6 +224,11 @@ class FusionCenter(SceneNode):
                 f"frame {frame.number} was decoded {age_s:.3g} s after its stamp; a "
                 f"period is {self._period_s:.3g} s",
             )
+
+    def close(self) -> None:
+        """Report a last time, for the evaluator's number of packets out of range."""
+        if self.context.ok():
+            self.health.publish()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -168,6 +168,8 @@ def test_a_restored_ledger_counts_unseen_frames_apart():
         for number in numbers:
             ledger.announce(number, number * 10**8, 100)
             ledger.add_packet("rx1", 10)
+            ledger.lose_packets(1)
+            ledger.fuse("bs" if number % 2 else "ue1", 1)
             if number != 5:
                 ledger.time_stage(number, "decode", 4.0, 20.0)
     second.skip(3)
@@ -175,6 +177,8 @@ def test_a_restored_ledger_counts_unseen_frames_apart():
     second.time_stage(34, "decode", 4.0, 20.0)
     summary = second.summary(10**11)
     assert (summary["frames"], summary["frames_unseen"], summary["frames_skipped"]) == (35, 10, 3)
+    assert summary["packets_undelivered"] == 20
+    assert summary["frames_fused_at"] == {"bs": 10, "ue1": 10}
     assert (summary["frames_lost"], summary["frames_late"]) == (
         2,
         2,

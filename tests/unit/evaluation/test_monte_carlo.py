@@ -11,12 +11,13 @@ from cooperative_isac.evaluation.monte_carlo import (
     draw_frame,
     make_ends,
     measure_frame,
+    measure_scheme,
     score,
 )
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.pipeline import make_frame, sum_rate
-from cooperative_isac.scene.file.config import with_power
+from cooperative_isac.scene.file.config import load_scene, with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme
@@ -182,6 +183,21 @@ def test_a_frame_without_the_first_band_is_measured_on_the_others(two_tiny):
     signals = draw_frame(scene, 4).frame.signals
     rates = [sum_rate(scene.on(band), signal) for band, signal in signals.items()]
     assert measure_frame(scene, {}, 4).sum_rate == pytest.approx(np.mean(rates))
+
+
+def test_packets_out_of_range_are_not_decoded():
+    # Zone B alone, near the base station; at -60 dBm the packets of the cars reach a meter.
+    scene = load_scene("bs_ue_zones")
+    cooperation = replace(scene.cooperation, kinds=("B",), limits_m=None)
+    mute = replace(cooperation, radio_link=replace(cooperation.radio_link, power_w=1e-9))
+    samples = []
+    for one in (cooperation, mute):
+        variant = replace(scene, cooperation=one)
+        ends = make_ends(make_scheme("local_ml", variant))
+        samples.append(measure_scheme(ends, draw_frame(variant, 4), 3))
+    heard, unheard = samples
+    assert len(heard.location_errors_m) == 1 and not len(unheard.location_errors_m)
+    assert heard.packet_bits == unheard.packet_bits
 
 
 def test_a_scheme_with_other_stations_has_the_same_targets(small):

@@ -128,6 +128,12 @@ def test_the_table_has_the_summary(console):
         assert part in text, part
 
 
+def test_a_run_with_a_radio_link_names_the_stations_that_fuse(console):
+    print_summary(summary(frames_fused_at={"bs": 6, "ue3": 4}, packets_undelivered=5), console)
+    text = console.export_text()
+    assert "bs 6, ue3 4" in text and "packets out of range" in text
+
+
 def test_a_scene_named_after_its_file_has_a_report(tmp_path, console):
     (tmp_path / SUMMARY_FILE).write_text(json.dumps(summary(scene="mein ä")))
     print_summary(read_summary(tmp_path), console)

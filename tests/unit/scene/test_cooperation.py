@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.scene.cooperation import SEARCH_FRAMES, ZONES, Cooperation
 
 BASE_M = np.array([10.0, 0.0, 25.0])
-ZONED = Cooperation(BASE_M, limits_m=(150.0, 400.0), overlap_m=20.0, search_every=10)
+ZONED = Cooperation("bs", BASE_M, limits_m=(150.0, 400.0), overlap_m=20.0, search_every=10)
 EVERYWHERE = replace(ZONED, limits_m=None)
 BETWEEN_SEARCHES = SEARCH_FRAMES
 

@@ -229,3 +229,14 @@ def test_reference_symbols_of_a_band_are_shown():
 
 def test_a_signal_of_data_alone_has_no_row():
     assert "signals" not in dict(describe(load_scene("cell_free_table1")))
+
+
+def test_an_uplink_shorter_than_zone_b_is_a_warning():
+    scene = load_scene("bs_ue_zones")
+    assert not [line for line in warnings(scene) if "reach" in line]
+
+    # 6 dB less power reach 10^(-6/30) as far: 284 m instead of 451 m.
+    text = scene_path("bs_ue_zones").read_text().replace("power_dbm: 23.0  ", "power_dbm: 17.0  ")
+    weak = parse_scene(text, Path("weak.yaml"))
+    (found,) = [line for line in warnings(weak) if "reach" in line]
+    assert "300 bits of UEs reach 284 m, and zone B ends at 420 m" in found

@@ -9,6 +9,7 @@ import pytest
 from cooperative_isac.fusion.detection import Evidence
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.life import LEAST_DETECTIONS, Gains, advance, unborn
+from cooperative_isac.tracking.measurement import stack
 from cooperative_isac.tracking.motion_models import ACCELERATION_MEMORY_S
 from cooperative_isac.tracking.sequential_test import (
     BOUND_SHARE,
@@ -77,6 +78,7 @@ def test_lives_advance_as_in_a_plain_loop():
     frames = np.zeros(num, int)
     hits = np.zeros(num, int)
     weaks = np.zeros(num, int)
+    in_a_row = np.zeros(num, int)
     statuses = np.zeros(num, int)
     share = TEST.accept / SETTINGS.confirm_hits
     for _ in range(12):
@@ -87,8 +89,14 @@ def test_lives_advance_as_in_a_plain_loop():
         evidence = Gains(weak, gains, TEST)
         life = advance(life, hit, 0.0, SETTINGS, 0.0, observed, evidence)
         for track in range(num):
+            if hit[track] and not weak[track]:
+                in_a_row[track] += 1
+            elif hit[track] or observed:
+                in_a_row[track] = 0
             if statuses[track] == DELETED:
                 continue
+            if statuses[track] != 0 and in_a_row[track] >= 3:
+                scores[track] = -np.inf
             if statuses[track] != 0:
                 statuses[track] = CONFIRMED if hit[track] else TrackStatus.COASTING.value
                 continue
@@ -112,7 +120,9 @@ def test_lives_advance_as_in_a_plain_loop():
             elif hits[track] + 4 - frames[track] < 3 and scores[track] <= TEST.reject:
                 statuses[track] = DELETED
         np.testing.assert_array_equal(life.statuses, statuses)
-        np.testing.assert_allclose(life.scores, scores)
+        alive = statuses != DELETED
+        np.testing.assert_allclose(life.scores[alive], scores[alive])
+        np.testing.assert_array_equal(life.num_strong, in_a_row)
     assert set(statuses) >= {1, 2, 3}
 
 
@@ -171,27 +181,81 @@ def test_score_of_a_second_detection_is_the_density_of_its_innovation(detect):
     assert tracker.scores[1] == pytest.approx(3.0 + log_density + 5.0, abs=1e-3)
 
 
-def test_weak_detections_keep_an_established_track(detect):
+def established_track(detect):
+    """A tracker with an established track of a target at rest, after three frames."""
     tracker = Tracker(SETTINGS, 3)
     for number in range(3):
         (track,) = tracker.update(PERIOD_S * number, [detect((10, 10, 2))])
     assert track.status is TrackStatus.CONFIRMED
-    weak = replace(detect((10, 10, 2)), evidence=Evidence(0.1, 50.0))
-    for number in range(3, 15):
-        (track,) = tracker.update(PERIOD_S * number, [weak])
-    assert track.status is TrackStatus.CONFIRMED and track.num_detections == 15
+    return tracker
 
 
-@pytest.mark.parametrize(("is_weak", "num_frames"), [(True, 4), (False, 6)])
-def test_only_a_weak_track_ends_where_its_prediction_is_uncertain(detect, is_weak, num_frames):
-    """With a velocity to 2 m/s, a prediction is off by more than 2 m after four frames."""
+@pytest.mark.parametrize(
+    ("log_false_density", "status", "num_detections"),
+    [(-10.0, TrackStatus.CONFIRMED, 7), (50.0, TrackStatus.COASTING, 3)],
+)
+def test_weak_detections_keep_an_established_track_unless_they_are_false(
+    detect, log_false_density, status, num_detections
+):
+    tracker = established_track(detect)
+    weak = replace(detect((10, 10, 2)), evidence=Evidence(0.1, log_false_density))
+    for number in range(3, 7):
+        track = tracker.update(PERIOD_S * number, [weak])[0]
+    assert track.status is status and track.num_detections == num_detections
+
+
+def test_a_weak_detection_updates_by_the_probability_that_it_is_of_the_track(detect):
+    """Of one as likely as a false one, the update is that of a detection with twice its covariance;
+    of a sure one, that of a detection by stations.
+    """
+    near = detect((10.5, 10, 2))
+
+    def updated(detection):
+        """State and covariance after one more frame with a detection."""
+        (track,) = established_track(detect).update(PERIOD_S * 3, [detection])
+        return np.concatenate([track.position_m, track.velocity_mps, track.covariance.ravel()])
+
+    # Log-likelihood of the innovation: the density at which the score of a new frame is zero.
+    tracker = established_track(detect)
+    measured = stack([near])
+    tracker._predict(PERIOD_S)
+    pairs = tracker._pairs(np.array([0]), measured, 1.0)
+    (log_likelihood,) = pairs.log_likelihoods(6)
+
+    sure = replace(near, evidence=Evidence(1.0, log_likelihood - 40.0))
+    even = replace(near, evidence=Evidence(1.0, log_likelihood))
+    twice = replace(near, covariance=2 * near.covariance)
+    assert np.allclose(updated(sure), updated(near), rtol=1e-9)
+    assert np.allclose(updated(even), updated(twice), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "num_frames"),
+    [
+        ("ww", 4),
+        ("ss", 6),
+        ("wwss", 6),  # stations have detected it as often as confirms a track
+        ("wws", 4),
+        ("wwsws", 5),
+        ("wws.s", 5),
+        ("wwssw", 6),
+    ],
+)
+def test_only_a_weak_track_ends_where_its_prediction_is_uncertain(detect, kinds, num_frames):
+    """With a velocity to 2 m/s, a prediction is off by more than 2 m after four frames.
+
+    kinds: of the detections, weak, strong, or none
+    """
     settings = replace(SETTINGS, confirm_hits=2, model="cv")
     tracker = Tracker(settings, 3)
-    detection = detect((10, 10, 2), covariance=np.diag([0.3] * 3 + [4.0] * 3))
-    if is_weak:
-        detection = replace(detection, evidence=Evidence(20.0, -20.0))
-    for number in range(2):
-        (track,) = tracker.update(PERIOD_S * number, [detection])
+    strong = detect((10, 10, 2), covariance=np.diag([0.3] * 3 + [4.0] * 3))
+    detections = {
+        "w": [replace(strong, evidence=Evidence(20.0, -20.0))],
+        "s": [strong],
+        ".": [],
+    }
+    for number, kind in enumerate(kinds):
+        (track,) = tracker.update(PERIOD_S * number, detections[kind])
     assert track.status is TrackStatus.CONFIRMED
 
     statuses = []

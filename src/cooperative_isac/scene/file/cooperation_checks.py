@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from cooperative_isac.scene.cooperation import ZONES
 from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.station import Duplex, LinkMode
 
 # Ends of the links of each zone: whether the base station or UEs transmit and receive.
@@ -17,7 +19,10 @@ RECEIVING = {"A": (BASE,), "B": (UES,), "C": (UES,)}
 
 
 def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Faults of the zones of a scene file."""
+    """Faults of the zones of a scene file.
+
+    The links of zones are compared with their base station only if there is one at rest.
+    """
     entry = file.cooperation
     if entry is None:
         for index, band in enumerate(file.bands):
@@ -38,20 +43,22 @@ def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
             f"is '{entry.base_station}', which is no station of the scene; allowed: {names}",
         )
         return
+    yield from _limits(entry)
+    yield from _kinds(file, entry)
+    yield from _rates(file, entry)
+    yield from _airtime(file, entry)
     if base.motion is not None or base.odometry is not None or base.tf_frame is not None:
         yield Problem(
             "cooperation.base_station",
             f"is '{base.name}', which moves; the zones need a station with position_m alone",
         )
-
-    yield from _limits(entry)
-    yield from _kinds(file, entry)
+        return
     for index, band in enumerate(file.bands):
         if band.zone is not None:
             yield from _ends(file, entry.base_station, index)
 
 
-def _limits(entry: schema.CooperationEntry) -> Iterator[Problem]:
+def _limits(entry: CooperationEntry) -> Iterator[Problem]:
     """Limits rise, and zones are wider than their overlap."""
     if entry.zones_m is None:
         return
@@ -69,7 +76,7 @@ def _limits(entry: schema.CooperationEntry) -> Iterator[Problem]:
         )
 
 
-def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator[Problem]:
+def _kinds(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
     """Each kind is named once, and has a band."""
     zones = [band.zone for band in file.bands]
     for kind in ZONES:
@@ -81,6 +88,31 @@ def _kinds(file: schema.NetworkFile, entry: schema.CooperationEntry) -> Iterator
                 f"lists '{kind}', but no band has zone: {kind}; give a band that zone, or leave "
                 "the kind out",
             )
+
+
+def _rates(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
+    """Bands that the schedule chooses could be on the air in any frame."""
+    for index, band in enumerate(file.bands):
+        rate_hz = band.frame_rate_hz or file.update_rate_hz
+        is_slow = rate_hz < (1 - RATE_TOLERANCE) * file.update_rate_hz
+        if entry.zones_m is not None and band.zone is not None and is_slow:
+            yield Problem(
+                f"bands[{index}].frame_rate_hz",
+                f"is {rate_hz:g}, but cooperation.zones_m chooses band '{band.name}' frame by "
+                "frame; remove the key, so that it has the update_rate_hz "
+                f"({file.update_rate_hz:g}) of the scene",
+            )
+
+
+def _airtime(file: schema.NetworkFile, entry: CooperationEntry) -> Iterator[Problem]:
+    """A packet has left before the next frame."""
+    period_s = 1 / file.update_rate_hz
+    if entry.radio_link is not None and entry.radio_link.duration_s > period_s:
+        yield Problem(
+            "cooperation.radio_link.duration_s",
+            f"is {entry.radio_link.duration_s:g}; must be at most {period_s:g}, the period of the "
+            "frames (update_rate_hz)",
+        )
 
 
 def _ends(file: schema.NetworkFile, base: str, index: int) -> Iterator[Problem]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cooperative_isac.scene.band import Band
-from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
     UnsetVariable,
@@ -20,6 +19,7 @@ from cooperative_isac.scene.file.build import (
     point,
     rotation_matrix,
 )
+from cooperative_isac.scene.file.build_cooperation import build_cooperation
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
@@ -121,7 +121,7 @@ def build_network(
         "band": first,
         "link_mode": LinkMode(file.links),
         "layout": layout,
-        "cooperation": _cooperation(file, stations),
+        "cooperation": build_cooperation(file, stations),
     }
     return fields, band_files, []
 
@@ -204,22 +204,6 @@ def frame_stride(file: schema.NetworkFile, band: schema.BandEntry) -> int:
 def distinct(problems: list[Problem]) -> list[Problem]:
     """Faults without those that several bands have in common."""
     return list(dict.fromkeys(problems))
-
-
-def _cooperation(file: schema.NetworkFile, stations: tuple[Station, ...]) -> Cooperation | None:
-    """Cooperation of base station and UEs by zones, of a file without faults."""
-    entry = file.cooperation
-    if entry is None:
-        return None
-    base = next(station for station in stations if station.name == entry.base_station)
-    limits_m = None if entry.zones_m is None else (entry.zones_m[0], entry.zones_m[1])
-    return Cooperation(
-        base_station_m=base.pose.position_m,
-        kinds=tuple(entry.kinds),
-        limits_m=limits_m,
-        overlap_m=entry.overlap_m,
-        search_every=entry.search_every,
-    )
 
 
 def _station(

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cooperative_isac.scene.band import Waveform
-from cooperative_isac.scene.cooperation import Cooperation
 from cooperative_isac.scene.file.array_keys import ArrayEntry, Orientation
+from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.keys import (
     LEAST_LEVEL_DB,
     MOST_LEVEL_DB,
@@ -151,6 +151,8 @@ class SensingEntry(Section):
     """Targets that an access point reports in a frame, at most."""
     max_speed_mps: Positive
     """Largest speed that is searched for."""
+    max_climb_mps: Positive = later(Sensing.max_climb_mps)
+    """Largest rate of climb and of descent, by which weak candidates are fused."""
     min_speed_mps: NotNegative = 0.0
     """Slower detections are rejected as static clutter; 0 keeps all."""
     deadline_s: Positive | None = None
@@ -415,23 +417,6 @@ class SceneFile(CommonKeys):
     """Sites that receive."""
     waveform: WaveformEntry
     """OFDM grid and signal."""
-
-
-class CooperationEntry(Section):
-    """Cooperation of a base station and UEs by the distance of a target from the base station."""
-
-    base_station: Name
-    """Name of the base station, from which distances count."""
-    kinds: Annotated[list[Literal["A", "B", "C"]], Field(min_length=1)] = ["A", "B", "C"]
-    """Zones whose bands are used: kinds of cooperation that are switched on."""
-    zones_m: Pair | None = None
-    """Outer limits of zones A and B; without them every kind is used everywhere."""
-    overlap_m: NotNegative = Cooperation.overlap_m
-    """Width on both sides of a limit in which the links of both zones are used."""
-    search_every: Annotated[int, Field(ge=4, le=1000)] = Cooperation.search_every
-    """Frames from one search to the next: for three frames the bands of all kinds are on the air,
-    and find targets that have no track. Between searches, those of zones with tracks are.
-    """
 
 
 class NetworkFile(CommonKeys):

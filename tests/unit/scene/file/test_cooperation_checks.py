@@ -33,10 +33,38 @@ def problems(before, after):
         ("zone: B, ", "zone: C, ", "bands[4].zone", "where UEs may be the station that transmits"),
         ("role: ue", "role: micro", "bands[4].zone", "neither the base station nor of role ue"),
         ("active-passive  ", "active  ", "bands[4].zone", "has no link on band 'far_down'"),
+        (
+            "zone: B, ",
+            "zone: B, frame_rate_hz: 1.0, ",
+            "bands[4].frame_rate_hz",
+            "so that it has the update_rate_hz (2) of the scene",
+        ),
+        (
+            "duration_s: 1.0e-3",
+            "duration_s: 0.6",
+            "cooperation.radio_link.duration_s",
+            "at most 0.5, the period of the frames",
+        ),
+        (
+            "path_loss_exponent: 3.0",
+            "path_loss_exponent: 0.5",
+            "cooperation.radio_link.path_loss_exponent",
+            "1",
+        ),
     ],
 )
 def test_a_fault_names_its_key_and_the_remedy(before, after, key, text):
     assert text in problems(before, after)[key]
+
+
+def test_a_base_station_that_moves_is_one_fault():
+    assert list(problems("base_station: bs", "base_station: ue1")) == ["cooperation.base_station"]
+
+
+def test_without_limits_bands_of_zones_may_be_slower():
+    text = TEXT.replace(ZONES, "#").replace("zone: B, ", "zone: B, frame_rate_hz: 1.0, ")
+    scene = parse_scene(text, Path("zones.yaml"))
+    assert "far_down" in scene.on_air(0) and "far_down" not in scene.on_air(1)
 
 
 def test_zones_need_the_key_cooperation():
@@ -55,3 +83,23 @@ def test_the_fingerprints_of_other_scenes_do_not_change():
     with_default = text.replace("links: active-passive", "cooperation:\nlinks: active-passive")
     plain = parse_scene(text, Path("bs_ue.yaml"))
     assert parse_scene(with_default, Path("bs_ue.yaml")).fingerprint == plain.fingerprint
+
+
+def with_radio_link(keys):
+    """Text of the shipped scene with other keys of its radio link."""
+    begin = TEXT.index("  radio_link:")
+    end = TEXT.index("bands:\n")
+    return f"{TEXT[:begin]}  radio_link: {keys}\n\n{TEXT[end:]}"
+
+
+def test_a_radio_link_is_built_of_its_keys():
+    text = with_radio_link("{power_dbm: 20, carrier_hz: 3.0e9, margin_db: 3}")
+    link = parse_scene(text, Path("zones.yaml")).cooperation.radio_link
+    assert link.power_w == pytest.approx(0.1) and link.wavelength_m == pytest.approx(0.0999, 1e-3)
+    assert link.noise_w == pytest.approx(1e-3 * 10 ** ((-173.98 + 55.56 + 7) / 10), rel=1e-3)
+    assert (link.bandwidth_hz, link.duration_s, link.margin_db) == (360e3, 1e-3, 3.0)
+
+    # The carrier of the first band, by default.
+    plain = parse_scene(with_radio_link("{}"), Path("zones.yaml"))
+    assert plain.cooperation.radio_link.wavelength_m == plain.on("near_down").grid.wavelength_m
+    assert "reach of UEs' packets: 300 bits 451 m, 1000 bits 230 m" in plain.cooperation.summary

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
-from cooperative_isac.evaluation.cell_free import results
+from cooperative_isac.evaluation.cell_free import command, results
 from cooperative_isac.evaluation.cell_free.fronthaul import draw_fronthaul, refitted
 from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
 from cooperative_isac.evaluation.cell_free.results import PointStore
@@ -258,6 +258,18 @@ def test_a_learned_scheme_has_the_points_that_its_weights_fit(tiny, tmp_path, mo
     with (tmp_path / "out" / "cf_fig8_compact.csv").open(encoding="utf-8") as file:
         rows = [(row["x"], row["scheme"]) for row in csv.DictReader(file)]
     assert rows == [("16", "crlb"), ("32", "dvqvae"), ("32", "crlb"), ("64", "crlb")]
+
+
+@pytest.mark.parametrize(
+    ("scale", "names"),
+    [("compact", FIGURES), ("table1", ("6", "7", "8", "9", "10", "12", "13", "14"))],
+)
+def test_all_makes_every_figure_of_a_scale(scale, names, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(command, "_make", lambda name, *_: made.append(name))
+    result = isac("figures", "cf", "--fig", "all", "--scale", scale, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert tuple(made) == names
 
 
 @pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])

@@ -28,6 +28,7 @@ from cooperative_isac.evaluation.cell_free.styles import (
 )
 from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
 from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows
+from cooperative_isac.evaluation.cell_free.trained import has_weights
 from cooperative_isac.evaluation.figures_app import FIGURES
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.weights import make_network, save_weights
@@ -71,6 +72,14 @@ def test_every_point_of_every_figure_is_a_scene(number, scale):
     scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
     assert len({scene.fingerprint for scene in scenes}) == len(scenes) >= 3
     assert f"{number}" in FIGURES
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("number", [7, 8, 9])
+def test_the_learned_codec_has_weights_for_every_target_number_and_shape(number, scale):
+    points = sweep(number, scale).points
+    scenes = [changed_scene(SCALES[scale], point.changes) for point in points]
+    assert all(has_weights(scene, "dvqvae") for scene in scenes)
 
 
 def test_changes_reach_every_entry_of_a_list():

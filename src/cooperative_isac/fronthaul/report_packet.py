@@ -349,7 +349,7 @@ def _with_rounding(fields: _Fields, paths: Sequence[PathReport]) -> tuple[PathRe
 
         # The power at which a path has the remaining accuracy of its Doppler shift.
         loss = 1 + path.power * information_of_unit_power * doppler_hz2
-        rounded.append(replace(path, power=path.power / loss, information=symmetric))
+        rounded.append(replace(path, power=path.power / loss, information=symmetric, snr_loss=loss))
     return tuple(rounded)
 
 

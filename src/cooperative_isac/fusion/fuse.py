@@ -334,7 +334,7 @@ def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) 
     axes = STATE_AXES[scene.dimension]
     covariance[np.ix_(axes, axes)] = fitted.covariance
 
-    snr = sum(report.power for report in cluster)
+    snr = sum(report.snr for report in cluster)
     return Detection(
         position_m=position_m,
         velocity_mps=velocity_mps,

@@ -329,8 +329,8 @@ class _Clusters:
     def _detections(self) -> list[Detection]:
         """Detection of each cluster."""
         # Attributes of all clusters, as lists.
-        power = np.bincount(self.groups.group, self.reports.power[self.groups.rows])
-        snr_db = (10 * np.log10(power)).tolist()
+        snr = np.bincount(self.groups.group, self.reports.measured_snr[self.groups.rows])
+        snr_db = (10 * np.log10(snr)).tolist()
         sites = self._sites()
         num_paths = self.found.num_paths.tolist()
         states = self.states
@@ -438,9 +438,12 @@ class _Clusters:
         share = reports.information[row] / (own.stop - own.start)
         offset = links.first[view.band, station]
         paths = tuple(
-            PathReport(int(link) - offset, float(shift), float(snr), share)
-            for link, shift, snr in zip(
-                reports.link[own], reports.doppler_hz[own], reports.snr[own]
+            PathReport(int(link) - offset, float(shift), float(snr), share, float(loss))
+            for link, shift, snr, loss in zip(
+                reports.link[own],
+                reports.doppler_hz[own],
+                reports.snr[own],
+                reports.snr_loss[own],
             )
         )
         return EchoReport(station, reports.point_m[row], paths, view.band)

@@ -252,6 +252,7 @@ def _without(
         path,
         doppler_hz=path.doppler_hz + given.frequency_hz - known.frequency_hz,
         power=path.power / loss,
+        snr_loss=path.snr_loss * loss,
         information=np.linalg.inv(covariance_m2),
     )
     return replace(report, point_m=point_m, paths=(corrected,))

@@ -137,7 +137,8 @@ class Reports:
     link: [num_paths], int, index of each path's link
     owner: [num_paths], int, index of each path's report, rising
     doppler_hz: [num_paths], float64, Hz
-    snr: [num_paths], float64, coherent, linear
+    snr: [num_paths], float64, coherent, linear, at which a path has this accuracy
+    snr_loss: [num_paths], float64, measured SNR over snr, linear (PathReport)
     shift_information: [num_paths], float64, 1/Hz^2, inverse variance of the Doppler shifts
     displacement: by uncertain positions of stations, which several reports may have in common; None
         where all positions are exact
@@ -150,6 +151,7 @@ class Reports:
     owner: np.ndarray
     doppler_hz: np.ndarray
     snr: np.ndarray
+    snr_loss: np.ndarray
     shift_information: np.ndarray
     displacement: Displacement | None = None
 
@@ -165,6 +167,11 @@ class Reports:
     def power(self) -> np.ndarray:
         """Coherent SNR of each report, summed over its paths, [num_reports], float64, linear."""
         return np.bincount(self.owner, self.snr, len(self))
+
+    @property
+    def measured_snr(self) -> np.ndarray:
+        """Measured coherent SNR of each report, [num_reports], float64, linear."""
+        return np.bincount(self.owner, self.snr * self.snr_loss, len(self))
 
     @property
     def num_paths(self) -> np.ndarray:
@@ -200,6 +207,7 @@ class Reports:
             owner=owner,
             doppler_hz=self.doppler_hz[path],
             snr=self.snr[path],
+            snr_loss=self.snr_loss[path],
             shift_information=self.shift_information[path],
             displacement=displacement,
         )
@@ -274,6 +282,7 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
         owner=np.repeat(np.arange(len(reports)), counts),
         doppler_hz=doppler_hz,
         snr=snr,
+        snr_loss=np.array([path.snr_loss for path in paths], float),
         shift_information=shift_weights(scene, links.view[link], snr, doppler_hz),
     )
 

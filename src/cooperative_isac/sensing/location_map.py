@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -67,19 +66,22 @@ class LocationMap(MapFilters):
         chosen: [num_tx, num_cells, num_cells], bool, cells that are computed, the others are zero;
         None: all
         """
-        # Beams toward all sectors.
-        beams = self._beams @ spectra.reshape(len(spectra), -1)
-        beams = beams.reshape(-1, *spectra.shape[1:])
-
+        # Chosen cells in the order by sector.
         num_transmitters = len(self.scene.transmitters)
         if chosen is None:
             chosen = np.ones((num_transmitters, self.num_cells, self.num_cells), bool)
-        maps = np.zeros((num_transmitters, 3, self.num_cells**2), np.float32)
-        for transmitter, channels in enumerate(maps):
-            cells = np.flatnonzero(chosen[transmitter].ravel()[self._order])
+        cells_of_transmitters = [np.flatnonzero(one.ravel()[self._order]) for one in chosen]
 
+        # Beams toward the sectors of any of them.
+        all_cells = np.concatenate(cells_of_transmitters)
+        sectors = np.unique(np.searchsorted(self._starts, all_cells, side="right") - 1)
+        beams = self._beams[sectors] @ spectra.reshape(len(spectra), -1)
+        beams = beams.reshape(-1, *spectra.shape[1:])
+
+        maps = np.zeros((num_transmitters, 3, self.num_cells**2), np.float32)
+        for transmitter, (cells, channels) in enumerate(zip(cells_of_transmitters, maps)):
             # Highest Doppler shift of the filters of both halves of the band together.
-            halves, noise_w = self._filtered(transmitter, cells, beams, frame)
+            halves, noise_w = self._filtered(transmitter, cells, sectors, beams, frame)
             whole = halves.sum(axis=0)
             filtered_power = whole.real**2 + whole.imag**2
             snr, bins = highest(filtered_power / noise_w[:, None])
@@ -110,13 +112,19 @@ class LocationMap(MapFilters):
         return spectra.reshape(len(echo), -1, len(self.shifts_hz))
 
     def _filtered(
-        self, transmitter: int, cells: np.ndarray, beams: np.ndarray, frame: Signal
+        self,
+        transmitter: int,
+        cells: np.ndarray,
+        sectors: np.ndarray,
+        beams: np.ndarray,
+        frame: Signal,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Matched filters of the lower and of the upper half of the band.
 
         transmitter: index of the transmitting site
         cells: [num_chosen], int, ascending, places of cells in the order by sector
-        beams: [num_sectors, num_subcarriers * num_streams, num_shifts], complex64
+        sectors: [num_beams], int, sectors that have all of these cells
+        beams: [num_beams, num_subcarriers * num_streams, num_shifts], complex64, toward the sectors
         frame: signal that was transmitted
         Returns filters [2, num_chosen, num_shifts], complex64, and the noise power of both halves
         together [num_chosen], W.
@@ -140,8 +148,8 @@ class LocationMap(MapFilters):
         filtered = np.empty((2, num_cells, beams.shape[-1]), np.complex64)
         lower, upper = filtered
         starts = np.searchsorted(cells, self._starts)
-        for beam, (start, stop) in zip(beams, pairwise(starts)):
-            rows = slice(start, stop)
+        for sector, beam in zip(sectors, beams):
+            rows = slice(starts[sector], starts[sector + 1])
             np.matmul(replicas[rows, :middle], beam[:middle], out=lower[rows])
             np.matmul(replicas[rows, middle:], beam[middle:], out=upper[rows])
         return filtered, self.noise_behind_w(energy)

@@ -19,12 +19,20 @@ class PathReport:
     doppler_hz: Doppler shift, Hz
     power: coherent SNR, linear, at which a single path has this accuracy of its Doppler shift
     information: [D, D], float64, 1/m^2, of the location with all other paths unknown
+    snr_loss: measured coherent SNR over power, linear: above 1 where the Doppler shift has other
+        errors than those of noise, as rounding
     """
 
     transmitter: int
     doppler_hz: float
     power: float
     information: np.ndarray
+    snr_loss: float = 1.0
+
+    @property
+    def snr(self) -> float:
+        """Measured coherent SNR, linear."""
+        return self.power * self.snr_loss
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,11 @@ class EchoReport:
     def power(self) -> float:
         """Coherent SNR summed over the paths, linear."""
         return sum(path.power for path in self.paths)
+
+    @property
+    def snr(self) -> float:
+        """Measured coherent SNR summed over the paths, linear."""
+        return sum(path.snr for path in self.paths)
 
     @cached_property
     def information(self) -> np.ndarray:

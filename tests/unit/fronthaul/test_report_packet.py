@@ -112,6 +112,8 @@ def test_narrow_fields_save_bits_and_count_their_rounding(scene, bits):
     for sent, came in zip(report.paths, found.paths):
         expected_hz2 = 1 / (unit * sent.power) + step_hz**2 / 12
         assert 1 / (unit * came.power) == pytest.approx(expected_hz2, rel=0.02)
+        # The SNR is that of the echo.
+        assert came.snr == pytest.approx(sent.power, rel=0.02)
 
 
 def test_steps_are_far_below_the_accuracy(scene):

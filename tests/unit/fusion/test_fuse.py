@@ -43,6 +43,15 @@ def test_a_target_is_found_through_the_quantizers(small, target, reports_of):
     assert found.snr_db == pytest.approx(10 * np.log10(4e3), abs=0.1)
 
 
+def test_rounded_fields_leave_the_snr_as_it_is(small, target, reports_of):
+    narrow = replace(small, sensing=replace(small.sensing, report_bits=7))
+    reports = reports_of(small, target((20.0, 30.0), (4.0, -6.0)))
+    (fine,) = fuse(small, quantized(small, reports))
+    (coarse,) = fuse(narrow, quantized(narrow, reports))
+    assert coarse.snr_db == pytest.approx(fine.snr_db, abs=1e-6)
+    assert coarse.covariance[3, 3] > 5 * fine.covariance[3, 3]
+
+
 def test_in_a_plane_height_has_the_accuracy_of_the_scene(small, target, reports_of):
     raised = replace(small, plane_height_m=1.5, height_std_m=0.3)
     (found,) = fuse(raised, reports_of(raised, target((20, 30, 1.5), (4, -6))))

@@ -73,7 +73,7 @@ def drawn_report(view, receiver, heard, point, velocity, generator, std_m, snr):
         power = snr * generator.uniform(0.5, 2)
         deviation = 1 / np.sqrt(doppler_information(view.grid, power))
         shift = shift + deviation * generator.standard_normal()
-        paths.append(PathReport(index, float(shift), power, own))
+        paths.append(PathReport(index, float(shift), power, own, snr_loss=1 + index / 2))
     return EchoReport(receiver.name, located, tuple(paths), view.band)
 
 

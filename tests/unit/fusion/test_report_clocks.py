@@ -90,6 +90,8 @@ def test_offsets_and_targets_of_exact_paths_are_exact(mode):
         assert np.linalg.norm(nearest.position_m - expected_m) < 0.02
         assert np.linalg.norm(nearest.velocity_mps - velocity_mps) < 0.05
         assert len(nearest.links) == 16
+        # The errors of the offsets do not weaken the echoes.
+        assert nearest.snr_db == pytest.approx(10 * np.log10(16 * SNR))
 
     names = [site.name for site in scene.transmitters]
     for receiver, links in clocks.predicted(elapsed_s).items():

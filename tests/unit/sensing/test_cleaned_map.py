@@ -99,11 +99,12 @@ def test_noise_alone_has_the_map_of_the_matched_filters(plane, listen, located):
     assert np.array_equal(cleaned, located.observe(noise, listener.frame))
 
 
-def test_chosen_cells_are_those_of_the_whole_map(plane, listen, located):
+@pytest.mark.parametrize("share", [0.3, 0.01])
+def test_chosen_cells_are_those_of_the_whole_map(share, plane, listen, located):
     listener = listen(plane)
     echo, _ = listener.echo([[22.0, 31.0, 0.0]], [VELOCITY_MPS], 1e-5)
     whole = located.observe(echo, listener.frame)
-    chosen = np.random.default_rng(3).random((2, CELLS, CELLS)) < 0.3
+    chosen = np.random.default_rng(3).random((2, CELLS, CELLS)) < share
     spectra = located.spectra(echo, listener.frame)
     part = located.project(spectra, listener.frame, chosen)
     assert np.allclose(part, np.where(chosen[:, None], whole, 0), atol=1e-4)

@@ -194,7 +194,7 @@ class SensingEntry(Section):
     report_bits: Annotated[int, Field(ge=4, le=20)] | None = later(Sensing.report_bits)
     """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default
     16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
-    an error, which also lowers the SNR of detections.
+    an error.
     """
 
 

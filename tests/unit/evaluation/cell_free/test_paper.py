@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
-from cooperative_isac.evaluation.cell_free import results
+from cooperative_isac.evaluation.cell_free import command, results
 from cooperative_isac.evaluation.cell_free.fronthaul import draw_fronthaul, refitted
 from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
 from cooperative_isac.evaluation.cell_free.results import PointStore
@@ -28,6 +28,7 @@ from cooperative_isac.evaluation.cell_free.styles import (
 )
 from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
 from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows
+from cooperative_isac.evaluation.cell_free.trained import has_weights
 from cooperative_isac.evaluation.figures_app import FIGURES
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.weights import make_network, save_weights
@@ -71,6 +72,14 @@ def test_every_point_of_every_figure_is_a_scene(number, scale):
     scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
     assert len({scene.fingerprint for scene in scenes}) == len(scenes) >= 3
     assert f"{number}" in FIGURES
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("number", [7, 8, 9])
+def test_the_learned_codec_has_weights_for_every_target_number_and_shape(number, scale):
+    points = sweep(number, scale).points
+    scenes = [changed_scene(SCALES[scale], point.changes) for point in points]
+    assert all(has_weights(scene, "dvqvae") for scene in scenes)
 
 
 def test_changes_reach_every_entry_of_a_list():
@@ -258,6 +267,18 @@ def test_a_learned_scheme_has_the_points_that_its_weights_fit(tiny, tmp_path, mo
     with (tmp_path / "out" / "cf_fig8_compact.csv").open(encoding="utf-8") as file:
         rows = [(row["x"], row["scheme"]) for row in csv.DictReader(file)]
     assert rows == [("16", "crlb"), ("32", "dvqvae"), ("32", "crlb"), ("64", "crlb")]
+
+
+@pytest.mark.parametrize(
+    ("scale", "names"),
+    [("compact", FIGURES), ("table1", ("6", "7", "8", "9", "10", "12", "13", "14"))],
+)
+def test_all_makes_every_figure_of_a_scale(scale, names, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(command, "_make", lambda name, *_: made.append(name))
+    result = isac("figures", "cf", "--fig", "all", "--scale", scale, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert tuple(made) == names
 
 
 @pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])

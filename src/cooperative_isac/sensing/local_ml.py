@@ -86,6 +86,14 @@ class LocalMl(Detector):
             return SUPPRESSED_BUDGET
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
+    @property
+    def side_lobe_share(self) -> float:
+        """Share of a peak's power below which what stronger peaks left of it is their side lobe.
+
+        It is left to the next search then. 0: only what is below the threshold is left.
+        """
+        return 0.0
+
     def sense(self, echo: np.ndarray, frame: Component) -> Fit | None:
         """Targets in an echo, without a prediction; None where there are none.
 
@@ -251,6 +259,7 @@ class LocalMl(Detector):
         threshold = self.detection_threshold(maker.reference)
 
         # Targets that may still be reported: residues of static paths do not count.
+        searched = residual
         num_known = int(np.sum(~residues(maker, known))) if known else 0
         most = self.scene.sensing.max_targets - num_known
         found = NO_PATHS
@@ -261,7 +270,10 @@ class LocalMl(Detector):
                 break
 
             # Side lobes of the peaks before it are subtracted already.
-            if peak.power(residual) < threshold * REMAINING_SHARE:
+            least = threshold * REMAINING_SHARE
+            if self.side_lobe_share:
+                least = max(least, self.side_lobe_share * peak.power(searched))
+            if peak.power(residual) < least:
                 continue
 
             joint = JointFit(maker, residual, noise_power_w, whole.budget)

@@ -259,12 +259,12 @@ class LocalMl(Detector):
         threshold = self.detection_threshold(maker.reference)
 
         # Targets that may still be reported: residues of static paths do not count.
-        searched = residual
         num_known = int(np.sum(~residues(maker, known))) if known else 0
         most = self.scene.sensing.max_targets - num_known
         found = NO_PATHS
         num_found = 0
 
+        searched = residual
         for peak in find_peaks(self, maker, surface, self.search_budget.max_peaks):
             if whole.budget.matches_left < PEAK_MATCHES or num_found >= most:
                 break

@@ -107,3 +107,17 @@ def test_noise_alone_has_no_path(campus, listen, plain):
     noise = StaticStage(campus).clean(noise, listener.frame)
     assert not PathMap(plain).observe(noise, listener.frame).any()
     assert plain.observe(noise, listener.frame).any()
+
+
+def test_paths_that_are_no_numbers_are_not_shown(campus, listen, plain):
+    listener = listen(campus)
+    echo, _ = listener.echo([CAR_M, UAV_M], [CAR_MPS, UAV_MPS], 1e-4)
+    echo = StaticStage(campus).clean(echo, listener.frame)
+    path_map = PathMap(plain)
+    fit = path_map._fit(echo, listener.frame)
+    power = fit.power.copy()
+    power[fit.power.argmax()] = np.nan
+    transmitter = int(fit.state.transmitter[fit.power.argmax()])
+    shown = np.zeros((4, CELLS, CELLS), np.float32)
+    path_map._restore(transmitter, replace(fit, power=power), shown)
+    assert np.isfinite(shown).all() and shown[0].any()

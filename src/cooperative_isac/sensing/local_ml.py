@@ -86,6 +86,14 @@ class LocalMl(Detector):
             return SUPPRESSED_BUDGET
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
+    @property
+    def side_lobe_share(self) -> float:
+        """Share of a peak's power below which what stronger peaks left of it is their side lobe.
+
+        It is left to the next search then. 0: only what is below the threshold is left.
+        """
+        return 0.0
+
     def sense(self, echo: np.ndarray, frame: Component) -> Fit | None:
         """Targets in an echo, without a prediction; None where there are none.
 
@@ -256,12 +264,16 @@ class LocalMl(Detector):
         found = NO_PATHS
         num_found = 0
 
+        searched = residual
         for peak in find_peaks(self, maker, surface, self.search_budget.max_peaks):
             if whole.budget.matches_left < PEAK_MATCHES or num_found >= most:
                 break
 
             # Side lobes of the peaks before it are subtracted already.
-            if peak.power(residual) < threshold * REMAINING_SHARE:
+            least = threshold * REMAINING_SHARE
+            if self.side_lobe_share:
+                least = max(least, self.side_lobe_share * peak.power(searched))
+            if peak.power(residual) < least:
                 continue
 
             joint = JointFit(maker, residual, noise_power_w, whole.budget)

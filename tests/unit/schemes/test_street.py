@@ -41,8 +41,8 @@ def detected(scene, numbers):
 
 def test_the_simulated_yard_is_sensed_by_codewords():
     shares, num_bits = detected(load_scene("yard"), range(20, 28, 2))
-    assert num_bits <= 20_608, "the plain indices and the header are the most"
-    assert np.mean(list(shares.values())) >= 0.5
+    assert num_bits < 8_000, "most cells have no path; the plain indices are 20,480 bits"
+    assert np.mean(list(shares.values())) >= 0.75
 
 
 @pytest.mark.skipif(not TRACED.is_file(), reason=f"no path file {TRACED}")
@@ -50,5 +50,7 @@ def test_targets_of_the_traced_yard_are_detected(monkeypatch):
     monkeypatch.setenv("ISAC_PATHS", str(TRACED))
     scene = load_scene(ROOT / "examples" / "traced_yard.yaml")
     assert frame_count(scene, None) == 50
-    shares, _ = detected(scene, range(40, 50, 2))
-    assert shares["car1"] >= 0.6 and shares["uav2"] >= 0.6
+
+    # Frames in which the low UAV is near the car, whose echo is 10 dB stronger.
+    shares, _ = detected(scene, range(6, 26, 4))
+    assert min(shares.values()) >= 0.8

@@ -26,6 +26,8 @@ ELEVATION_TOLERANCE_DEG = 4.0
 # Loss of a measurement's log fit for each decade of power below the strongest echo of its Doppler
 # shift anywhere: the side lobes of a strong target cover the plane with its Doppler shift.
 SIDELOBE_PENALTY = 2.0
+# The same where side lobes are canceled: what is left of them is 25 dB below.
+CLEANED_PENALTY = 0.3
 # Difference of Doppler shifts up to which an echo can be a side lobe of another, resolution cells.
 SIDELOBE_CELLS = 0.5
 # Least logarithm of a fit: a measurement that fits worse is as unlikely as one that fits not at
@@ -51,13 +53,23 @@ class Agreement(nn.Module):
 
     scene: in space
     cells: cells of the plane along an axis
+    sidelobe_penalty: loss of a measurement's log fit for each decade of power below the strongest
+    echo of its Doppler shift
     """
 
     lengths_m: Tensor  # [num_points, num_paths, 1, cells, cells], float32, m
     elevations_deg: Tensor  # the same shape, float32, degree
 
-    def __init__(self, scene: Scene, paths: PathGeometry, cells: int):
+    def __init__(
+        self,
+        scene: Scene,
+        paths: PathGeometry,
+        cells: int,
+        sidelobe_penalty: float = SIDELOBE_PENALTY,
+    ):
         super().__init__()
+        self.sidelobe_penalty = sidelobe_penalty
+
         # Middles of the parts of cells: from [cells, PARTS, cells, PARTS, 2] to
         # [PARTS^2, cells, cells, 2].
         parts_m = cell_centers(scene, cells * PARTS)
@@ -98,7 +110,7 @@ class Agreement(nn.Module):
         path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
         """
         is_measured = (power > 0) & (path_mask[:, :, None, None, None] > 0)
-        weakness = torch.where(is_measured, -SIDELOBE_PENALTY * decades_below, LEAST_LOG_FIT)
+        weakness = torch.where(is_measured, -self.sidelobe_penalty * decades_below, LEAST_LOG_FIT)
 
         # The point with most votes, begun with none.
         votes = torch.zeros_like(power[:, 0, 0])

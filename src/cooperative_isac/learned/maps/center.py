@@ -61,6 +61,7 @@ class MapCenter(PlaneCenter):
     coarse: cells of the latents along an axis
     channels, residuals: channels and number of residual blocks on coarse cells
     max_doppler_hz: Doppler shift that latents have as 1
+    sidelobe_penalty: of weaker echoes of a Doppler shift in space (Agreement)
     """
 
     ground_m: Tensor  # [coarse, coarse, 2], float32, m, middles of the coarse cells
@@ -74,6 +75,7 @@ class MapCenter(PlaneCenter):
         channels: int,
         residuals: int,
         max_doppler_hz: float,
+        sidelobe_penalty: float,
     ):
         super().__init__()
         self.layout = layout
@@ -111,7 +113,7 @@ class MapCenter(PlaneCenter):
         self.paths = PathGeometry(scene)
         self.agreement = None
         if is_in_space:
-            self.agreement = Agreement(scene, self.paths, coarse * UPSAMPLING)
+            self.agreement = Agreement(scene, self.paths, coarse * UPSAMPLING, sidelobe_penalty)
         self.init_output()
 
         # Cells, and the lengths of paths over the middles of coarse ones.

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
+from cooperative_isac.learned.maps.agreement import CLEANED_PENALTY, SIDELOBE_PENALTY
 from cooperative_isac.learned.maps.center import MapCenter
 from cooperative_isac.learned.maps.encoder import MapEncoder
 from cooperative_isac.learned.plane.latents import LatentLayout
@@ -19,6 +20,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.sensing.map_filters import MapFilters
+from cooperative_isac.sensing.path_map import PathMap
 from cooperative_isac.sensing.space_map import SpaceMap
 from cooperative_isac.waveform.signal import Signal
 
@@ -30,7 +32,7 @@ class MapsConfig:
     num_targets: largest number of targets that it detects
     cells, coarse: cells of the maps and of the latents along an axis
     heights: heights of the filters in each cell of the maps, in space
-    cleaned: strong paths are fitted, and their side lobes removed (CleanedMap)
+    cleaned: strong paths are fitted, and their side lobes removed (CleanedMap; in space PathMap)
     part_dim: numbers of each part of a latent (LatentLayout)
     codebook: codewords and number of parts of a latent
     quantized: send indices of codewords; otherwise latents travel as float32
@@ -64,8 +66,6 @@ class Maps(PlaneNetwork):
     center: MapCenter
 
     def __init__(self, scene: Scene, config: MapsConfig):
-        if config.cleaned and scene.dimension == 3:
-            raise ValueError("maps in space cannot be cleaned; leave cleaned out")
         super().__init__(scene, config)
         layout = LatentLayout(
             config.codebook.num_parts,
@@ -85,6 +85,7 @@ class Maps(PlaneNetwork):
             config.center_channels,
             config.center_residuals,
             first_map.max_doppler_hz,
+            CLEANED_PENALTY if config.cleaned else SIDELOBE_PENALTY,
         )
 
         # Encoders and codebooks; paths run over receivers, then transmitters.
@@ -128,6 +129,13 @@ class Maps(PlaneNetwork):
             site.name: SpaceMap(self.scene, site, config.cells, config.heights) for site in sites
         }
 
+    @cached_property
+    def _observers(self) -> Mapping[str, MapFilters | CleanedMap | PathMap]:
+        """Inputs of the encoders from the echoes of the receivers, by name."""
+        if not self.config.cleaned:
+            return self._maps
+        return {name: _cleaned(location_map) for name, location_map in self._maps.items()}
+
     @property
     def input_key(self) -> str:
         """Name of the maps' kind and resolution; see Network.input_key."""
@@ -137,7 +145,12 @@ class Maps(PlaneNetwork):
 
     def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """Map of locations of one echo, [num_tx, fields, cells, cells]; see Network."""
-        location_map = self._maps[receiver]
-        if self.config.cleaned and isinstance(location_map, LocationMap):
-            return CleanedMap(location_map).observe(echo, frame)
-        return location_map.observe(echo, frame)
+        return self._observers[receiver].observe(echo, frame)
+
+
+def _cleaned(location_map: MapFilters) -> CleanedMap | PathMap:
+    """The cleaned map of a plane or of space."""
+    if isinstance(location_map, LocationMap):
+        return CleanedMap(location_map)
+    assert isinstance(location_map, SpaceMap)
+    return PathMap(location_map)

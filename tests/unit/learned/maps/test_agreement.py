@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from cooperative_isac.learned.maps.agreement import BODY_OFFSET_M, Agreement, decades_below
+from cooperative_isac.learned.maps.agreement import (
+    BODY_OFFSET_M,
+    CLEANED_PENALTY,
+    Agreement,
+    decades_below,
+)
 from cooperative_isac.learned.plane.output import cell_centers
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.file.config import load_scene
@@ -81,3 +86,17 @@ def test_echoes_are_below_the_strongest_of_their_doppler_shift_alone():
     doppler = torch.tensor([[[[0.30, 0.31], [-0.20, -0.21]]]])
     below = decades_below(power, doppler, resolution=0.1)
     assert below.flatten().tolist() == pytest.approx([0.0, 1.5, 0.0, 1.5])
+
+
+def test_weak_echoes_lose_less_where_side_lobes_are_canceled(campus, agreement, paths, target_m):
+    canceled = Agreement(campus, paths, CELLS, CLEANED_PENALTY)
+    power = everywhere(torch.full((paths.num_paths,), 3.0))
+    measured = (
+        power,
+        torch.full_like(power, 2.0),
+        everywhere(paths.length(target_m) - BODY_OFFSET_M),
+        everywhere(paths.elevation(target_m)),
+        torch.ones(1, paths.num_paths),
+    )
+    assert agreement(*measured).votes.max() < 0.1 * paths.num_paths
+    assert canceled(*measured).votes.max() > 0.4 * paths.num_paths

@@ -11,9 +11,12 @@ from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.network import CellPaths
 from cooperative_isac.learned.weights import make_network
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.pipeline import receive_echo, transmit
+from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.sensing.path_map import PathMap
+from cooperative_isac.sensing.space_map import SpaceMap
 
 CONFIG = {
     "cells": 24,
@@ -91,6 +94,20 @@ def test_the_first_height_is_that_of_the_strongest_paths(maps):
     assert first_height(strong, everyone) == pytest.approx(10.0, abs=0.5)
     without_first = torch.tensor([[0.0, *[1.0] * (count - 1)]])
     assert first_height(strong, without_first) > 20.0
+
+
+def test_the_hyperparameters_choose_the_map(campus, maps):
+    frame = transmit(campus, 1)
+    site = campus.receivers[0]
+    echo = receive_echo(campus, frame, site.name, scene_targets(campus, 0.2))
+    cleaning = make_network(campus, "maps", {**CONFIG, "cleaned": True})
+    plain = SpaceMap(campus, site, CONFIG["cells"], CONFIG["heights"])
+    expected = PathMap(plain).observe(echo, frame)
+    assert expected.any()
+    assert np.array_equal(cleaning.encoder_input(echo, frame, site.name), expected)
+    assert np.array_equal(maps.encoder_input(echo, frame, site.name), plain.observe(echo, frame))
+    assert cleaning.input_key != maps.input_key
+    assert cleaning.center.agreement.sidelobe_penalty < maps.center.agreement.sidelobe_penalty
 
 
 def test_geometry_finds_the_target_from_its_cell(maps, output, cell):

@@ -46,6 +46,7 @@ from cooperative_isac.estimation.covariance import (
     steering,
 )
 from cooperative_isac.estimation.model_order import num_sources_aic, num_sources_mdl
+from cooperative_isac.estimation.newtonized import newtonized_omp
 from cooperative_isac.estimation.range_doppler import (
     PathEstimate,
     delay_speed_map,
@@ -58,7 +59,6 @@ from cooperative_isac.estimation.recovery import (
     DelayDopplerGrid,
     debiased,
     fista,
-    newtonized_omp,
     omp,
     peak_threshold,
 )

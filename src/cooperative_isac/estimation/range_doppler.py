@@ -147,13 +147,13 @@ def path_information(
     """
     total = np.zeros((2, 2))
     for matrix, snr in zip(matrices, snrs, strict=True):
-        slopes = _phase_slopes(matrix)
+        slopes = phase_slopes(matrix)
         centered = slopes - slopes.mean(axis=0)
         total += 2 * snr * centered.T @ centered
     return total
 
 
-def _phase_slopes(matrix: ChannelMatrix) -> np.ndarray:
+def phase_slopes(matrix: ChannelMatrix) -> np.ndarray:
     """Derivatives of a path's phase by delay and speed, [num_elements, 2], rad/s and rad/(m/s)."""
     rows, columns = np.nonzero(matrix.mask)
     frequency_hz = matrix.frequency_hz[rows]
@@ -177,7 +177,7 @@ def _likelihood(
         num_elements = len(compensated)
 
         # Slopes about their mean, so that the amplitude does not depend on the parameters.
-        slopes = _phase_slopes(matrix)
+        slopes = phase_slopes(matrix)
         centered = slopes - slopes.mean(axis=0)
 
         # Correlation with the path, and its derivative.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
+from scipy.ndimage import maximum_filter
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
 from cooperative_isac.estimation.scoring import fisher_scoring
@@ -14,6 +15,12 @@ from cooperative_isac.estimation.scoring import fisher_scoring
 # Points of the search grid per resolution cell: with 2 the worst loss of a peak between points is
 # 0.9 dB in each dimension, and scoring starts within the main lobe.
 GRID_OVERSAMPLING = 2
+
+# Share of a peak's height that the points of the grid keep at least: twice 0.9 dB. Lower peaks of
+# the grid cannot be the highest. Of the others as many as are refined at most: below the threshold,
+# where there are more, noise decides among them.
+LEAST_PEAK_SHARE = 0.66
+MAX_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,38 @@ def estimate_path(
     # Coarse search over the window.
     delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
     statistic = detection_statistic(matrices, delays_s, path_speeds_mps)
-    row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
 
-    # Refinement off the grid.
-    start = np.array([delays_s[row], path_speeds_mps[column]])
-    return refine_path(matrices, start)
+    # Peaks of the grid, any of which may be the highest one between its points.
+    is_peak = statistic == maximum_filter(statistic, size=3)
+    is_peak &= statistic >= LEAST_PEAK_SHARE * statistic.max()
+    peaks = np.argwhere(is_peak)
+    highest = peaks[np.argsort(-statistic[is_peak])[:MAX_CANDIDATES]]
+
+    # Refinement of each off the grid, and the most likely of those that stay in the window: a peak
+    # at its edge may belong to a maximum outside.
+    starts = np.stack([delays_s[highest[:, 0]], path_speeds_mps[highest[:, 1]]], axis=-1)
+    paths = [refine_path(matrices, start) for start in starts]
+    inside = [
+        path
+        for path in paths
+        if _is_within(path.delay_s, delays_s) and _is_within(path.path_speed_mps, path_speeds_mps)
+    ]
+    return max(inside or paths, key=lambda path: _explained(matrices, path))
+
+
+def _is_within(value: float, points: np.ndarray) -> bool:
+    """Whether a value is between regular points or within half of their distance beyond."""
+    margin = (points[-1] - points[0]) / max(len(points) - 1, 1) / 2
+    return points[0] - margin <= value <= points[-1] + margin
+
+
+def _explained(matrices: Sequence[ChannelMatrix], path: PathEstimate) -> float:
+    """Energy in noise variances that a path explains: its detection statistic."""
+    energies = [
+        np.count_nonzero(matrix.mask) * abs(amplitude) ** 2 / matrix.noise_power
+        for matrix, amplitude in zip(matrices, path.amplitudes, strict=True)
+    ]
+    return float(sum(energies))
 
 
 def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEstimate:

@@ -13,8 +13,14 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.path_likelihood import (
+    UsedElements,
+    fit_amplitudes,
+    path_likelihood,
+    used_elements,
+)
 from cooperative_isac.estimation.peaks import vertex
-from cooperative_isac.estimation.range_doppler import PathEstimate, phase_slopes, search_grid
+from cooperative_isac.estimation.range_doppler import PathEstimate, search_grid
 from cooperative_isac.estimation.recovery import statistic_threshold
 from cooperative_isac.estimation.scoring import fisher_scoring
 
@@ -24,21 +30,6 @@ TABLE_SIZE = 16
 # Length of a scoring step, standard deviations, below which paths are refined: what a step leaves
 # out adds less than a thousandth to the variance.
 NEGLIGIBLE_STEP = 0.02
-
-
-@dataclass(frozen=True)
-class _Elements:
-    """Resource elements of a band that are in use.
-
-    measured: [num_elements], complex128, channel
-    slopes: [2, num_elements], float64, derivatives of a path's phase by delay and speed; the phase
-        is their product with both
-    noise_power: variance of the circular noise
-    """
-
-    measured: np.ndarray
-    slopes: np.ndarray
-    noise_power: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,7 @@ def newtonized_omp(
     num_cells = len(delays_s) * len(path_speeds_mps)
     threshold = statistic_threshold(num_cells, false_alarm_rate, len(matrices))
     searches = [_search(matrix, delays_s, path_speeds_mps) for matrix in matrices]
-    bands = [_elements(matrix) for matrix in matrices]
+    bands = [used_elements(matrix) for matrix in matrices]
 
     parameters = np.empty(0)
     information = np.empty((0, 0))
@@ -111,20 +102,19 @@ def newtonized_omp(
 
         # Refine it and all paths before it together.
         parameters, information = fisher_scoring(
-            lambda trial: _likelihood(bands, trial), np.append(parameters, path), NEGLIGIBLE_STEP
+            lambda trial: path_likelihood(bands, trial),
+            np.append(parameters, path),
+            NEGLIGIBLE_STEP,
         )
 
         # The residual with joint least squares of all amplitudes.
-        amplitudes = []
-        residuals = []
-        for band in bands:
-            responses = _responses(band, parameters)
-            amplitudes.append(_least_squares(responses, band.measured))
-            residuals.append(band.measured - amplitudes[-1] @ responses)
+        fits = [fit_amplitudes(band, parameters) for band in bands]
+        amplitudes = [fit[0] for fit in fits]
+        residuals = [fit[1] for fit in fits]
     return _paths(parameters, information, amplitudes)
 
 
-def _num_determined(bands: Sequence[_Elements]) -> int:
+def _num_determined(bands: Sequence[UsedElements]) -> int:
     """Most paths that the elements determine: delay, speed, and an amplitude in each band."""
     sizes = [len(band.measured) for band in bands]
     return min(*sizes, sum(sizes) // (1 + len(bands)))
@@ -172,70 +162,6 @@ def _phasors(points: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
 
     products = far.astype(np.complex64)[:, None] * near.astype(np.complex64)
     return products.reshape(-1, len(frequencies))[: len(points)]
-
-
-def _elements(matrix: ChannelMatrix) -> _Elements:
-    return _Elements(matrix.values[matrix.mask], phase_slopes(matrix).T, matrix.noise_power)
-
-
-def _responses(band: _Elements, parameters: np.ndarray) -> np.ndarray:
-    """Paths of unit amplitude on the elements of a band, [num_paths, num_elements], complex128."""
-    return np.exp(1j * (parameters.reshape(-1, 2) @ band.slopes))
-
-
-def _least_squares(responses: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Amplitudes of paths by joint least squares, [num_paths], complex128."""
-    conjugate = responses.conj()
-    return np.linalg.solve(conjugate @ responses.T, conjugate @ measured)
-
-
-def _likelihood(
-    bands: Sequence[_Elements], parameters: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-likelihood concentrated over all amplitudes, its gradient and Fisher information.
-
-    parameters: [2 num_paths], float64, delay in s and speed in m/s of each path
-    """
-    likelihood, gradient, information = _band_likelihood(bands[0], parameters)
-    for band in bands[1:]:
-        of_band = _band_likelihood(band, parameters)
-        likelihood += of_band[0]
-        gradient += of_band[1]
-        information += of_band[2]
-    return likelihood, gradient, information
-
-
-def _band_likelihood(
-    band: _Elements, parameters: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Likelihood of one band with least squares amplitudes, its gradient and information."""
-    # Responses of the paths, these times the slopes of their phases, and the measurement.
-    responses = _responses(band, parameters)
-    num_paths, num_elements = responses.shape
-    vectors = np.empty((3 * num_paths + 1, num_elements), complex)
-    vectors[:num_paths] = responses
-    sloped = vectors[num_paths:-1].reshape(num_paths, 2, num_elements)
-    np.multiply(responses[:, None], band.slopes, out=sloped)
-    vectors[-1] = band.measured
-
-    # All inner products among them.
-    products = vectors.conj() @ vectors.T
-    gram = products[:num_paths, :num_paths]
-    cross = products[:num_paths, num_paths:]
-    sloped_products = products[num_paths:-1, num_paths:]
-
-    # Least squares on the responses: amplitudes, and what is left of slopes and measurement.
-    solved = np.linalg.solve(gram, cross)
-    amplitudes = solved[:, -1]
-    orthogonal = sloped_products - cross[:, :-1].conj().T @ solved
-    likelihood = np.vdot(cross[:, -1], amplitudes).real / band.noise_power
-
-    # The derivative of a path is its sloped response times its amplitude and j.
-    weights = np.repeat(amplitudes, 2)
-    scale = 2 / band.noise_power
-    gradient = scale * np.imag(weights.conj() * orthogonal[:, -1])
-    weighted = np.multiply.outer(weights.conj(), weights) * orthogonal[:, :-1]
-    return float(likelihood), gradient, scale * np.real(weighted)
 
 
 def _paths(

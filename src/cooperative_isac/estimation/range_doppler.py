@@ -9,7 +9,13 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.ndimage import maximum_filter
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.path_likelihood import (
+    fit_amplitudes,
+    path_likelihood,
+    phase_slopes,
+    used_elements,
+)
 from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Points of the search grid per resolution cell: with 2 the worst loss of a peak between points is
@@ -158,10 +164,11 @@ def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEst
     matrices: one channel matrix a band
     start: [2], float64, delay in s and path speed in m/s, within the main lobe
     """
+    bands = [used_elements(matrix) for matrix in matrices]
     parameters, information = fisher_scoring(
-        lambda trial: _likelihood(matrices, trial), np.asarray(start, float)
+        lambda trial: path_likelihood(bands, trial), np.asarray(start, float)
     )
-    amplitudes = np.array([_amplitude(matrix, parameters) for matrix in matrices])
+    amplitudes = np.concatenate([fit_amplitudes(band, parameters)[0] for band in bands])
     return PathEstimate(
         delay_s=float(parameters[0]),
         path_speed_mps=float(parameters[1]),
@@ -182,54 +189,9 @@ def path_information(
     total = np.zeros((2, 2))
     for matrix, snr in zip(matrices, snrs, strict=True):
         slopes = phase_slopes(matrix)
-        centered = slopes - slopes.mean(axis=0)
-        total += 2 * snr * centered.T @ centered
+        centered = slopes - slopes.mean(axis=1, keepdims=True)
+        total += 2 * snr * centered @ centered.T
     return total
-
-
-def phase_slopes(matrix: ChannelMatrix) -> np.ndarray:
-    """Derivatives of a path's phase by delay and speed, [num_elements, 2], rad/s and rad/(m/s)."""
-    rows, columns = np.nonzero(matrix.mask)
-    frequency_hz = matrix.frequency_hz[rows]
-    time_s = matrix.time_s[columns]
-    by_delay = -2 * np.pi * frequency_hz
-    by_speed = 2 * np.pi * (matrix.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
-    return np.stack([by_delay, by_speed], axis=-1)
-
-
-def _likelihood(
-    matrices: Sequence[ChannelMatrix], parameters: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-likelihood concentrated over the amplitudes, its gradient and Fisher information."""
-    likelihood = 0.0
-    gradient = np.zeros(2)
-    information = np.zeros((2, 2))
-    for matrix in matrices:
-        # Channel with the phases of the path taken off: constant where the path fits.
-        response = path_response(matrix, *parameters)
-        compensated = (matrix.values * response.conj())[matrix.mask]
-        num_elements = len(compensated)
-
-        # Slopes about their mean, so that the amplitude does not depend on the parameters.
-        slopes = phase_slopes(matrix)
-        centered = slopes - slopes.mean(axis=0)
-
-        # Correlation with the path, and its derivative.
-        correlation = compensated.sum()
-        slope = -1j * (compensated @ centered)
-        scale = 1 / (num_elements * matrix.noise_power)
-        likelihood += scale * abs(correlation) ** 2
-        gradient += scale * 2 * np.real(correlation.conj() * slope)
-
-        snr = abs(correlation / num_elements) ** 2 / matrix.noise_power
-        information += 2 * snr * centered.T @ centered
-    return likelihood, gradient, information
-
-
-def _amplitude(matrix: ChannelMatrix, parameters: np.ndarray) -> complex:
-    """Least squares amplitude of a path in one band."""
-    response = path_response(matrix, *parameters)
-    return complex(np.vdot(response, matrix.values) / np.count_nonzero(matrix.mask))
 
 
 def _axis(window: tuple[float, float], span: float) -> np.ndarray:

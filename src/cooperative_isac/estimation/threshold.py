@@ -14,11 +14,8 @@ from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.stats import ncx2
 
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix
-from cooperative_isac.estimation.range_doppler import (
-    delay_speed_map,
-    path_information,
-    phase_slopes,
-)
+from cooperative_isac.estimation.path_likelihood import phase_slopes
+from cooperative_isac.estimation.range_doppler import delay_speed_map, path_information
 
 # Points per resolution cell at which the density of outliers is taken; the side lobes of the
 # ambiguity function are two or more points wide.
@@ -105,7 +102,7 @@ def threshold_error(
     bands = _Bands(
         energies=np.array([_energy(*band) for band in zip(matrices, snrs, strict=True)]),
         incoherences=np.sqrt(np.maximum(1 - squared, LEAST_INCOHERENCE**2)),
-        curvatures=np.array([np.cov(phase_slopes(matrix).T) for matrix in matrices]),
+        curvatures=np.array([np.cov(phase_slopes(matrix)) for matrix in matrices]),
     )
     counts = _expected_outliers(bands) * cell_s * cell_mps / POINTS_PER_CELL**2
 

@@ -7,6 +7,7 @@ import pytest
 from channel_draws import channel, complex_normal, empty_grid
 
 from cooperative_isac.estimation import newtonized, newtonized_omp, path_response
+from cooperative_isac.estimation.path_likelihood import path_likelihood, used_elements
 from cooperative_isac.estimation.range_doppler import delay_speed_map
 
 NUM_SUBCARRIERS = 96
@@ -42,10 +43,10 @@ def test_likelihood_and_gradient_are_those_of_plain_least_squares():
     truth = np.array([20.0 * CELL_S, 1.0 * CELL_MPS, 20.8 * CELL_S, 1.4 * CELL_MPS])
     paths = [(1.5, *truth[:2]), (1j, *truth[2:])]
     matrices = [channel(rng, grid, paths) for grid in grids]
-    bands = [newtonized._elements(matrix) for matrix in matrices]
+    bands = [used_elements(matrix) for matrix in matrices]
 
     trial = truth + np.array([0.1 * CELL_S, 0.1 * CELL_MPS, -0.1 * CELL_S, 0.0])
-    likelihood, gradient, _ = newtonized._likelihood(bands, trial)
+    likelihood, gradient, _ = path_likelihood(bands, trial)
 
     def plain(parameters):
         return sum(least_squares_likelihood(matrix, parameters) for matrix in matrices)
@@ -63,14 +64,14 @@ def test_information_is_the_curvature_without_noise():
     grid = holey_grid(rng)
     truth = np.array([20.0 * CELL_S, 1.0 * CELL_MPS, 20.8 * CELL_S, 1.4 * CELL_MPS])
     values = 1.5 * path_response(grid, *truth[:2]) + 1j * path_response(grid, *truth[2:])
-    bands = [newtonized._Elements(values[grid.mask], newtonized._elements(grid).slopes, 1.0)]
-    _, _, information = newtonized._likelihood(bands, truth)
+    bands = [used_elements(replace(grid, values=values))]
+    _, _, information = path_likelihood(bands, truth)
     steps = 1e-5 * np.array([CELL_S, CELL_MPS, CELL_S, CELL_MPS])
     for index, step in enumerate(steps):
         shift = np.zeros(4)
         shift[index] = step
-        after = newtonized._likelihood(bands, truth + shift)[1]
-        before = newtonized._likelihood(bands, truth - shift)[1]
+        after = path_likelihood(bands, truth + shift)[1]
+        before = path_likelihood(bands, truth - shift)[1]
         curvature = -(after - before) / (2 * step)
         assert curvature * steps == pytest.approx(information[index] * steps, rel=1e-3)
 

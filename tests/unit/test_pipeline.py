@@ -175,6 +175,10 @@ def test_an_unknown_receiver_or_scheme_is_named(small):
             ("map_errors.py", "--frames", "1"),
             ("at a center, one path", "anywhere, both", "plain", "cleaned"),
         ),
+        (
+            ("links.py", "multi_bs", "--frames", "2"),
+            ("active-passive", "small_uav1", "found", "NEES"),
+        ),
     ],
     ids=lambda argument: argument[0],
 )

@@ -36,7 +36,7 @@ NEGLIGIBLE_STEP = 0.02
 class _Search:
     """Grid of delays and speeds, and the transform of one band to it.
 
-    Single precision: its rounding is 60 dB and more below the noise of a residual.
+    Single precision: it rounds 120 dB below the strongest path of a residual, which it looks for.
 
     over_frequency: [num_delays, num_subcarriers], complex64
     over_time: [num_symbols, num_speeds], complex64

@@ -23,7 +23,7 @@ from cooperative_isac.estimation.scoring import fisher_scoring
 GRID_OVERSAMPLING = 2
 
 # Share of a peak's height that the points of the grid keep at least: twice 0.9 dB. Lower peaks of
-# the grid cannot be the highest. Of the others as many as are refined at most: below the threshold,
+# the grid are hardly the highest. Of the others as many are refined at most: below the threshold,
 # where there are more, noise decides among them.
 LEAST_PEAK_SHARE = 0.66
 MAX_CANDIDATES = 5

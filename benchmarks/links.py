@@ -1,6 +1,6 @@
 """Accuracy of the detections of each target with active links, passive links, and both.
 
-python benchmarks/links.py [SCENE] [--frames 120]
+python benchmarks/links.py [SCENE] [--frames 120] [--links active passive active-passive]
 
 Errors are medians of the found targets of consecutive frames. NEES is the mean normalized
 estimation error squared of all of them, location and velocity together.
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", nargs="?", default="multi_bs")
     parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--links", nargs="+", type=LinkMode, default=list(LinkMode))
     chosen = parser.parse_args()
     scene = load_scene(chosen.scene)
     names = [target.name for target in scene_targets(scene, 0.0)]
@@ -40,7 +41,7 @@ def main() -> None:
     table.add_column("links")
     for header in (*(f"{name} (m)" for name in names), "found", "NEES"):
         table.add_column(header, justify="right")
-    for mode in (LinkMode.ACTIVE, LinkMode.PASSIVE, LinkMode.ACTIVE_PASSIVE):
+    for mode in chosen.links:
         errors_m, normalized = measured(replace(scene, link_mode=mode), chosen.frames)
         medians_m = [f"{np.median(errors_m[name]):.3f}" for name in names]
         share = len(normalized) / (chosen.frames * len(names))

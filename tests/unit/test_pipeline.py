@@ -179,6 +179,10 @@ def test_an_unknown_receiver_or_scheme_is_named(small):
             ("zones.py", "--frames", "4", "--seeds", "1", "--variants", "B", "--unlimited"),
             ("found within 3 m", "continuity", "bits of a UE"),
         ),
+        (
+            ("links.py", "multi_bs", "--frames", "2"),
+            ("active-passive", "small_uav1", "found", "NEES"),
+        ),
     ],
     ids=lambda argument: argument[0],
 )

@@ -46,6 +46,7 @@ from cooperative_isac.estimation.covariance import (
     steering,
 )
 from cooperative_isac.estimation.model_order import num_sources_aic, num_sources_mdl
+from cooperative_isac.estimation.newtonized import newtonized_omp
 from cooperative_isac.estimation.range_doppler import (
     PathEstimate,
     delay_speed_map,
@@ -58,7 +59,6 @@ from cooperative_isac.estimation.recovery import (
     DelayDopplerGrid,
     debiased,
     fista,
-    newtonized_omp,
     omp,
     peak_threshold,
 )
@@ -72,12 +72,14 @@ from cooperative_isac.estimation.sidelobes import (
 )
 from cooperative_isac.estimation.splicing import phases_of_path, splice, splicing_gain_db
 from cooperative_isac.estimation.subspace import esprit, music, music_spectrum, root_music
+from cooperative_isac.estimation.threshold import ThresholdError, threshold_error
 
 __all__ = [
     "ChannelMatrix",
     "DelayDopplerGrid",
     "PathEstimate",
     "Sidelobes",
+    "ThresholdError",
     "accumulate_coherently",
     "accumulate_noncoherently",
     "ambiguity",
@@ -126,6 +128,7 @@ __all__ = [
     "splicing_gain_db",
     "steering",
     "stochastic_crlb",
+    "threshold_error",
     "unambiguous_delay_cells",
     "unambiguous_doppler_cells",
     "uniform_lags",

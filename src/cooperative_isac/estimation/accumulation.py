@@ -105,21 +105,37 @@ def delay_doppler_map(
     """
     num_subcarriers, num_symbols = values.shape
 
+    # Doppler spectra of all subcarriers.
+    if compensate_migration or num_dopplers < num_symbols:
+        spectra = _spectra(
+            values, carrier_hz, subcarrier_spacing_hz, num_dopplers, compensate_migration
+        )
+    else:
+        spectra = np.fft.fft(values, n=num_dopplers, axis=1)
+
+    # From subcarriers to delays, with unit gain for a path of unit amplitude.
+    by_delay = np.fft.ifft(spectra, n=num_delays, axis=0, norm="forward")
+    return by_delay / (num_subcarriers * num_symbols)
+
+
+def _spectra(
+    values: np.ndarray,
+    carrier_hz: float,
+    subcarrier_spacing_hz: float,
+    num_dopplers: int,
+    compensate_migration: bool,
+) -> np.ndarray:
+    """Doppler spectrum of each subcarrier by chirp-z transforms, zero first."""
     # Doppler cells from the most negative up, as one arc of the unit circle: the chirp-z transform
     # is the sum over symbols m of values[m] exp(-step (lowest + l) m) for cell l.
     lowest = -(num_dopplers // 2)
-    spectra = np.empty((num_subcarriers, num_dopplers), complex)
-    for n in range(num_subcarriers):
+    spectra = np.empty((len(values), num_dopplers), complex)
+    for n, samples in enumerate(values):
         frequency_hz = carrier_hz + n * subcarrier_spacing_hz
         scale = frequency_hz / carrier_hz if compensate_migration else 1.0
         step = 2j * np.pi * scale / num_dopplers
-        spectra[n] = czt(values[n], m=num_dopplers, w=np.exp(-step), a=np.exp(step * lowest))
-
-    # From subcarriers to delays.
-    by_delay = np.fft.ifft(spectra, n=num_delays, axis=0, norm="forward")
-
-    # Doppler shift zero first, and unit gain for a path of unit amplitude.
-    return np.roll(by_delay, lowest, axis=1) / (num_subcarriers * num_symbols)
+        spectra[n] = czt(samples, m=num_dopplers, w=np.exp(-step), a=np.exp(step * lowest))
+    return np.roll(spectra, lowest, axis=1)
 
 
 def doppler_resolution_hz(observation_s: float) -> float:

@@ -7,13 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
+from scipy.ndimage import maximum_filter
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.path_likelihood import (
+    fit_amplitudes,
+    path_likelihood,
+    phase_slopes,
+    used_elements,
+)
 from cooperative_isac.estimation.scoring import fisher_scoring
 
 # Points of the search grid per resolution cell: with 2 the worst loss of a peak between points is
 # 0.9 dB in each dimension, and scoring starts within the main lobe.
 GRID_OVERSAMPLING = 2
+
+# Share of a peak's height that the points of the grid keep at least: twice 0.9 dB. Lower peaks of
+# the grid are hardly the highest. Of the others as many are refined at most: below the threshold,
+# where there are more, noise decides among them.
+LEAST_PEAK_SHARE = 0.66
+MAX_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -111,11 +124,38 @@ def estimate_path(
     # Coarse search over the window.
     delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
     statistic = detection_statistic(matrices, delays_s, path_speeds_mps)
-    row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
 
-    # Refinement off the grid.
-    start = np.array([delays_s[row], path_speeds_mps[column]])
-    return refine_path(matrices, start)
+    # Peaks of the grid, any of which may be the highest one between its points.
+    is_peak = statistic == maximum_filter(statistic, size=3)
+    is_peak &= statistic >= LEAST_PEAK_SHARE * statistic.max()
+    peaks = np.argwhere(is_peak)
+    highest = peaks[np.argsort(-statistic[is_peak])[:MAX_CANDIDATES]]
+
+    # Refinement of each off the grid, and the most likely of those that stay in the window: a peak
+    # at its edge may belong to a maximum outside.
+    starts = np.stack([delays_s[highest[:, 0]], path_speeds_mps[highest[:, 1]]], axis=-1)
+    paths = [refine_path(matrices, start) for start in starts]
+    inside = [
+        path
+        for path in paths
+        if _is_within(path.delay_s, delays_s) and _is_within(path.path_speed_mps, path_speeds_mps)
+    ]
+    return max(inside or paths, key=lambda path: _explained(matrices, path))
+
+
+def _is_within(value: float, points: np.ndarray) -> bool:
+    """Whether a value is between regular points or within half of their distance beyond."""
+    margin = (points[-1] - points[0]) / max(len(points) - 1, 1) / 2
+    return points[0] - margin <= value <= points[-1] + margin
+
+
+def _explained(matrices: Sequence[ChannelMatrix], path: PathEstimate) -> float:
+    """Energy in noise variances that a path explains: its detection statistic."""
+    energies = [
+        np.count_nonzero(matrix.mask) * abs(amplitude) ** 2 / matrix.noise_power
+        for matrix, amplitude in zip(matrices, path.amplitudes, strict=True)
+    ]
+    return float(sum(energies))
 
 
 def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEstimate:
@@ -124,10 +164,11 @@ def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEst
     matrices: one channel matrix a band
     start: [2], float64, delay in s and path speed in m/s, within the main lobe
     """
+    bands = [used_elements(matrix) for matrix in matrices]
     parameters, information = fisher_scoring(
-        lambda trial: _likelihood(matrices, trial), np.asarray(start, float)
+        lambda trial: path_likelihood(bands, trial), np.asarray(start, float)
     )
-    amplitudes = np.array([_amplitude(matrix, parameters) for matrix in matrices])
+    amplitudes = np.concatenate([fit_amplitudes(band, parameters)[0] for band in bands])
     return PathEstimate(
         delay_s=float(parameters[0]),
         path_speed_mps=float(parameters[1]),
@@ -147,55 +188,10 @@ def path_information(
     """
     total = np.zeros((2, 2))
     for matrix, snr in zip(matrices, snrs, strict=True):
-        slopes = _phase_slopes(matrix)
-        centered = slopes - slopes.mean(axis=0)
-        total += 2 * snr * centered.T @ centered
+        slopes = phase_slopes(matrix)
+        centered = slopes - slopes.mean(axis=1, keepdims=True)
+        total += 2 * snr * centered @ centered.T
     return total
-
-
-def _phase_slopes(matrix: ChannelMatrix) -> np.ndarray:
-    """Derivatives of a path's phase by delay and speed, [num_elements, 2], rad/s and rad/(m/s)."""
-    rows, columns = np.nonzero(matrix.mask)
-    frequency_hz = matrix.frequency_hz[rows]
-    time_s = matrix.time_s[columns]
-    by_delay = -2 * np.pi * frequency_hz
-    by_speed = 2 * np.pi * (matrix.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
-    return np.stack([by_delay, by_speed], axis=-1)
-
-
-def _likelihood(
-    matrices: Sequence[ChannelMatrix], parameters: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-likelihood concentrated over the amplitudes, its gradient and Fisher information."""
-    likelihood = 0.0
-    gradient = np.zeros(2)
-    information = np.zeros((2, 2))
-    for matrix in matrices:
-        # Channel with the phases of the path taken off: constant where the path fits.
-        response = path_response(matrix, *parameters)
-        compensated = (matrix.values * response.conj())[matrix.mask]
-        num_elements = len(compensated)
-
-        # Slopes about their mean, so that the amplitude does not depend on the parameters.
-        slopes = _phase_slopes(matrix)
-        centered = slopes - slopes.mean(axis=0)
-
-        # Correlation with the path, and its derivative.
-        correlation = compensated.sum()
-        slope = -1j * (compensated @ centered)
-        scale = 1 / (num_elements * matrix.noise_power)
-        likelihood += scale * abs(correlation) ** 2
-        gradient += scale * 2 * np.real(correlation.conj() * slope)
-
-        snr = abs(correlation / num_elements) ** 2 / matrix.noise_power
-        information += 2 * snr * centered.T @ centered
-    return likelihood, gradient, information
-
-
-def _amplitude(matrix: ChannelMatrix, parameters: np.ndarray) -> complex:
-    """Least squares amplitude of a path in one band."""
-    response = path_response(matrix, *parameters)
-    return complex(np.vdot(response, matrix.values) / np.count_nonzero(matrix.mask))
 
 
 def _axis(window: tuple[float, float], span: float) -> np.ndarray:

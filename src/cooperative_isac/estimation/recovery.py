@@ -1,30 +1,17 @@
 """Sparse recovery of paths where resource elements are missing.
 
 Zero filling of holes raises side lobes. Compressed sensing instead explains what was measured by
-few paths: on a grid of delays and Doppler shifts (OMP, FISTA), or off the grid (Newtonized OMP).
+few paths on a grid of delays and Doppler shifts (OMP, FISTA); `newtonized` recovers them off it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import get_blas_funcs, solve_triangular
-from scipy.stats import gamma
-
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
-from cooperative_isac.estimation.range_doppler import (
-    PathEstimate,
-    detection_statistic,
-    refine_path,
-    search_grid,
-)
-
-# Rounds of cyclic refinement after each new path of Newtonized OMP; more change an estimate by less
-# than a tenth of its standard deviation for paths a resolution cell apart.
-CYCLIC_ROUNDS = 3
+from scipy.special import gammainccinv
 
 
 @dataclass(frozen=True)
@@ -115,7 +102,7 @@ def statistic_threshold(num_cells: int, false_alarm_rate: float, num_bands: int)
     num_bands: bands whose unit exponential statistics are added
     """
     per_cell = -np.expm1(np.log1p(-false_alarm_rate) / num_cells)
-    return float(gamma.isf(per_cell, num_bands))
+    return float(gammainccinv(num_bands, per_cell))
 
 
 def peak_threshold(num_cells: int, false_alarm_rate: float, noise_power: float) -> float:
@@ -255,94 +242,6 @@ def debiased(values: np.ndarray, grid: DelayDopplerGrid, cells: np.ndarray) -> n
         dictionary = grid.atoms(delays, dopplers)
         solved[delays, dopplers], *_ = np.linalg.lstsq(dictionary, values[grid.mask], rcond=None)
     return solved
-
-
-def newtonized_omp(
-    matrices: Sequence[ChannelMatrix],
-    delay_window_s: tuple[float, float],
-    speed_window_mps: tuple[float, float],
-    false_alarm_rate: float = 1e-2,
-    max_paths: int = 20,
-) -> list[PathEstimate]:
-    """Gridless matching pursuit: each path is refined off the grid, then all of them in turn.
-
-    Several bands share delays and speeds (block sparsity); amplitudes are their own.
-
-    matrices: one channel matrix a band
-    delay_window_s: least and greatest delay, s
-    speed_window_mps: least and greatest speed at which a path shortens, m/s
-    false_alarm_rate: probability of a path under noise alone
-    max_paths: paths at most
-    Returns the paths, in the order in which they were found (the strongest first).
-    Source: Mamandipoor, Ramasamy, Madhow, IEEE Trans. SP 64(19), 2016; here with several bands.
-    """
-    delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
-    num_cells = len(delays_s) * len(path_speeds_mps)
-    threshold = statistic_threshold(num_cells, false_alarm_rate, len(matrices))
-
-    paths: list[PathEstimate] = []
-    residuals = list(matrices)
-    while len(paths) < max_paths:
-        # Detect the strongest path of the residual on the grid.
-        statistic = detection_statistic(residuals, delays_s, path_speeds_mps)
-        row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
-        if statistic[row, column] < threshold:
-            break
-
-        # Refine it, then every path on what the others leave.
-        start = np.array([delays_s[row], path_speeds_mps[column]])
-        paths.append(refine_path(residuals, start))
-        if len(paths) > 1:
-            for _ in range(CYCLIC_ROUNDS):
-                paths = _refined_in_turn(matrices, paths)
-
-        # Joint least squares of all amplitudes.
-        paths = _with_joint_amplitudes(matrices, paths)
-        residuals = _without(matrices, paths)
-    return paths
-
-
-def _refined_in_turn(
-    matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]
-) -> list[PathEstimate]:
-    """Each path refined on the channels without the others."""
-    refined = list(paths)
-    for i, path in enumerate(refined):
-        others = refined[:i] + refined[i + 1 :]
-        start = np.array([path.delay_s, path.path_speed_mps])
-        refined[i] = refine_path(_without(matrices, others), start)
-    return refined
-
-
-def _with_joint_amplitudes(
-    matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]
-) -> list[PathEstimate]:
-    """Paths with amplitudes by least squares over all of them, band by band."""
-    by_band = []
-    for matrix in matrices:
-        responses = [
-            path_response(matrix, path.delay_s, path.path_speed_mps)[matrix.mask] for path in paths
-        ]
-        measured = matrix.values[matrix.mask]
-        amplitudes, *_ = np.linalg.lstsq(np.stack(responses, axis=-1), measured, rcond=None)
-        by_band.append(amplitudes)
-    by_path = np.stack(by_band, axis=-1)
-    return [
-        replace(path, amplitudes=amplitudes)
-        for path, amplitudes in zip(paths, by_path, strict=True)
-    ]
-
-
-def _without(matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]) -> list[ChannelMatrix]:
-    """Channels after subtraction of paths."""
-    residuals = []
-    for band, matrix in enumerate(matrices):
-        values = matrix.values.copy()
-        for path in paths:
-            response = path_response(matrix, path.delay_s, path.path_speed_mps)
-            values -= path.amplitudes[band] * response
-        residuals.append(replace(matrix, values=values))
-    return residuals
 
 
 def _soft_threshold(cells: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -11,6 +11,9 @@ SCORING_STEPS = 20
 # Length of a step in standard deviations below which scoring ends: it changes no digit that counts.
 NEGLIGIBLE_STEP = 1e-3
 
+# Eigenvalue of a correlation, over the greatest, below which it is rounding error.
+NEGLIGIBLE_EIGENVALUE = 1e-15
+
 # Root information of a parameter, over the greatest of all, below which it is rounding error.
 # Delays in s and speeds in m/s, the most unequal units here, differ by 1e8.
 NEGLIGIBLE_SCALE = 1e-12
@@ -19,13 +22,16 @@ NEGLIGIBLE_SCALE = 1e-12
 Likelihood = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 
-def fisher_scoring(likelihood: Likelihood, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fisher_scoring(
+    likelihood: Likelihood, start: np.ndarray, negligible_step: float = NEGLIGIBLE_STEP
+) -> tuple[np.ndarray, np.ndarray]:
     """Maximum of a likelihood near a start.
 
     Along directions without information the parameters stay at the start.
 
     likelihood: value, gradient and Fisher information at parameters
     start: [size], float64, within the main lobe
+    negligible_step: length in standard deviations below which a step is not taken
     Returns the parameters [size], float64, and the Fisher information there [size, size], float64.
     """
     parameters = np.asarray(start, float)
@@ -37,7 +43,7 @@ def fisher_scoring(likelihood: Likelihood, start: np.ndarray) -> tuple[np.ndarra
 
         # Halve the step until the likelihood rises.
         risen = None
-        while length >= NEGLIGIBLE_STEP and risen is None:
+        while length >= negligible_step and risen is None:
             trial = likelihood(parameters + step)
             if trial[0] > value:
                 risen = trial
@@ -55,4 +61,10 @@ def _newton_step(information: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.diag(information))
     scale = np.where(scale > NEGLIGIBLE_SCALE * scale.max(), scale, np.inf)
     correlation = information / np.multiply.outer(scale, scale)
-    return np.linalg.pinv(correlation, hermitian=True) @ (gradient / scale) / scale
+
+    # Pseudo-inverse by eigenvectors, without those of directions that have no information.
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    magnitudes = np.abs(eigenvalues)
+    is_known = magnitudes > NEGLIGIBLE_EIGENVALUE * magnitudes.max()
+    inverses = np.where(is_known, 1 / np.where(is_known, eigenvalues, 1), 0)
+    return vectors @ (inverses * (vectors.T @ (gradient / scale))) / scale

@@ -6,9 +6,10 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from cooperative_isac.estimation.model_order import num_sources_aic
+from cooperative_isac.estimation.peaks import vertex
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Site
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
+from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
 from cooperative_isac.sensing.search_grid import SearchGrid, cells_along
 from cooperative_isac.sensing.surface import likelihood_surface

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import fft
 
+from cooperative_isac.estimation.peaks import vertex
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
@@ -194,21 +195,6 @@ class PathFinder:
         filters = filters.conj().reshape(len(points_m), 1, -1)
         by_block = received.reshape(len(points_m), -1, self.reference.num_blocks)
         return (filters @ by_block)[:, 0], energy
-
-
-def vertex(
-    left: np.ndarray, middle: np.ndarray, right: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex of the parabola through three equidistant samples.
-
-    left, middle, right: [...], float64, samples; where they have no maximum the offset is zero
-    Returns the offset from the middle one in steps, within [-1, 1], and the height, both [...].
-    """
-    curvature = left - 2 * middle + right
-    peaked = curvature < 0
-    offset = np.where(peaked, (left - right) / np.where(peaked, 2 * curvature, -1), 0)
-    offset = np.clip(offset, -1, 1)
-    return offset, middle - (left - right) * offset / 4
 
 
 class PathSearch(ABC):

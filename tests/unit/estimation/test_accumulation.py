@@ -157,3 +157,20 @@ def test_interferer_in_the_direction_of_the_echo_is_refused():
     wanted = steering(np.array([0.05]), np.arange(4.0))
     with pytest.raises(ValueError, match="no weights separate"):
         null_steering_weights(wanted[:, 0], wanted)
+
+
+@pytest.mark.parametrize("num_dopplers", [9, 20], ids=["fewer cells than symbols", "more"])
+@pytest.mark.parametrize("compensate", [False, True], ids=["fixed", "compensated"])
+def test_map_is_the_sum_over_all_elements(compensate, num_dopplers):
+    rng = np.random.default_rng(9)
+    values = complex_normal(rng, 6, 12)
+    found = delay_doppler_map(values, 24e9, 50e6, 8, num_dopplers, compensate_migration=compensate)
+    for k, cell in ((0, 0), (3, 4), (7, num_dopplers - 1)):
+        shift = cell if cell < (num_dopplers + 1) // 2 else cell - num_dopplers
+        total = 0
+        for n in range(6):
+            scale = 1 + n * 50e6 / 24e9 if compensate else 1
+            for m in range(12):
+                turns = k * n / 8 - scale * shift * m / num_dopplers
+                total += values[n, m] * np.exp(2j * np.pi * turns)
+        assert found[k, cell] == pytest.approx(total / 72)

@@ -41,6 +41,25 @@ def test_estimate_reaches_the_bound(grids):
     assert np.all(ratio < 1.15)
 
 
+def test_estimate_is_the_highest_maximum_between_the_points_of_the_search():
+    # Energy of 10 dB after integration: noise often has maxima as high as the path.
+    rng = np.random.default_rng(22)
+    snr = 10 / HIGH.mask.sum()
+    delays_s = np.linspace(*DELAYS_S, 300)
+    speeds_mps = np.linspace(*SPEEDS_MPS, 60)
+    for _ in range(60):
+        delay_s, speed_mps = rng.uniform(0.5e-6, 2.5e-6), rng.uniform(-40, 40)
+        matrix = channel(rng, HIGH, [(np.sqrt(snr), delay_s, speed_mps)])
+        path = estimate_path([matrix], DELAYS_S, SPEEDS_MPS)
+        found = detection_statistic(
+            [matrix], np.array([path.delay_s]), np.array([path.path_speed_mps])
+        )
+        dense = detection_statistic([matrix], delays_s, speeds_mps)
+        inner = dense[4:-4, 4:-4]
+        assert found[0, 0] > 0.995 * inner.max()
+        assert DELAYS_S[0] - 0.05e-6 < path.delay_s < DELAYS_S[1] + 0.05e-6
+
+
 def test_information_has_the_closed_form_of_a_regular_grid():
     num_subcarriers, num_symbols = HIGH.values.shape
     information = path_information([HIGH], [0.5])

@@ -36,6 +36,10 @@ def noise_bounds(value):
     return {"curve": {"error": value}}
 
 
+def noise_theory(value):
+    return {"curve": {"error": 1.5 * value}}
+
+
 NOISE = Experiment(
     "noise",
     "Noise",
@@ -44,6 +48,7 @@ NOISE = Experiment(
     {"error": Quantity("error")},
     noise_trial,
     noise_bounds,
+    noise_theory,
 )
 
 
@@ -232,6 +237,17 @@ def test_both_bands_see_the_same_echoes_as_each():
     assert np.corrcoef(high, both)[0, 1] > 0.95
 
 
+def test_theory_of_two_bands_leaves_the_bound_at_the_threshold():
+    experiment = EXPERIMENTS["5"]()
+    for place, snr_db in enumerate(experiment.values):
+        theory = experiment.theory(snr_db)["both bands"]["range_m"]
+        bound = experiment.bounds(snr_db)["both bands"]["range_m"]
+        if snr_db >= -23:
+            assert 1 <= theory / bound < 1.05, place
+        if snr_db <= -25:
+            assert theory / bound > 2, place
+
+
 def test_stopped_figure_goes_on_and_stays_the_same(tmp_path):
     calls = []
     first = measure(NOISE, 40, 7, tmp_path, lambda: calls.append(1))
@@ -273,6 +289,7 @@ def test_picture_and_table_are_written(tmp_path, monkeypatch):
     with (tmp_path / "dc_fignoise.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["root_crlb"] for row in rows] == ["1.0", "2.0"]
+    assert [row["theory"] for row in rows] == ["1.5", "3.0"]
 
 
 def test_unknown_figure_is_refused(tmp_path):

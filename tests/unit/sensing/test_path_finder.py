@@ -12,7 +12,6 @@ from cooperative_isac.sensing.path_finder import (
     PathFinder,
     PathSearch,
     cancel_paths,
-    vertex,
 )
 
 PLACES = ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0))
@@ -128,12 +127,3 @@ def test_paths_are_canceled_until_threshold_range_or_number_end_it():
     ]
     for powers, most, wanted in cases:
         assert len(cancel_paths(Listed(*powers), most)) == wanted
-
-
-def test_the_vertex_of_a_parabola_is_exact():
-    def parabola(x):
-        return 5 - 3 * (x - 0.3) ** 2
-
-    offset, height = vertex(parabola(-1), parabola(0), parabola(1))
-    assert (offset, height) == (pytest.approx(0.3), pytest.approx(5))
-    assert vertex(np.array([2.0]), np.array([1.0]), np.array([2.0]))[0] == 0

@@ -158,9 +158,12 @@ def _write(experiment: Experiment, results: list[PointResult], out: Path, consol
 def _shown(
     experiment: Experiment, results: list[PointResult], name: str, quantity: Quantity
 ) -> Table:
-    """One quantity at each place, and its ratio to the root bound, if it has one, in brackets."""
+    """One quantity at each place, its ratios to root bound and theory, if any, in brackets."""
     has_bound = any(name in bounds for result in results for bounds in result.bound.values())
-    label = f"{quantity.label} (over its bound)" if has_bound else quantity.label
+    has_theory = any(name in theory for result in results for theory in result.theory.values())
+    label = quantity.label
+    if has_bound:
+        label += " (over its bound, over theory)" if has_theory else " (over its bound)"
     table = Table(title=f"{experiment.title}\n{label}", box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
     for curve in results[0].average:
@@ -169,8 +172,8 @@ def _shown(
         cells = [f"{result.value:g}"]
         for curve, averages in result.average.items():
             average = averages[name]
-            bound = result.bound.get(curve, {}).get(name)
-            ratio = f" ({average / bound:.2f})" if bound else ""
-            cells.append(f"{average:.3g}{ratio}")
+            references = [result.bound.get(curve, {}), result.theory.get(curve, {})]
+            ratios = [f"{average / values[name]:.2f}" for values in references if name in values]
+            cells.append(f"{average:.3g} ({', '.join(ratios)})" if ratios else f"{average:.3g}")
         table.add_row(*cells)
     return table

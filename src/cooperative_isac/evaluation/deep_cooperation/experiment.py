@@ -37,6 +37,8 @@ class Experiment:
     trial: errors of one run at a place, by curve and quantity; a function of a module, so that
         other processes can call it
     bounds: root Cramer-Rao bound at a place, by curve and quantity
+    theory: root mean squared error of maximum likelihood at a place, outliers below the threshold
+        included, by curve and quantity; None where it is not known
     """
 
     name: str
@@ -46,6 +48,7 @@ class Experiment:
     quantities: Mapping[str, Quantity]
     trial: Callable[[float, np.random.Generator], Errors]
     bounds: Callable[[float], Errors]
+    theory: Callable[[float], Errors] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class PointResult:
     average: root mean square or mean by curve and quantity
     median: median of the moduli by curve and quantity, which outliers do not move
     bound: root Cramer-Rao bound by curve and quantity
+    theory: root mean squared error of maximum likelihood by curve and quantity, where it is known
     num_runs: Monte Carlo runs
     """
 
@@ -63,6 +67,7 @@ class PointResult:
     average: Errors
     median: Errors
     bound: Errors
+    theory: Errors
     num_runs: int
 
 
@@ -81,7 +86,7 @@ def run_point(experiment: Experiment, index: int, runs: Sequence[int], seed: int
 
 
 def summarize(experiment: Experiment, index: int, errors: Sequence[Errors]) -> PointResult:
-    """Averages of the runs at one place, beside the bound.
+    """Averages of the runs at one place, beside the bound and the theory.
 
     experiment: the figure
     index: place along the axis
@@ -100,4 +105,11 @@ def summarize(experiment: Experiment, index: int, errors: Sequence[Errors]) -> P
             else:
                 average[curve][quantity] = float(np.mean(samples))
             median[curve][quantity] = float(np.median(np.abs(samples)))
-    return PointResult(value, average, median, experiment.bounds(value), len(errors))
+    return PointResult(
+        value=value,
+        average=average,
+        median=median,
+        bound=experiment.bounds(value),
+        theory=experiment.theory(value) if experiment.theory else {},
+        num_runs=len(errors),
+    )

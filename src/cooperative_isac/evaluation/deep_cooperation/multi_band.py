@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -17,6 +18,7 @@ from cooperative_isac.estimation import (
     channel_matrix,
     estimate_path,
     path_information,
+    threshold_error,
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     echo_of_path,
@@ -33,8 +35,12 @@ NUM_SYMBOLS = 32
 # search, which leave room for errors on both sides.
 RANGES_M = (60.0, 240.0)
 VELOCITIES_MPS = (-30.0, 30.0)
-SEARCH_RANGES_M = (0.0, 300.0)
-SEARCH_VELOCITIES_MPS = (-50.0, 50.0)
+SEARCH_DELAYS_S = (0.0, 2 * 300.0 / LIGHT_SPEED_MPS)
+SEARCH_SPEEDS_MPS = (-2 * 50.0, 2 * 50.0)
+
+# Targets over which the theory is averaged: midpoints of equal parts of both intervals.
+THEORY_RANGES_M = (90.0, 150.0, 210.0)
+THEORY_VELOCITIES_MPS = (-20.0, 0.0, 20.0)
 
 # SNR of one resource element, dB, from below the threshold to where errors are small.
 SNRS_DB = (-28.0, -26.0, -25.0, -24.0, -23.0, -22.0, -21.0, -20.0, -18.0, -15.0, -10.0, -5.0)
@@ -80,23 +86,40 @@ def multi_band(name: str, *, link_budget: bool) -> Experiment:
         quantities=QUANTITIES,
         trial=_trial_with_budget if link_budget else _trial_of_equal_snr,
         bounds=_bounds_with_budget if link_budget else _bounds_of_equal_snr,
+        theory=_theory_with_budget if link_budget else _theory_of_equal_snr,
     )
 
 
+def _equal_snr(snr_db: float) -> dict[str, float]:
+    return {"high": snr_db, "low": snr_db}
+
+
+def _with_budget(snr_db: float) -> dict[str, float]:
+    return {"high": snr_db, "low": snr_db + LOW_BAND_GAIN_DB}
+
+
 def _trial_of_equal_snr(snr_db: float, generator: np.random.Generator) -> Errors:
-    return _trial({"high": snr_db, "low": snr_db}, generator)
+    return _trial(_equal_snr(snr_db), generator)
 
 
 def _trial_with_budget(snr_db: float, generator: np.random.Generator) -> Errors:
-    return _trial({"high": snr_db, "low": snr_db + LOW_BAND_GAIN_DB}, generator)
+    return _trial(_with_budget(snr_db), generator)
 
 
 def _bounds_of_equal_snr(snr_db: float) -> Errors:
-    return _bounds({"high": snr_db, "low": snr_db})
+    return _bounds(_equal_snr(snr_db))
 
 
 def _bounds_with_budget(snr_db: float) -> Errors:
-    return _bounds({"high": snr_db, "low": snr_db + LOW_BAND_GAIN_DB})
+    return _bounds(_with_budget(snr_db))
+
+
+def _theory_of_equal_snr(snr_db: float) -> Errors:
+    return _theory(_equal_snr(snr_db))
+
+
+def _theory_with_budget(snr_db: float) -> Errors:
+    return _theory(_with_budget(snr_db))
 
 
 def _trial(snrs_db: dict[str, float], generator: np.random.Generator) -> Errors:
@@ -110,16 +133,35 @@ def _trial(snrs_db: dict[str, float], generator: np.random.Generator) -> Errors:
 
     errors = {}
     for curve, bands in CURVES.items():
-        path = estimate_path(
-            [echoes[band] for band in bands],
-            _two_way_s(SEARCH_RANGES_M),
-            (2 * SEARCH_VELOCITIES_MPS[0], 2 * SEARCH_VELOCITIES_MPS[1]),
-        )
+        path = estimate_path([echoes[band] for band in bands], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
         errors[curve] = {
             "range_m": LIGHT_SPEED_MPS * path.delay_s / 2 - range_m,
             "velocity_mps": path.path_speed_mps / 2 - velocity_mps,
         }
     return errors
+
+
+def _theory(snrs_db: dict[str, float]) -> Errors:
+    """Root mean squared errors of maximum likelihood, its outliers included."""
+    theory = {}
+    for curve, bands in CURVES.items():
+        grids = [_grid(band) for band in bands]
+        snrs = [10 ** (snrs_db[band] / 10) for band in bands]
+
+        # Mean over targets.
+        variances = []
+        for range_m, velocity_mps in product(THEORY_RANGES_M, THEORY_VELOCITIES_MPS):
+            delay_s = 2 * range_m / LIGHT_SPEED_MPS
+            error = threshold_error(
+                grids, snrs, SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS, delay_s, 2 * velocity_mps
+            )
+            variances.append(error.variances)
+        root_s, root_mps = np.sqrt(np.mean(variances, axis=0))
+        theory[curve] = {
+            "range_m": float(LIGHT_SPEED_MPS * root_s / 2),
+            "velocity_mps": float(root_mps / 2),
+        }
+    return theory
 
 
 def _bounds(snrs_db: dict[str, float]) -> Errors:
@@ -158,8 +200,3 @@ def _grid(band: str) -> ChannelMatrix:
         symbol_duration_s(spec.spacing_hz),
         1.0,
     )
-
-
-def _two_way_s(ranges_m: tuple[float, float]) -> tuple[float, float]:
-    """Two-way delays of ranges, s."""
-    return 2 * ranges_m[0] / LIGHT_SPEED_MPS, 2 * ranges_m[1] / LIGHT_SPEED_MPS

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, PointResult
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, PointResult
 
 # Colors that stay apart for color-blind readers (Okabe and Ito), and a marker each.
 STYLES = (
@@ -23,12 +23,16 @@ STYLES = (
     {"color": "#56B4E9", "marker": "X"},
 )
 
+# Lines that a measured curve is compared with: fields of a result, their style and label.
+REFERENCES = {"bound": "--", "theory": ":"}
+REFERENCE_LABELS = {"bound": "root CRLB of each", "theory": "ML with outliers, theory"}
+
 # Characters of the title above one panel.
 TITLE_WIDTH = 60
 
 
 def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path: Path) -> None:
-    """One panel for each quantity: errors of all curves, and their bounds as dashed lines.
+    """One panel for each quantity: errors of all curves, bounds dashed, theory dotted.
 
     experiment: the figure
     results: one for each place of the axis
@@ -45,14 +49,20 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
             errors = [result.average[curve][name] for result in results]
             panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
 
-            # Bound in the color of its curve. Places where a curve has no bound are left out.
-            bound = [result.bound.get(curve, {}).get(name, math.nan) for result in results]
-            if not all(map(math.isnan, bound)):
-                panel.plot(places, bound, color=style["color"], linestyle="--", linewidth=1)
+            # Bound and theory in the color of the curve, where it has them.
+            for reference, line in REFERENCES.items():
+                values = [_reference(result, reference, curve, name) for result in results]
+                if not all(map(math.isnan, values)):
+                    panel.plot(places, values, color=style["color"], linestyle=line, linewidth=1)
 
-        # One entry of the legend for all bounds.
-        if any(name in bounds for bounds in results[0].bound.values()):
-            panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")
+        # One entry of the legend for all bounds, and one for all theories.
+        for reference, line in REFERENCES.items():
+            has_reference = any(
+                name in values for values in getattr(results[0], reference).values()
+            )
+            if has_reference:
+                label = REFERENCE_LABELS[reference]
+                panel.plot([], [], color="0.4", linestyle=line, linewidth=1, label=label)
         scale = "log" if quantity.logarithmic else "linear"
         panel.set(xlabel=experiment.axis, ylabel=quantity.label, yscale=scale)
         panel.grid(alpha=0.3, which="both")
@@ -64,6 +74,12 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
     figure.savefig(path, dpi=90)
 
 
+def _reference(result: PointResult, reference: str, curve: str, quantity: str) -> float:
+    """Bound or theory of a curve at one place, NaN without one."""
+    values: Errors = getattr(result, reference)
+    return values.get(curve, {}).get(quantity, math.nan)
+
+
 def write_table(experiment: Experiment, results: Sequence[PointResult], path: Path) -> None:
     """One row for each place, curve and quantity.
 
@@ -73,7 +89,8 @@ def write_table(experiment: Experiment, results: Sequence[PointResult], path: Pa
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["x", "curve", "quantity", "average", "median", "root_crlb", "num_runs"])
+        columns = ["x", "curve", "quantity", "average", "median", "root_crlb", "theory", "num_runs"]
+        writer.writerow(columns)
         for result in results:
             for curve, quantities in result.average.items():
                 for quantity, average in quantities.items():
@@ -85,6 +102,7 @@ def write_table(experiment: Experiment, results: Sequence[PointResult], path: Pa
                             average,
                             result.median[curve][quantity],
                             result.bound.get(curve, {}).get(quantity, ""),
+                            result.theory.get(curve, {}).get(quantity, ""),
                             result.num_runs,
                         ]
                     )

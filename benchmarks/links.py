@@ -1,0 +1,81 @@
+"""Accuracy of the detections of each target with active links, passive links, and both.
+
+python benchmarks/links.py [SCENE] [--frames 120] [--links active passive active-passive]
+
+Errors are medians of the found targets of consecutive frames. NEES is the mean normalized
+estimation error squared of all of them, location and velocity together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+from clock_offsets import normalized_error
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.evaluation.monte_carlo import make_ends
+from cooperative_isac.pipeline import make_frame, receive_all
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import LinkMode
+from cooperative_isac.schemes.registry import make_scheme
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scene", nargs="?", default="multi_bs")
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--links", nargs="+", type=LinkMode, default=list(LinkMode))
+    chosen = parser.parse_args()
+    scene = load_scene(chosen.scene)
+    names = [target.name for target in scene_targets(scene, 0.0)]
+
+    table = Table(title=f"{chosen.scene}, {chosen.frames} frames", box=SIMPLE_HEAD)
+    table.add_column("links")
+    for header in (*(f"{name} (m)" for name in names), "found", "NEES"):
+        table.add_column(header, justify="right")
+    for mode in chosen.links:
+        errors_m, normalized = measured(replace(scene, link_mode=mode), chosen.frames)
+        medians_m = [f"{np.median(errors_m[name]):.3f}" for name in names]
+        share = len(normalized) / (chosen.frames * len(names))
+        table.add_row(mode, *medians_m, f"{share:.1%}", f"{np.mean(normalized):.1f}")
+    Console(width=130).print(table)
+
+
+def measured(scene: Scene, num_frames: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Location errors of each target where it is found, m, and the NEES of all of them."""
+    ends = make_ends(make_scheme(scene.sensing.scheme, scene))
+    errors_m: dict[str, list[float]] = defaultdict(list)
+    normalized = []
+    for number in range(num_frames):
+        # One frame from the echoes to the detections.
+        time_s = number / scene.update_rate_hz
+        targets = scene_targets(scene, time_s)
+        frame = make_frame(scene, number, time_s)
+        packets = {
+            station: ends.encoders[station].encode(echoes, frame)
+            for station, echoes in receive_all(scene, frame, targets).items()
+        }
+        detections = ends.decoder.decode(packets, frame)
+
+        # Errors of the nearest detection of each target.
+        for target in targets:
+            of_target = normalized_error(target, detections)
+            if of_target is not None:
+                distances_m = [
+                    np.linalg.norm(one.position_m - target.position_m) for one in detections
+                ]
+                errors_m[target.name].append(float(min(distances_m)))
+                normalized.append(of_target)
+    return errors_m, normalized
+
+
+if __name__ == "__main__":
+    main()

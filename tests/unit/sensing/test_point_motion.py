@@ -18,7 +18,7 @@ def motion():
 
 def test_displacements_give_velocities_in_any_order(motion):
     _, prior = motion.velocities(0.0, FIRST, COVARIANCES)
-    np.testing.assert_allclose(prior[0], 16.0**2 / 3 * np.eye(3))
+    np.testing.assert_allclose(prior[0], np.diag([16.0**2, 16.0**2, 8.0**2]) / 3)  # slow in height
     found, covariances = motion.velocities(0.25, (FIRST + 0.25 * VELOCITIES)[::-1], COVARIANCES)
     np.testing.assert_allclose(found, VELOCITIES[::-1], atol=1e-9)
     np.testing.assert_allclose(covariances[0], 2 * 0.01 / 0.25**2 * np.eye(3))

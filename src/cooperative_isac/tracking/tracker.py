@@ -254,20 +254,7 @@ class Tracker:
         log_ratios = np.zeros(len(tracks))
         problems = {}
 
-        # Rounds: eligible tracks, the inflation of the detections' covariances, and the least
-        # probability of weak ones. A track that has coasted too long takes no detection.
-        since_update_s = self._time_s - tracks.updated_s
-        current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
-        established = tracks.lives.established
-        live = established & current
-        tentative = ~established & current
-        rounds = (
-            (live, 1.0, LEAST_PROBABILITY),
-            (live, ESTABLISHED_INFLATION, LEAST_PROBABILITY),
-            (tentative, 1.0, 0.0),
-            (tentative, TENTATIVE_INFLATION, 0.0),
-        )
-        for eligible, inflation, least in rounds:
+        for eligible, inflation, least in self._rounds():
             candidates = np.flatnonzero(eligible & ~hits)
             spare = np.flatnonzero(~taken)
             if not len(candidates) or not len(spare):
@@ -276,8 +263,8 @@ class Tracker:
             # Assignment.
             left = measurements.at(spare)
             pairs = self._pairs(candidates, left, inflation)
-            pairs = pairs.where(expit(self._log_ratios(pairs, left)) >= least)
-            matched = nearest_neighbors(pairs)
+            probabilities = expit(self._log_ratios(pairs, left))
+            matched = nearest_neighbors(pairs.where(probabilities >= least))
             rows = candidates[matched.tracks]
             columns = spare[matched.detections]
             if not len(rows):
@@ -299,6 +286,25 @@ class Tracker:
             weak[rows] = measurements.weak[columns]
             log_ratios[rows] = np.where(measurements.weak[columns], ratios, 0.0)
         return hits, taken, Gains(weak, log_ratios, self._test()), problems
+
+    def _rounds(self) -> tuple[tuple[np.ndarray, float, float], ...]:
+        """Rounds of association.
+
+        Returns for each the eligible tracks, [num_tracks], bool; the inflation of the detections'
+        covariances; and the least probability with which a weak detection is of its track.
+        """
+        # A track that has coasted too long takes no detection.
+        tracks = self._tracks
+        since_update_s = self._time_s - tracks.updated_s
+        current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
+        live = tracks.lives.established & current
+        tentative = ~tracks.lives.established & current
+        return (
+            (live, 1.0, LEAST_PROBABILITY),
+            (live, ESTABLISHED_INFLATION, LEAST_PROBABILITY),
+            (tentative, 1.0, 0.0),
+            (tentative, TENTATIVE_INFLATION, 0.0),
+        )
 
     def _log_ratios(self, pairs: Pairs, measurements: Measurements) -> np.ndarray:
         """Log-likelihood ratios of detections of tracks to false ones, [num_pairs], float64.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from scipy.special import expit
@@ -47,6 +48,9 @@ OBSERVED_SHARE = 0.5
 # Period of the frames that the test of weak detections takes before a second frame shows it, s: a
 # short one makes a high threshold, so that no track is confirmed too early.
 FIRST_PERIOD_S = 1e-3
+
+# Scores by identity where no track is of weak detections.
+NO_SCORES: Mapping[int, float] = MappingProxyType({})
 
 # Number of tracks at most: so many take half of a frame at 10 Hz, and no scene has as many targets.
 MAX_TRACKS = 1024
@@ -100,7 +104,7 @@ class Tracker:
 
     @property
     def scores(self) -> dict[int, float]:
-        """Log-likelihood ratios, by identity, that tracks with weak detections had added up at last
+        """Log-likelihood ratios, by identity, that tracks of weak detections had added up at last
         before they were established.
         """
         scores = self._tracks.lives.scores
@@ -130,7 +134,12 @@ class Tracker:
         return ended
 
     def restore(
-        self, time_s: float, tracks: Sequence[Track], num_born: int, period_s: float
+        self,
+        time_s: float,
+        tracks: Sequence[Track],
+        num_born: int,
+        period_s: float,
+        scores: Mapping[int, float] = NO_SCORES,
     ) -> None:
         """Continue the tracks of another tracker of the same settings, before the first update.
 
@@ -138,6 +147,7 @@ class Tracker:
         tracks: established tracks at that stamp; filters start from their means and covariances
         num_born: number of identities that were used, so that none is used again
         period_s: of the frames, s: longer intervals count as unobserved
+        scores: of tracks of weak detections, by identity
         """
         self._num_born = max([num_born, *(track.track_id for track in tracks)])
         self._time_s = time_s
@@ -146,7 +156,7 @@ class Tracker:
         # Filters start from the posteriors, not from detections.
         means = np.array([[*track.position_m, *track.velocity_mps] for track in tracks], float)
         covariances = np.array([track.covariance for track in tracks], float)
-        self._tracks = restored(tracks, time_s)
+        self._tracks = restored(tracks, time_s, scores)
         self._filters = make_filters(self._settings, self._dimension)
         problems = self._filters.start(means.reshape(-1, 6), covariances.reshape(-1, 6, 6))
         self._snapshots = {track.track_id: track for track in tracks}

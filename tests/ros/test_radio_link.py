@@ -59,34 +59,37 @@ def packets_of(scene, bands):
 @pytest.mark.parametrize(
     ("bands", "simulated", "missing", "fused_at"),
     [
-        (DOWNLINK, True, ["ue1"], "bs"),
-        (DOWNLINK, False, [], "bs"),  # links of radios are what they are
-        (SIDELINKS, True, [], "ue3"),
+        (DOWNLINK, UES, ["ue1"], "bs"),
+        (DOWNLINK, (), [], "bs"),  # links of radios are what they are
+        (DOWNLINK, ("ue1",), ["ue1"], "bs"),
+        (SIDELINKS, UES, [], "ue3"),
     ],
-    ids=["uplink", "radios", "sidelinks"],
+    ids=["uplink", "radios", "mixed", "sidelinks"],
 )
 def test_simulated_packets_out_of_range_are_left_out(
     real_bench, scene_file, bands, simulated, missing, fused_at
 ):
+    """simulated: stations whose packets are; of those that are used, some or none."""
     scene = load_scene(scene_file)
     center = Center(real_bench, scene_file)
     announcement = Announcement(
         frame=FRAME,
         scene=scene.name,
         scene_fingerprint=scene.fingerprint,
-        simulated=simulated,
+        simulated=bool(simulated),
         seed=scene.seed,
         bands=bands,
         time_s=FRAME.number / scene.update_rate_hz,
     )
     center.frame.publish(conversions.frame_message(announcement))
     for ue, data in packets_of(scene, bands).items():
-        packet = Packet(FRAME, 0, ue, "local_ml", simulated, data, bands)
+        packet = Packet(FRAME, 0, ue, "local_ml", ue in simulated, data, bands)
         center.features[ue].publish(conversions.packet_message(packet))
     real_bench.until(lambda: center.detections)
 
     (message,) = center.detections
     assert list(message.sites_missing) == missing
+    assert message.simulated == (not set(simulated) <= set(missing))
     (detection,) = message.detections
     assert list(detection.sites) == [ue for ue in UES if ue not in missing]
 

@@ -10,9 +10,11 @@ from rich.console import Console
 from cooperative_isac.evaluation.checkpoint import CHECKPOINT_FOLDER, write_checkpoint
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.launching import run
+from cooperative_isac_ros.launching.graph import scene_nodes
 from cooperative_isac_ros.launching.process_group import Crash
-from cooperative_isac_ros.launching.run import _conclude, _draw, _finish_report
+from cooperative_isac_ros.launching.run import _conclude, _draw, _end_nodes, _finish_report
 from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
 
 
@@ -54,6 +56,21 @@ def test_the_report_of_a_killed_evaluator_is_completed_from_its_checkpoints(repo
     code, text = concluded(None, report)
     assert code == 0 and "1, late 1, lost 1, skipped 3" in text
     assert "node /tracker ended with signal 9; started again (1 of 3)" in text
+
+
+def test_the_evaluator_outlives_the_nodes_whose_last_counts_it_reports():
+    """A fusion center reports packets out of range at its end, too."""
+    steps = []
+    crash = Crash("/fusion_center", 1, "last words")
+
+    def crashed():
+        """The crash of a fusion center, as long as it was not ended."""
+        return None if ["/fusion_center"] in steps else crash
+
+    group = SimpleNamespace(stop=lambda names=None: steps.append(names), crashed=crashed)
+    specs = scene_nodes(load_scene("bs_ue_zones"))
+    assert _end_nodes(group, specs, period_s=0.001) == crash
+    assert steps == [["/transmit_controller"], ["/fusion_center"], None]
 
 
 def test_checkpoints_that_cannot_be_read_cost_the_record_only(report):

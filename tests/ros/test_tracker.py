@@ -7,7 +7,7 @@ import pytest
 from cooperative_isac_msgs.msg import Detections, StageTiming, Track, Tracks
 from nav_msgs.msg import Odometry
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, Evidence
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
@@ -25,10 +25,11 @@ class Rig:
         self.publisher = bench.publisher(Detections, "detections", profile=qos.HISTORY)
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/tracks"))
 
-    def message(self, number, run=1, seen=True, missing=()):
+    def message(self, number, run=1, seen=True, missing=(), evidence=None):
         place, velocity = np.array([10.0 + 0.5 * number, 20, 0]), np.array([5.0, 0, 0])
         covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
-        found = (Detection(place, velocity, covariance, 20.0, ("rx1",), 2),) if seen else ()
+        one = Detection(place, velocity, covariance, 20.0, ("rx1",), 2, evidence=evidence)
+        found = (one,) if seen else ()
         frame = FrameStamp(run, number, 10**12 + number * 10**8)
         return conversions.detections_message(DetectionList(frame, True, found, tuple(missing)))
 
@@ -133,6 +134,17 @@ def test_a_tracker_that_is_started_again_takes_up_the_tracks_of_its_run(
     assert rig.node.health.counts["resets"] == 0
 
 
+def test_a_tracker_that_is_started_again_knows_its_tracks_of_weak_detections(bench, tmp_path):
+    state_file = tmp_path / "tracker.json"
+    rig = Rig(bench, state_file=str(state_file))
+    rig.say(range(5), evidence=Evidence(20.0, -20.0))
+    scores = rig.node._tracker.scores
+    rig = begun_again(rig, state_file)
+    rig.node._end_catching_up()
+    rig.say([5])
+    assert rig.node._tracker.scores == scores and list(scores) == [1]
+
+
 def test_a_tracker_that_is_started_again_catches_up_with_what_it_missed(bench, tmp_path):
     state_file = tmp_path / "tracker.json"
     rig = Rig(bench, state_file=str(state_file))
@@ -176,6 +188,8 @@ def test_a_tracker_takes_detections_of_a_publisher_that_keeps_none(bench, tmp_pa
         "[1]",
         '{"run": 1}',
         '{"run": 1, "num_born": 1, "number": 4, "stamp_ns": 0, "tracks": [{}]}',
+        '{"run": 1, "num_born": 0, "number": 4, "stamp_ns": 0, "period_s": 1, "tracks": [], '
+        '"scores": [1]}',
     ],
 )
 def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):

@@ -101,7 +101,7 @@ class PathMeasurements:
 
     @cached_property
     def blurred_weights(self) -> np.ndarray:
-        """Fisher information of the values of quantized locations, [n, D + 1], float64."""
+        """Inverse variances of the values of quantized locations, [n, D + 1], float64."""
         receivers_m = self.links.receivers_m[self.link]
         distance_m = np.linalg.norm(self.point_m - receivers_m, axis=1)
 

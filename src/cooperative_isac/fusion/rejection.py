@@ -433,5 +433,5 @@ def _is_misplaced(scene: Scene, cluster: Cluster, other: Cluster, detection: Det
 
 
 def _power(paths: Iterable[PathReport]) -> float:
-    """Coherent SNR summed over paths, linear."""
-    return sum(path.power for path in paths)
+    """Measured coherent SNR summed over paths, linear."""
+    return sum(path.snr for path in paths)

@@ -41,6 +41,7 @@ from cooperative_isac.scene.geometry import STATE_AXES, bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Mean number of false detections that noise makes in a frame, at most, alone and with each target.
 # The bound is loose: in `campus` noise alone makes 0.02. The tracker tests them over frames.
@@ -164,24 +165,43 @@ class SoftFusion:
                 least[self._names.index(name)] = own.power.min()
             first = self.links.first[scene.band, name]  # link from the first transmitter
             link = first + own.transmitter
-            rows.append(np.column_stack([link, own.point_m, own.doppler_hz, own.power]))
+            values = [link, own.point_m, own.doppler_hz, own.power, own.power]
+            rows.append(np.column_stack(values))
 
         # Paths of reports.
         for report in reports:
             first = self.links.first[report.band, report.receiver]
             for path in report.paths:
-                values = [first + path.transmitter, *report.point_m, path.doppler_hz, path.power]
+                link = first + path.transmitter
+                values = [link, *report.point_m, path.doppler_hz, path.power, path.snr]
                 rows.append(np.array([values]))
 
-        # Columns: link, location, Doppler shift, power.
-        table = np.concatenate(rows) if rows else np.zeros((0, 6))
+        # Columns: link, location, Doppler shift, power of this accuracy, measured power.
+        table = np.concatenate(rows) if rows else np.zeros((0, 7))
+        table = table[self._is_apart(table[:, 0].astype(int), table[:, 1:4])]
         link = table[:, 0].astype(int)
-        power = table[:, 5]
         points_m = table[:, 1:4]
+        doppler_hz = table[:, 4]
+        accurate_power = table[:, 5]
+        power = table[:, 6]
+
+        # Evidence by the measured power, errors by that of this accuracy.
         expected = self.expected_snr(link, points_m)
-        height = peak_height(power, expected)
-        paths = PathMeasurements(scene, self.links, link, points_m, table[:, 4], power, height)
+        height = peak_height(accurate_power, expected)
+        paths = PathMeasurements(scene, self.links, link, points_m, doppler_hz, power, height)
         return Pool(paths, path_evidence(power, expected), least)
+
+    def _is_apart(self, link: np.ndarray, point_m: np.ndarray) -> np.ndarray:
+        """Mask of the points away from both stations of their links, [n], bool.
+
+        Targets are; at a station, the direction of a path and its expected power have no value.
+
+        link: [n], int
+        point_m: [n, 3], float64, m
+        """
+        from_transmitter_m = np.linalg.norm(point_m - self.links.transmitters_m[link], axis=1)
+        from_receiver_m = np.linalg.norm(point_m - self.links.receivers_m[link], axis=1)
+        return np.minimum(from_transmitter_m, from_receiver_m) >= NEAREST_M
 
     def expected_snr(self, link: np.ndarray, point_m: np.ndarray) -> np.ndarray:
         """Mean SNR of a target's path by way of a point, [n], float64.

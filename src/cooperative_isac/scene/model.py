@@ -136,8 +136,8 @@ class Sensing:
     false_alarm_probability: of one receiver and frame
     max_targets: bound of the reported targets of one receiver and frame
     max_speed_mps: of targets that are looked for, m/s
-    max_climb_mps: largest rate of climb and descent of targets, m/s, by which weak candidates are
-    fused
+    max_climb_mps: largest usual rate of climb and descent of targets, m/s, in the prior of
+    velocities that are not measured (Scene.velocity_stds_mps)
     min_speed_mps: slower detections are static clutter, m/s; 0: all are kept
     deadline_s: longest wait of the center for a packet after the frame's announcement, s
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before

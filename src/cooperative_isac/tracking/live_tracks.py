@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -173,15 +173,17 @@ def concatenate(first: LiveTracks, second: LiveTracks) -> LiveTracks:
     )
 
 
-def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
+def restored(tracks: Sequence[Track], time_s: float, scores: Mapping[int, float]) -> LiveTracks:
     """Live tracks that continue snapshots of established tracks.
 
     tracks: snapshots
     time_s: their stamp, s
+    scores: of those of weak detections, by identity (life.Lives)
     """
     # Lives without counters: these are established already.
     statuses = np.array([track.status.value for track in tracks], int)
-    lives = replace(unborn(len(tracks)), statuses=statuses)
+    known = np.array([scores.get(track.track_id, -np.inf) for track in tracks], float)
+    lives = replace(unborn(len(tracks)), statuses=statuses, scores=known)
 
     # Times and classes as the snapshots have them.
     ages_s = np.array([track.age_s for track in tracks], float)

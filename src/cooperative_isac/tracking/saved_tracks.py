@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -44,6 +45,20 @@ def loaded_tracks(saved: Sequence[dict]) -> tuple[Track, ...]:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not saved tracks: {error!r}") from None
     return tracks
+
+
+def loaded_scores(saved: Mapping) -> dict[int, float]:
+    """Scores of tracks of weak detections, by identity, of which JSON makes texts.
+
+    Raises ValueError where the values are no scores.
+    """
+    try:
+        scores = {int(identity): float(score) for identity, score in saved.items()}
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"not saved scores: {error!r}") from None
+    if not all(math.isfinite(score) for score in scores.values()):
+        raise ValueError("a saved score is not finite")
+    return scores
 
 
 def _track(item: dict) -> Track:

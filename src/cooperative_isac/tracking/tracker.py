@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from scipy.special import expit
@@ -47,6 +48,9 @@ OBSERVED_SHARE = 0.5
 # Period of the frames that the test of weak detections takes before a second frame shows it, s: a
 # short one makes a high threshold, so that no track is confirmed too early.
 FIRST_PERIOD_S = 1e-3
+
+# Scores by identity where no track is of weak detections.
+NO_SCORES: Mapping[int, float] = MappingProxyType({})
 
 # Number of tracks at most: so many take half of a frame at 10 Hz, and no scene has as many targets.
 MAX_TRACKS = 1024
@@ -100,7 +104,7 @@ class Tracker:
 
     @property
     def scores(self) -> dict[int, float]:
-        """Log-likelihood ratios, by identity, that tracks with weak detections had added up at last
+        """Log-likelihood ratios, by identity, that tracks of weak detections had added up at last
         before they were established.
         """
         scores = self._tracks.lives.scores
@@ -130,7 +134,12 @@ class Tracker:
         return ended
 
     def restore(
-        self, time_s: float, tracks: Sequence[Track], num_born: int, period_s: float
+        self,
+        time_s: float,
+        tracks: Sequence[Track],
+        num_born: int,
+        period_s: float,
+        scores: Mapping[int, float] = NO_SCORES,
     ) -> None:
         """Continue the tracks of another tracker of the same settings, before the first update.
 
@@ -138,6 +147,7 @@ class Tracker:
         tracks: established tracks at that stamp; filters start from their means and covariances
         num_born: number of identities that were used, so that none is used again
         period_s: of the frames, s: longer intervals count as unobserved
+        scores: of tracks of weak detections, by identity
         """
         self._num_born = max([num_born, *(track.track_id for track in tracks)])
         self._time_s = time_s
@@ -146,7 +156,7 @@ class Tracker:
         # Filters start from the posteriors, not from detections.
         means = np.array([[*track.position_m, *track.velocity_mps] for track in tracks], float)
         covariances = np.array([track.covariance for track in tracks], float)
-        self._tracks = restored(tracks, time_s)
+        self._tracks = restored(tracks, time_s, scores)
         self._filters = make_filters(self._settings, self._dimension)
         problems = self._filters.start(means.reshape(-1, 6), covariances.reshape(-1, 6, 6))
         self._snapshots = {track.track_id: track for track in tracks}
@@ -254,20 +264,7 @@ class Tracker:
         log_ratios = np.zeros(len(tracks))
         problems = {}
 
-        # Rounds: eligible tracks, the inflation of the detections' covariances, and the least
-        # probability of weak ones. A track that has coasted too long takes no detection.
-        since_update_s = self._time_s - tracks.updated_s
-        current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
-        established = tracks.lives.established
-        live = established & current
-        tentative = ~established & current
-        rounds = (
-            (live, 1.0, LEAST_PROBABILITY),
-            (live, ESTABLISHED_INFLATION, LEAST_PROBABILITY),
-            (tentative, 1.0, 0.0),
-            (tentative, TENTATIVE_INFLATION, 0.0),
-        )
-        for eligible, inflation, least in rounds:
+        for eligible, inflation, least in self._rounds():
             candidates = np.flatnonzero(eligible & ~hits)
             spare = np.flatnonzero(~taken)
             if not len(candidates) or not len(spare):
@@ -276,8 +273,8 @@ class Tracker:
             # Assignment.
             left = measurements.at(spare)
             pairs = self._pairs(candidates, left, inflation)
-            pairs = pairs.where(expit(self._log_ratios(pairs, left)) >= least)
-            matched = nearest_neighbors(pairs)
+            probabilities = expit(self._log_ratios(pairs, left))
+            matched = nearest_neighbors(pairs.where(probabilities >= least))
             rows = candidates[matched.tracks]
             columns = spare[matched.detections]
             if not len(rows):
@@ -299,6 +296,25 @@ class Tracker:
             weak[rows] = measurements.weak[columns]
             log_ratios[rows] = np.where(measurements.weak[columns], ratios, 0.0)
         return hits, taken, Gains(weak, log_ratios, self._test()), problems
+
+    def _rounds(self) -> tuple[tuple[np.ndarray, float, float], ...]:
+        """Rounds of association.
+
+        Returns for each the eligible tracks, [num_tracks], bool; the inflation of the detections'
+        covariances; and the least probability with which a weak detection is of its track.
+        """
+        # A track that has coasted too long takes no detection.
+        tracks = self._tracks
+        since_update_s = self._time_s - tracks.updated_s
+        current = ~expired(since_update_s, self._settings, tracks.unobserved_s)
+        live = tracks.lives.established & current
+        tentative = ~tracks.lives.established & current
+        return (
+            (live, 1.0, LEAST_PROBABILITY),
+            (live, ESTABLISHED_INFLATION, LEAST_PROBABILITY),
+            (tentative, 1.0, 0.0),
+            (tentative, TENTATIVE_INFLATION, 0.0),
+        )
 
     def _log_ratios(self, pairs: Pairs, measurements: Measurements) -> np.ndarray:
         """Log-likelihood ratios of detections of tracks to false ones, [num_pairs], float64.

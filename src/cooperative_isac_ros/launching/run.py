@@ -126,14 +126,10 @@ def run_scene(
         supervisor = Supervisor(group, specs, policy, partial(_notice, console), period_s=period_s)
         fault = _start_and_watch(run, group, supervisor)
 
-        # the controller ends first, so that the others can process the last frame
-        group.stop([specs[-1].full_name])
-        time.sleep(min(period_s, LAST_FRAME_S))
-
         # a node that Ctrl-C has interrupted while it was starting is no crash
+        crash = _end_nodes(group, specs, period_s)
         if not stop.requested:
-            fault = fault or group.crashed()
-        group.stop()
+            fault = fault or crash
 
         # report
         fault = _finish_report(folder, fault)
@@ -161,6 +157,23 @@ def _clear(folder: Path, logs: Path, console: Console) -> None:
         console.print(
             f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are cleaned"
         )
+
+
+def _end_nodes(group: ProcessGroup, specs: Sequence[NodeSpec], period_s: float) -> Crash | None:
+    """End all nodes. Returns one that had ended by itself.
+
+    specs: of the nodes, the controller last
+    period_s: of the frames, s
+    """
+    # the controller ends first, so that the others can process the last frame
+    group.stop([specs[-1].full_name])
+    time.sleep(min(period_s, LAST_FRAME_S))
+    crash = group.crashed()
+
+    # then the fusion center, whose last counts the evaluator reports
+    group.stop([spec.full_name for spec in specs if spec.executable == "fusion_center"])
+    group.stop()
+    return crash
 
 
 def _notice(console: Console, text: str) -> None:

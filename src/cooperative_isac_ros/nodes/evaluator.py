@@ -152,10 +152,9 @@ class Evaluator(SceneNode):
         self._skipped = RemoteCounter(self.shared("transmit_controller"), "frames_skipped")
         center = self.shared("fusion_center")
         self._undelivered = RemoteCounter(center, "packets_undelivered")
+        stations = self.scene.stations if self.scene.has_radio_link else ()
         self._fused_at = {
-            station.name: RemoteCounter(center, FUSED_AT + station.name)
-            for station in self.scene.stations
-            if self.scene.has_radio_link
+            station.name: RemoteCounter(center, FUSED_AT + station.name) for station in stations
         }
 
     def _load_checkpoint(self) -> FrameStamp | None:

@@ -172,8 +172,10 @@ class FusionCenter(SceneNode):
         missing = tuple(sorted({*collected.sites_missing, *refused}))
         self._report_missing(frame, missing)
 
-        # publish; simulated where one of the packets is, or the announcement of a frame without any
-        sources = collected.packets.values() or [collected.announcement]
+        # publish; simulated where one of the used packets is, or the announcement of a frame
+        # without any
+        used = delivery.packets.keys() - refused.keys()
+        sources = [collected.packets[site] for site in used] or [collected.announcement]
         simulated = any(source.simulated for source in sources)
         absent = tuple(sorted({*missing, *delivery.undelivered}))
         record = DetectionList(frame, simulated, detections, absent)

@@ -12,7 +12,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
+from cooperative_isac.tracking.saved_tracks import loaded_scores, loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import qos
@@ -141,13 +141,14 @@ class TrackerNode(SceneNode):
             stamp_ns = int(state["stamp_ns"])
             period_s = float(state["period_s"])
             tracks = loaded_tracks(state["tracks"])
+            scores = loaded_scores(state.get("scores", {}))  # earlier versions save none
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             self.health.fault("states_refused", f"{self._state_file}: {error!r}")
             return
 
         # a recording that plays again begins without tracks
         if frame.number > number and frame.stamp_ns > stamp_ns:
-            self._tracker.restore(stamp_ns * 1e-9, tracks, num_born, period_s)
+            self._tracker.restore(stamp_ns * 1e-9, tracks, num_born, period_s, scores)
             self.get_logger().info(
                 f"{len(tracks)} tracks of frame {number} are taken up in frame "
                 f"{frame.number} of run {frame.run}"
@@ -164,6 +165,7 @@ class TrackerNode(SceneNode):
             "num_born": self._tracker.num_born,
             "period_s": self._tracker.period_s,
             "tracks": saved_tracks(tracks),
+            "scores": self._tracker.scores,
         }
         try:
             write_state(self._state_file, state)

@@ -128,6 +128,21 @@ def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_detected(small, both)
     assert not ghost(small, weaker(apart, 30), both)
 
 
+def test_rounding_of_strong_reports_hides_no_ghost(small, both):
+    """Rounding takes more of the accuracy of a strong path; its echo is as strong as before."""
+    lobe = weaker(elsewhere(both[0], AWAY_M), 30)
+    misplaced = weaker(elsewhere(both[0], AWAY_M), 10)
+    rounded = [
+        replace(
+            report,
+            paths=tuple(replace(path, power=path.power / 9, snr_loss=9.0) for path in report.paths),
+        )
+        for report in both
+    ]
+    assert ghost(small, lobe, rounded)
+    assert ghost(small, misplaced, rounded[1:])
+
+
 def test_a_report_at_the_place_of_a_target_of_two_receivers_is_an_echo_of_it(small, both):
     wrong_hz = [path.doppler_hz + 2500 for path in both[0].paths]
     beside = elsewhere(both[0], np.array((0.3, -0.4, 0.0)), wrong_hz)

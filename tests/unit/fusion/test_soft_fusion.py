@@ -23,6 +23,7 @@ from cooperative_isac.fusion.soft_fusion import SoftFusion
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import EchoReport, PathReport
 
 POSITION_M = np.array([40.0, 60.0, 20.0])
 VELOCITY_MPS = np.array([7.0, -5.0, 1.0])
@@ -244,6 +245,46 @@ def test_evidence_of_a_path_is_the_ratio_of_two_exponentials(snr):
     """The mean of the ratio over noise is one, for any mean SNR of the target."""
     ratio = integrate.quad(lambda z: np.exp(path_evidence(z, snr) - z), 0, np.inf, limit=200)[0]
     assert ratio == pytest.approx(1.0, rel=1e-6)
+
+
+def test_rounded_reports_have_the_evidence_of_their_echoes_and_wider_errors(campus):
+    soft = SoftFusion(campus)
+    receiver = campus.receivers[0].name
+    exact = PathReport(1, 250.0, 40.0, np.eye(3))
+    rounded = replace(exact, power=10.0, snr_loss=4.0)
+
+    pools = [
+        soft.pool((EchoReport(receiver, POSITION_M, (path,), campus.band),), {})
+        for path in (exact, rounded)
+    ]
+    assert pools[0].evidence == pools[1].evidence
+    assert pools[0].paths.power == pools[1].paths.power
+    assert pools[0].paths.height / pools[1].paths.height == pytest.approx(4.0)
+
+
+def test_a_path_by_way_of_a_point_at_its_station_is_of_no_target(campus):
+    """There the direction of the path has no value, and neither has its expected power."""
+    soft = SoftFusion(campus)
+    sent = {
+        site.name: candidates_of(campus, site, POSITION_M, VELOCITY_MPS)
+        for site in campus.receivers
+    }
+    (alone,) = soft.fuse((), sent)
+
+    # The same beside candidates at a transmitter, at a receiver, and next to it.
+    receiver_m = campus.receivers[0].position_m
+    points_m = [campus.transmitters[0].position_m, receiver_m, receiver_m + 0.5]
+    at_stations = Candidates(np.zeros(3, int), np.array(points_m), np.zeros(3), np.full(3, POWER))
+    own = sent["rx1"]
+    sent["rx1"] = Candidates(
+        np.concatenate([own.transmitter, at_stations.transmitter]),
+        np.concatenate([own.point_m, at_stations.point_m]),
+        np.concatenate([own.doppler_hz, at_stations.doppler_hz]),
+        np.concatenate([own.power, at_stations.power]),
+    )
+    (beside,) = soft.fuse((), sent)
+    assert np.array_equal(beside.position_m, alone.position_m)
+    assert np.array_equal(beside.covariance, alone.covariance)
 
 
 @pytest.mark.parametrize("mean_snr", [4.0, 16.0])

@@ -1,5 +1,6 @@
 """The grid's derived quantities and the scene's look-ups."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,3 +31,20 @@ def test_a_receiver_is_found_by_name():
         KeyError, match=r"no receiver 'tx1' in scene 'good_scene'; it has .*rx1.*rx2.*rx3"
     ):
         scene.receiver("tx1")
+
+
+@pytest.mark.parametrize(
+    ("dimension", "max_climb_mps", "expected_mps"),
+    [
+        (3, 6.0, [20 / 3**0.5, 20 / 3**0.5, 6 / 3**0.5]),  # uniform from -6 to 6 m/s
+        (3, 50.0, [20 / 3**0.5] * 3),  # no faster than the largest speed
+        (2, 6.0, [20 / 2**0.5] * 2),
+    ],
+)
+def test_velocities_are_within_the_largest_speed_and_rate_of_climb(
+    dimension, max_climb_mps, expected_mps
+):
+    scene = load_scene(Path(__file__).with_name("file") / "good_scene.yaml")
+    sensing = replace(scene.sensing, max_speed_mps=20.0, max_climb_mps=max_climb_mps)
+    scene = replace(scene, dimension=dimension, sensing=sensing)
+    assert scene.velocity_stds_mps == pytest.approx(expected_mps)

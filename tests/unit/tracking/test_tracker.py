@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.detection import Detection, Evidence, detection_problem
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
 from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
 from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
-from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
+from cooperative_isac.tracking.saved_tracks import loaded_scores, loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
@@ -100,6 +100,36 @@ def test_another_tracker_continues_saved_tracks(detect, model, gap_s):
     assert other[0].age_s == pytest.approx(one[0].age_s)
     assert other[0].num_detections == one[0].num_detections
     assert np.allclose(other[0].position_m, one[0].position_m, atol=0.1)
+
+
+def test_a_restored_track_of_weak_detections_ends_as_it_would_have(detect):
+    """Where its location is uncertain, not only after max_coast_s."""
+    covariance = np.diag([0.3] * 3 + [4.0] * 3)
+    found = detect((10, 10, 2), covariance=covariance)
+    weak = replace(found, evidence=Evidence(20.0, -20.0))
+    settings = Tracking(model="cv", max_coast_s=3.0)
+    first, second = Tracker(settings, 3), Tracker(settings, 3)
+    for number in range(4):
+        tracks = first.update(0.2 * number, [weak])
+    state = json.loads(json.dumps([saved_tracks(tracks), first.scores]))
+    second.restore(0.6, loaded_tracks(state[0]), 1, first.period_s, loaded_scores(state[1]))
+
+    def last_frame(tracker):
+        """The frame without a detection in which the track ends."""
+        for number in range(4, 30):
+            (track,) = tracker.update(0.2 * number, ())
+            if track.status is TrackStatus.DELETED:
+                break
+        return number
+
+    assert last_frame(second) == last_frame(first) < 3 + settings.max_coast_s / 0.2
+    assert loaded_scores({}) == {}
+
+
+@pytest.mark.parametrize("saved", [[], {"one": 1.0}, {"1": None}, {"1": float("inf")}])
+def test_values_that_are_no_scores_are_refused(saved):
+    with pytest.raises(ValueError, match=r"score|invalid literal"):
+        loaded_scores(saved)
 
 
 def test_a_restored_track_that_fails_is_reported_deleted(detect):

@@ -152,7 +152,10 @@ class SensingEntry(Section):
     max_speed_mps: Positive
     """Largest speed that is searched for."""
     max_climb_mps: Positive = later(Sensing.max_climb_mps)
-    """Largest rate of climb and of descent, by which weak candidates are fused."""
+    """Largest usual rate of climb and of descent, or `max_speed_mps` where that is less: in the
+    prior of velocities of weak candidates, and of new points of stations that synchronize by
+    targets. Weak targets that climb faster are found less often.
+    """
     min_speed_mps: NotNegative = 0.0
     """Slower detections are rejected as static clutter; 0 keeps all."""
     deadline_s: Positive | None = None

@@ -48,6 +48,9 @@ COARSE_AGREEING_SHIFTS = 1.0
 # a frame, and stations take turns.
 CHECK_EVERY = 4
 
+# Frames after which a link that is not in use is not waited for: two seconds of usual rates.
+STARTUP_FRAMES = 8
+
 # Fisher scoring of single paths: they start at the location that they shared.
 SINGLE_PATHS = {"steps": 2, "tolerance": 1.0}
 
@@ -84,9 +87,8 @@ class ObservingReceiver:
         self._motion = PointMotion(place.view)
         self._used: tuple[int, ...] = (self._own,)
 
-        # Links that came into use in this frame, and in the one before.
-        self._is_changed = False
-        self._was_changed = False
+        # Frames since other links came into use, and paths on those that are not in use yet.
+        self._unchanged = STARTUP_FRAMES
         self._new_paths: tuple[NewPath, ...] = ()
 
         # Frames may be too far apart to follow targets.
@@ -132,7 +134,7 @@ class ObservingReceiver:
 
         Not after the first frame with all links: the one before was searched with them.
         """
-        self._receiver.idle(searches=not self._was_changed)
+        self._receiver.idle(searches=self._unchanged != 1)
 
     def _sensed(
         self, samples: np.ndarray, frame: Frame, offsets: Mapping[int, ClockOffset]
@@ -179,8 +181,13 @@ class ObservingReceiver:
 
     @property
     def _is_starting(self) -> bool:
-        """True as long as links come into use: not all of them are, or some are new."""
-        return self._is_changed or len(self._used) < len(self.place.view.transmitters)
+        """True as long as links come into use: not all of them are, or some are new.
+
+        With links that do not come, the others are used as if they were all.
+        """
+        if len(self._used) == len(self.place.view.transmitters):
+            return self._unchanged == 0
+        return len(self._used) == 1 or self._unchanged < STARTUP_FRAMES
 
     def _use(self, offsets: Mapping[int, ClockOffset]) -> None:
         """Use the echoes of some links from now on; targets are followed on.
@@ -189,16 +196,17 @@ class ObservingReceiver:
         """
         self.idle()
         now = tuple(sorted({self._own, *offsets}))
-        self._was_changed = self._is_changed
-        self._is_changed = now != self._used
-        if not (self._is_changed or self._was_changed):
+        before = self._used
+        was_starting = self._is_starting
+        self._used = now
+        self._unchanged = self._unchanged + 1 if now == before else 0
+        if now == before and self._is_starting == was_starting:
             return
-        memory = _with_transmitters(self._receiver.memory, self._used, now)
+        memory = _with_transmitters(self._receiver.memory, before, now)
 
         # Paths that the search of the last frame found on new links start from there.
         if memory is not None:
             memory = with_new_paths(self.place.view, memory, self._new_paths, offsets, now)
-        self._used = now
         part = _part(self.place, now)
         if len(now) == 1:
             self._receiver = LocalReceiver(part, memory, self._coarse_cells.of(now))

@@ -8,8 +8,8 @@ offset shifts every Doppler by the same amount. Both are estimated from a path o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -22,6 +22,10 @@ from cooperative_isac.estimation.range_doppler import PathEstimate
 MOST_DISTANCE = 25.0
 
 
+# Source of errors: the index of a target or of a pair of links, in a frame by its time.
+Source = tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class ClockOffset:
     """Offset of a link's receiver against its transmitter.
@@ -29,11 +33,20 @@ class ClockOffset:
     delay_s: time by which paths look longer than they are, s
     frequency_hz: frequency by which Doppler shifts look greater than they are, Hz
     covariance: [2, 2], float64, of (delay_s, frequency_hz)
+    common: errors that the offsets of several links have in common: by their source, the change
+        [2, n], float64, of both with n independent errors of one standard deviation; they are part
+        of the covariance
     """
 
     delay_s: float
     frequency_hz: float
     covariance: np.ndarray
+    common: Mapping[Source, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def own_covariance(self) -> np.ndarray:
+        """Covariance without the common errors, [2, 2], float64."""
+        return self.covariance - sum(change @ change.T for change in self.common.values())
 
 
 # Offset of a station's own signal, which has one clock.
@@ -131,9 +144,21 @@ def mean_offset(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
         ]
         farthest = int(np.argmax(squared_distances))
         if squared_distances[farthest] <= MOST_DISTANCE:
-            return ClockOffset(float(mean[0]), float(mean[1]), covariance)
+            common: dict[Source, np.ndarray] = {}
+            for estimate, information in zip(left, informations, strict=True):
+                add_common(common, estimate, covariance @ information)
+            return ClockOffset(float(mean[0]), float(mean[1]), covariance, common)
         del left[farthest]
     return None
+
+
+def add_common(common: dict[Source, np.ndarray], offset: ClockOffset, weight: np.ndarray) -> None:
+    """Add the common errors of one offset to those of a weighted sum.
+
+    weight: [2, 2], float64, of the offset in the sum
+    """
+    for source, change in offset.common.items():
+        common[source] = common.get(source, 0.0) + weight @ change
 
 
 def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:

@@ -193,10 +193,10 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
     state = fitted.state
 
     # Normalized squared residuals of each report.
-    shift_weights = reports.shift_information
+    shift_weights = reports.own_shift_information
     _, errors_hz = _shift_equations(scene, reports, state[path_group])
     misfits = np.bincount(reports.owner, shift_weights * errors_hz**2, len(reports))
-    misfits += locations.misfits(state[:, :size])
+    misfits += locations.misfits(state[:, locations.unknowns])
 
     # Degrees of freedom, and the volume of the measurements' covariances.
     num_reports = np.bincount(group, minlength=num_groups)
@@ -204,10 +204,10 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
     degrees = size * num_reports + num_paths - 2 * size
     log_dets = np.linalg.slogdet(reports.information)[1]
     log_det_information = np.bincount(group, log_dets, num_groups)
-    log_det_information += np.bincount(path_group, np.log(shift_weights), num_groups)
+    log_det_information += np.bincount(path_group, np.log(reports.shift_information), num_groups)
     return Estimates(
         position_m=state[:, :size],
-        velocity_mps=state[:, size:],
+        velocity_mps=state[:, size : 2 * size],
         covariance=_covariances(scene, reports, locations, path_group, fitted),
         misfits=misfits,
         misfit=np.bincount(group, misfits, num_groups),
@@ -221,9 +221,10 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
 class _Fitted:
     """States of least squared errors, and the equations about them.
 
-    state: [num_groups, 2 D], float64, SI, location and velocity
-    normal: [num_groups, 2 D, 2 D], float64, normal matrix
-    slopes: [num_paths, 2 D], float64, of the Doppler shifts with the state
+    state: [num_groups, 2 D + K], float64, location and velocity, SI, and K common errors of the
+        reports in standard deviations
+    normal: [num_groups, 2 D + K, 2 D + K], float64, normal matrix
+    slopes: [num_paths, 2 D + K], float64, of the Doppler shifts with the state
     """
 
     state: np.ndarray
@@ -239,33 +240,36 @@ def _fitted(
     locations: of the reports of all targets
     path_group: [num_paths], int, target of each path
     """
-    # Location by the points alone, velocity zero.
+    # Location and common errors by the points alone, velocity zero.
     size = scene.dimension
     information = locations.information
     weighted = locations.weighted
     num_groups = len(information)
-    state = np.zeros((num_groups, 2 * size))
-    state[:, :size] = _solved(information, weighted)
+    num_unknowns = size + information.shape[1]
+    unknowns = locations.unknowns
+    state = np.zeros((num_groups, num_unknowns))
+    state[:, unknowns] = _solved(information, weighted)
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
-    shift_weights = reports.shift_information
-    prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
-    normal = np.empty((num_groups, 2 * size, 2 * size))
-    path_slopes = np.empty((len(path_group), 2 * size))
+    shift_weights = reports.own_shift_information
+    prior = np.zeros((num_unknowns, num_unknowns))
+    np.fill_diagonal(prior[size : 2 * size, size : 2 * size], scene.sensing.max_speed_mps**-2.0)
+    normal = np.empty((num_groups, num_unknowns, num_unknowns))
+    path_slopes = np.empty((len(path_group), num_unknowns))
     active = np.ones(num_groups, bool)
     for _ in range(GAUSS_NEWTON_STEPS):
         # Normal matrix about the states.
         slopes, errors_hz = _shift_equations(scene, reports, state[path_group])
         outer = shift_weights[:, None, None] * slopes[:, :, None] * slopes[:, None, :]
         equations = prior + _summed(outer, path_group, num_groups)
-        equations[:, :size, :size] += information
+        equations[:, unknowns[:, None], unknowns] += information
 
         # Right side: errors of Doppler shifts, of velocities from the prior, and of locations.
         weighted_errors = slopes * (shift_weights * errors_hz)[:, None]
         right = _summed(weighted_errors, path_group, num_groups)
         right -= state @ prior
-        fitted_locations = np.einsum("cij,cj->ci", information, state[:, :size])
-        right[:, :size] += weighted - fitted_locations
+        fitted_locations = np.einsum("cij,cj->ci", information, state[:, unknowns])
+        right[:, unknowns] += weighted - fitted_locations
         steps = _solved(equations, right)
 
         # Update of the targets that have not converged.
@@ -293,19 +297,18 @@ def _covariances(
     path_group: [num_paths], int, target of each path
     """
     size = scene.dimension
-    information = locations.information
-    covariance = np.linalg.inv(fitted.normal)
-    num_paths = np.bincount(path_group, minlength=len(information))
+    covariance = np.linalg.inv(fitted.normal)[:, : 2 * size, : 2 * size]
+    num_paths = np.bincount(path_group, minlength=len(covariance))
     for index in np.flatnonzero(num_paths < size):
         own = path_group == index
-        location_covariance = np.linalg.inv(information[index])
+        location_covariance = np.linalg.inv(locations.information[index])[:size, :size]
         turning_hz2 = _turning_variance_hz2(
             scene, reports, own, fitted.state[index, :size], location_covariance
         )
         covariance[index] = _wide_covariance(
-            information[index],
+            location_covariance,
             scene.sensing.max_speed_mps,
-            fitted.slopes[own],
+            fitted.slopes[own, : 2 * size],
             1 / reports.shift_information[own] + turning_hz2,
         )
     return covariance
@@ -314,65 +317,64 @@ def _covariances(
 class _Locations:
     """Locations of the reports of several targets as measurements of the targets' locations.
 
-    Positions of stations that are uncertain are further unknowns of each target, with a normal
-    prior: one error is in all reports of its station. They are eliminated.
+    Errors that reports have in common, as of uncertain positions of stations, are further unknowns
+    of each target, with a normal prior.
 
     reports: of all targets
     points_m: [num_reports, D], float64, m, their locations
     group: [num_reports], int, target of each report
     num_groups: number of targets
-    information: [num_groups, D, D], float64, 1/m^2, of the targets' locations
-    weighted: [num_groups, D], float64, 1/m, right side of the normal equations
+    unknowns: [D + K], int, places of location and common errors in the state (_Fitted)
+    information: [num_groups, D + K, D + K], float64, of both
+    weighted: [num_groups, D + K], float64, right side of the normal equations
     """
 
     def __init__(self, reports: Reports, points_m: np.ndarray, group: np.ndarray, num_groups: int):
         displacement = reports.displacement
+        size = points_m.shape[1]
         self._points_m = points_m
         self._group = group
-        self._weights = reports.information if displacement is None else displacement.information
-        self._gradient = None if displacement is None else displacement.gradient
-
-        # Normal equations with exact positions.
-        values = np.einsum("nij,nj->ni", self._weights, points_m)
-        self.information = _summed(self._weights, group, num_groups)
-        self.weighted = _summed(values, group, num_groups)
-        if self._gradient is None:
+        if displacement is None:
+            self._gradient = None
+            self._weights = reports.information
+            self.unknowns = np.arange(size)
+            values = np.einsum("nij,nj->ni", self._weights, points_m)
+            self.information = _summed(self._weights, group, num_groups)
+            self.weighted = _summed(values, group, num_groups)
             return
 
-        # Normal equations of the errors, in standard deviations, with their prior, and their
-        # coupling with the locations.
-        coupled = self._weights @ self._gradient
-        own = self._gradient.swapaxes(1, 2) @ coupled
-        pulls = np.einsum("nik,ni->nk", coupled, points_m)
-        self._errors = np.eye(own.shape[-1]) + _summed(own, group, num_groups)
-        self._coupling = _summed(coupled, group, num_groups)
-        self._pulled = _summed(pulls, group, num_groups)
+        # Locations move with their target and with the errors.
+        self._gradient = displacement.gradient
+        self._weights = displacement.information
+        num_errors = self._gradient.shape[-1]
+        self.unknowns = np.r_[:size, 2 * size : 2 * size + num_errors]
+        with_target = np.broadcast_to(np.eye(size), (len(points_m), size, size))
+        slopes = np.concatenate([with_target, self._gradient], axis=2)
+        coupled = self._weights @ slopes
 
-        # Locations without them: Schur complement.
-        transposed = self._coupling.swapaxes(1, 2)
-        gain = np.linalg.solve(self._errors, transposed).swapaxes(1, 2)
-        self.information = self.information - gain @ transposed
-        self.weighted = self.weighted - np.einsum("cik,ck->ci", gain, self._pulled)
+        # Normal equations, with the prior of the errors.
+        prior = np.diag(np.repeat([0.0, 1.0], [size, num_errors]))
+        self.information = prior + _summed(slopes.swapaxes(1, 2) @ coupled, group, num_groups)
+        values = np.einsum("nik,ni->nk", coupled, points_m)
+        self.weighted = _summed(values, group, num_groups)
 
-    def misfits(self, locations_m: np.ndarray) -> np.ndarray:
+    def misfits(self, fitted: np.ndarray) -> np.ndarray:
         """Normalized squared residuals of each report, [num_reports], float64.
 
-        An error of a station counts for the reports of its target in equal shares.
+        A common error counts for the reports of its target in equal shares.
 
-        locations_m: [num_groups, D], float64, m, of the targets
+        fitted: [num_groups, D + K], float64, locations of the targets and common errors
         """
-        residuals_m = self._points_m - locations_m[self._group]
+        size = self._points_m.shape[1]
+        residuals_m = self._points_m - fitted[self._group, :size]
         if self._gradient is None:
             return np.einsum("ni,nij,nj->n", residuals_m, self._weights, residuals_m)
-
-        # Errors that fit best.
-        pull = self._pulled - np.einsum("cik,ci->ck", self._coupling, locations_m)
-        errors = _solved(self._errors, pull)
+        errors = fitted[:, size:]
         residuals_m -= np.einsum("nik,nk->ni", self._gradient, errors[self._group])
         misfits = np.einsum("ni,nij,nj->n", residuals_m, self._weights, residuals_m)
 
         # The misfit of the errors themselves, in equal shares.
-        num_reports = np.bincount(self._group, minlength=len(locations_m))
+        num_reports = np.bincount(self._group, minlength=len(fitted))
         shares = np.sum(errors**2, axis=1) / num_reports
         return misfits + shares[self._group]
 
@@ -398,19 +400,25 @@ def _shift_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Linearized equations of the Doppler shifts.
 
-    states: [num_paths, 2 D], float64, SI, location and velocity of the target of each path
-    Returns slopes with location and velocity [num_paths, 2 D], and errors [num_paths], Hz.
+    states: [num_paths, 2 D + K], float64, of the target of each path (_Fitted)
+    Returns slopes with the state [num_paths, 2 D + K], and errors [num_paths], Hz.
     """
     size = scene.dimension
     points_m = _in_space(states[:, :size], scene.plane_height_m)
-    velocities_mps = _in_space(states[:, size:], 0.0)
+    velocities_mps = _in_space(states[:, size : 2 * size], 0.0)
     paths = reports.geometry(points_m, velocities_mps)
 
     with_location = reports.shift_gradient(paths, velocities_mps)[:, :size]
     wavelengths_m = reports.links.wavelength_m[reports.link]
     with_velocity = -paths.range_gradient[:, :size] / wavelengths_m[:, None]
     errors_hz = reports.doppler_hz - paths.doppler_hz
-    return np.concatenate([with_location, with_velocity], axis=1), errors_hz
+    if reports.displacement is None:
+        return np.concatenate([with_location, with_velocity], axis=1), errors_hz
+
+    # Common errors of the reports.
+    with_errors = reports.displacement.shift_gradient
+    errors_hz = errors_hz - np.sum(with_errors * states[:, 2 * size :], axis=1)
+    return np.concatenate([with_location, with_velocity, with_errors], axis=1), errors_hz
 
 
 def _in_space(vectors: np.ndarray, height: float) -> np.ndarray:
@@ -422,22 +430,22 @@ def _in_space(vectors: np.ndarray, height: float) -> np.ndarray:
 
 
 def _wide_covariance(
-    information: np.ndarray, max_speed_mps: float, rows: np.ndarray, noise_hz2: np.ndarray
+    of_location: np.ndarray, max_speed_mps: float, rows: np.ndarray, noise_hz2: np.ndarray
 ) -> np.ndarray:
     """Covariance of location and velocity where few paths leave velocities unobserved.
 
     The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between
     millimeters and the maximum speed, the plain inverse loses its positive eigenvalues to rounding.
 
-    information: [D, D], float64, 1/m^2, of the location
+    of_location: [D, D], float64, m^2, covariance of the location
     rows: [num_paths, 2 D], float64, slopes of the Doppler shifts
     noise_hz2: [num_paths], float64, Hz^2, variances of the Doppler shifts
     Returns [2 D, 2 D], float64, SI.
     """
     # Prior: location by the points, any velocity up to the maximum speed.
-    size = len(information)
+    size = len(of_location)
     prior = np.zeros((2 * size, 2 * size))
-    prior[:size, :size] = np.linalg.inv(information)
+    prior[:size, :size] = of_location
     prior[size:, size:] = max_speed_mps**2 * np.eye(size)
 
     # Update by the Doppler shifts.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cooperative_isac.calibration.offsets import (
     MOST_DISTANCE,
     ClockOffset,
+    Source,
     half_difference,
     mean_offset,
 )
@@ -21,6 +23,9 @@ from cooperative_isac.sensing.target_offsets import PathOffset, mean_link_offset
 # counts while offsets are unknown: a station that uses its own signal alone has ghosts, by the
 # echoes of all others.
 LEAST_ACTIVE_SITES = 3
+
+# Common error of all offsets, over the largest one, below which it is left out.
+LEAST_COMMON = 0.03
 
 # Offsets of the links to each receiver, by its name and the index of the transmitter.
 Offsets = Mapping[str, Mapping[int, ClockOffset]]
@@ -40,6 +45,9 @@ class LinkClocks:
     def __init__(self, scene: Scene, least: int = LEAST_AGREEING):
         self.scene = scene
         self._least = least
+
+        # Offsets that were predicted last, and their time, as long as no frame is added.
+        self._last: tuple[float, Offsets] | None = None
         self._histories = {site.name: LinkHistories(scene, site.name) for site in scene.receivers}
 
     def predicted(self, time_s: float | None) -> Offsets:
@@ -49,13 +57,18 @@ class LinkClocks:
         """
         if time_s is None:
             return {name: {} for name in self._histories}
-        return {
-            name: history.predicted(time_s, self._least)
-            for name, history in self._histories.items()
-        }
+        if self._last is None or self._last[0] != time_s:
+            offsets = {
+                name: history.predicted(time_s, self._least)
+                for name, history in self._histories.items()
+            }
+            self._last = (time_s, offsets)
+        return self._last[1]
 
     def updated(self, time_s: float | None, paths: Mapping[str, Sequence[PathOffset]]) -> Offsets:
-        """Offsets in a frame, by its own paths and those of earlier frames.
+        """Offsets in a frame; its own paths then count for the next ones.
+
+        Those of earlier frames come first: their errors are not in the reports of this frame.
 
         time_s: of the frame, s; None where frames are independent draws
         paths: offsets of the paths of targets from their predictions, by receiver
@@ -66,9 +79,14 @@ class LinkClocks:
             found = {name: mean_link_offsets(own) for name, own in paths.items()}
         if time_s is None:
             return found
+        before = self.predicted(time_s)
         for name, offsets in found.items():
             self._histories[name].add(time_s, offsets)
-        return self.predicted(time_s)
+        self._last = None
+        return {
+            name: {index: before[name].get(index, one) for index, one in own.items()}
+            for name, own in self.predicted(time_s).items()
+        }
 
     def complete(self, station: str, offsets: Offsets) -> ClockOffsets | None:
         """Offsets of all links to a station, without phases; None where some link has none.
@@ -113,12 +131,48 @@ def both_directions(
             half = half_difference(forward.measured, backward.measured)
             halves.setdefault((transmitter, receiver), []).append(half)
 
-    # Means over the targets of each link.
+    # Means over the targets of each link, whose errors are opposite in both directions.
     found: dict[str, dict[int, ClockOffset]] = {receiver: {} for receiver in paths}
     for (transmitter, receiver), estimates in halves.items():
         mean = mean_offset(estimates)
         if mean is not None:
-            found[receiver][names.index(transmitter)] = mean
+            # The source of the errors is the pair of stations.
+            index = names.index(transmitter)
+            other = names.index(receiver)
+            sign = 1 if index < other else -1
+            pair = (min(index, other), max(index, other))
+            common: dict[Source, np.ndarray] = {pair: sign * np.linalg.cholesky(mean.covariance)}
+            found[receiver][index] = replace(mean, common=common)
+    return found
+
+
+def common_errors(offsets: Offsets) -> dict[str, dict[int, np.ndarray]]:
+    """Errors that the offsets of several links have in common, as few independent ones.
+
+    Returns the change of timing in s and carrier in Hz with K errors of one standard deviation,
+    [2, K], float64, by receiver and transmitter.
+    """
+    # Columns of all sources, side by side.
+    links = [(name, index, one) for name, own in offsets.items() for index, one in own.items()]
+    sizes: dict[Source, int] = {}
+    for _, _, one in links:
+        sizes |= {source: change.shape[1] for source, change in one.common.items()}
+    ends = np.cumsum([0, *sizes.values()])
+    starts = dict(zip(sizes, ends[:-1].tolist(), strict=True))
+    rows = np.zeros((2 * len(links), int(ends[-1])))
+    for place, (_, _, one) in enumerate(links):
+        for source, change in one.common.items():
+            columns = slice(starts[source], starts[source] + sizes[source])
+            rows[2 * place : 2 * place + 2, columns] = change
+
+    # Principal axes of the same covariance, in deviations of each row.
+    deviations = np.maximum(np.linalg.norm(rows, axis=1), np.finfo(float).tiny)
+    left, values, _ = np.linalg.svd(rows / deviations[:, None], full_matrices=False)
+    strong = values > LEAST_COMMON * max(values, default=0.0)
+    axes = deviations[:, None] * (left * values)[:, strong]
+    found: dict[str, dict[int, np.ndarray]] = {name: {} for name in offsets}
+    for place, (name, index, _) in enumerate(links):
+        found[name][index] = axes[2 * place : 2 * place + 2]
     return found
 
 

@@ -6,7 +6,7 @@ of the path. The paths of one target differ from their predictions by the offset
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,15 @@ from scipy.special import chdtri
 from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
-from cooperative_isac.fusion.link_clocks import LEAST_ACTIVE_SITES, LinkClocks, Offsets
-from cooperative_isac.fusion.reports import Links
+from cooperative_isac.fusion.link_clocks import (
+    LEAST_ACTIVE_SITES,
+    LinkClocks,
+    Offsets,
+    common_errors,
+)
+from cooperative_isac.fusion.points import fuse_reports
+from cooperative_isac.fusion.received import Received
+from cooperative_isac.fusion.reports import Links, Reports, reports_of, with_common_errors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, point_on_ray
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
@@ -38,6 +45,10 @@ from cooperative_isac.sensing.target_offsets import (
 # and of its Doppler shift over the resolution of the band.
 COARSE_M = 0.5
 COARSE_SHIFT_CELLS = 0.3
+
+# Standard deviation of a location's move with the length of its path, over that length: which share
+# a fit gives to directions changes with the symbols of the frame.
+FIT_SHARE = 0.15
 
 # Probability with which a path of a target is in its gate.
 GATE_PROBABILITY = 0.999
@@ -88,12 +99,9 @@ class ReportClocks:
         offsets = self._clocks.updated(time_s, paths)
 
         # Fusion of all paths whose offsets are known.
-        reports = [
-            report
-            for station, packet in packets.items()
-            for report in self._corrected(station, packet, offsets.get(station, {}))
-        ]
-        detections = fuse(self.scene, reports, packets.keys(), links=self._links)
+        corrected = self._all_corrected(packets, offsets)
+        reports = self._arrays(corrected, common_errors(offsets))
+        detections = fuse_reports(self.scene, reports, Received(packets.keys()))
         if any(offsets.values()):
             return detections
         return tuple(one for one in detections if len(one.sites) >= LEAST_ACTIVE_SITES)
@@ -112,7 +120,7 @@ class ReportClocks:
             reports = []
             for station, packet in packets.items():
                 known = offsets.get(station, {})
-                reports += self._corrected(station, packet, known)
+                reports += [one.report for one in self._corrected(station, packet, known)]
 
                 # Paths of links that have none yet count as they were measured.
                 reports += [
@@ -195,9 +203,42 @@ class ReportClocks:
         variances_hz2 = measured.covariance[1, 1] + of_predictions_hz2 + of_carrier_hz**2
         return location_distances + differences_hz**2 / variances_hz2
 
+    def _all_corrected(
+        self, packets: Mapping[str, StationReports], offsets: Offsets
+    ) -> list[_Corrected]:
+        """Reports of all stations without the offsets of their links."""
+        return [
+            one
+            for station, packet in packets.items()
+            for one in self._corrected(station, packet, offsets.get(station, {}))
+        ]
+
+    def _arrays(
+        self, corrected: Sequence[_Corrected], common: Mapping[str, Mapping[int, np.ndarray]]
+    ) -> Reports:
+        """Corrected reports as arrays, with the errors that their offsets have in common.
+
+        common: see common_errors
+        """
+        reports = reports_of(self.scene, [one.report for one in corrected], self._links)
+        changes = [change for own in common.values() for change in own.values()]
+        if not changes or not corrected:
+            return reports
+
+        # Paths of a station's own signal have none.
+        none = np.zeros_like(changes[0])
+        of_reports = [
+            common[one.report.receiver].get(one.report.paths[0].transmitter, none)
+            for one in corrected
+        ]
+        moves = np.array([one.move_mps for one in corrected])
+        of_links = np.array(of_reports)
+        gradient = moves[:, :, None] * of_links[:, None, 0]
+        return with_common_errors(reports, gradient, -of_links[:, 1])
+
     def _corrected(
         self, station: str, packet: StationReports, known: Mapping[int, ClockOffset]
-    ) -> list[EchoReport]:
+    ) -> list[_Corrected]:
         """Reports without the offsets of their links; those of links without known ones left out.
 
         Paths of the station's own signal have none.
@@ -207,7 +248,7 @@ class ReportClocks:
         for report in packet.reports:
             index = report.paths[0].transmitter
             if self.scene.transmitters[index].name == station:
-                reports.append(report)
+                reports.append(_Corrected(report, np.zeros(self.scene.dimension)))
             elif index in known:
                 given = packet.offsets[index]
                 corrected = _without(self.scene, receiver, report, given, known[index])
@@ -220,10 +261,23 @@ class ReportClocks:
         return self.scene.transmitters[report.paths[0].transmitter]
 
 
+@dataclass(frozen=True)
+class _Corrected:
+    """A report without the offsets of its link.
+
+    move_mps: [D], float64, m/s, change of the location with the timing offset
+    """
+
+    report: EchoReport
+    move_mps: np.ndarray
+
+
 def _without(
     scene: Scene, receiver: Site, report: EchoReport, given: ClockOffset, known: ClockOffset
-) -> EchoReport | None:
-    """A report with better offsets of its link, whose errors are added to its own.
+) -> _Corrected | None:
+    """A report with better offsets of its link, whose own errors are added to those of the report.
+
+    Errors that the offsets of several links have in common are not.
 
     given: offsets with which the path was fitted
     known: better ones
@@ -239,15 +293,25 @@ def _without(
     if np.linalg.norm(point_m - receiver.position_m) < NEAREST_M:
         return None
 
-    # The error of the timing offset moves the location along this direction.
+    # The fit knows the direction of departure, too: of all locations with this length the likeliest
+    # is not exactly along the direction of arrival.
     size = scene.dimension
-    per_meter = geometry.aoa[:size] / (geometry.range_gradient @ geometry.aoa)
-    deviation_m = SPEED_OF_LIGHT_MPS * np.sqrt(known.covariance[0, 0])
-    moved_m = deviation_m * per_meter
-    covariance_m2 = report.covariance + np.multiply.outer(moved_m, moved_m)
+    slope = geometry.range_gradient[:size]
+    along_ray = geometry.aoa[:size] / (slope @ geometry.aoa[:size])
+    with_length = report.covariance @ slope
+    per_meter = with_length / (slope @ with_length)
+    point_m[:size] += longer_m * (per_meter - along_ray)
+
+    # The error of the timing offset moves it likewise.
+    move_mps = -SPEED_OF_LIGHT_MPS * per_meter
+    own_covariance = known.own_covariance
+    of_timing_m2 = max(own_covariance[0, 0], 0.0) * np.multiply.outer(move_mps, move_mps)
+    of_fit_m2 = (FIT_SHARE * longer_m) ** 2 * np.eye(size)
+    covariance_m2 = report.covariance + of_timing_m2 + of_fit_m2
 
     # The error of the carrier offset adds to that of the Doppler shift.
-    loss = 1 + known.covariance[1, 1] * report_shift_information(scene, report)
+    of_carrier_hz2 = max(own_covariance[1, 1], 0.0)
+    loss = 1 + of_carrier_hz2 * report_shift_information(scene, report)
     corrected = replace(
         path,
         doppler_hz=path.doppler_hz + given.frequency_hz - known.frequency_hz,
@@ -255,4 +319,4 @@ def _without(
         snr_loss=path.snr_loss * loss,
         information=np.linalg.inv(covariance_m2),
     )
-    return replace(report, point_m=point_m, paths=(corrected,))
+    return _Corrected(replace(report, point_m=point_m, paths=(corrected,)), move_mps)

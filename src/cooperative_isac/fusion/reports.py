@@ -114,16 +114,19 @@ def _velocities_mps(sites: Sequence[Site]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Displacement:
-    """Effect of uncertain positions of stations on the locations of reports.
+    """Effect of errors that reports have in common, as of uncertain positions of stations.
 
-    information: [num_reports, D, D], float64, 1/m^2, of the location, with the stations where they
-        report to be
+    information: [num_reports, D, D], float64, 1/m^2, of the location without these errors
     gradient: [num_reports, D, K], float64, m, change of the location by one standard deviation of
-        each of the K coordinates of all uncertain stations
+        each of K errors
+    shift_information: [num_paths], float64, 1/Hz^2, of the Doppler shifts without these errors
+    shift_gradient: [num_paths, K], float64, Hz, change of the Doppler shifts likewise
     """
 
     information: np.ndarray
     gradient: np.ndarray
+    shift_information: np.ndarray
+    shift_gradient: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,14 @@ class Reports:
     links: all links of the scene
     point_m: [num_reports, 3], float64, m, map
     information: [num_reports, D, D], float64, 1/m^2, of the location, all paths together; of each
-        report alone, where positions of stations are uncertain
+        report alone, where reports have errors in common
     link: [num_paths], int, index of each path's link
     owner: [num_paths], int, index of each path's report, rising
     doppler_hz: [num_paths], float64, Hz
     snr: [num_paths], float64, coherent, linear, at which a path has this accuracy
     snr_loss: [num_paths], float64, measured SNR over snr, linear (PathReport)
     shift_information: [num_paths], float64, 1/Hz^2, inverse variance of the Doppler shifts
-    displacement: by uncertain positions of stations, which several reports may have in common; None
-        where all positions are exact
+    displacement: by errors that several reports may have in common; None where there are none
     """
 
     links: Links
@@ -179,6 +181,13 @@ class Reports:
         return np.bincount(self.owner, minlength=len(self))
 
     @property
+    def own_shift_information(self) -> np.ndarray:
+        """Inverse variance of the Doppler shifts without common errors, [num_paths], 1/Hz^2."""
+        if self.displacement is None:
+            return self.shift_information
+        return self.displacement.shift_information
+
+    @property
     def _first(self) -> np.ndarray:
         """Index of the first path of each report, [num_reports], int."""
         return np.searchsorted(self.owner, np.arange(len(self)))
@@ -197,7 +206,10 @@ class Reports:
         displacement = self.displacement
         if displacement is not None:
             displacement = Displacement(
-                displacement.information[chosen], displacement.gradient[chosen]
+                displacement.information[chosen],
+                displacement.gradient[chosen],
+                displacement.shift_information[path],
+                displacement.shift_gradient[path],
             )
         return replace(
             self,
@@ -330,11 +342,28 @@ def _displaced(scene: Scene, reports: Reports, stations: UncertainStations) -> R
     columns = displacements.reshape(num_reports, size, -1)
     gradient = displacement_gradient(whole[:, :size, :size], columns)
     loss = 1 + variance_hz2 * reports.shift_information
+    of_shifts = np.zeros((len(reports.link), gradient.shape[-1]))
+    return with_common_errors(
+        replace(reports, shift_information=reports.shift_information / loss), gradient, of_shifts
+    )
+
+
+def with_common_errors(
+    reports: Reports, gradient: np.ndarray, shift_gradient: np.ndarray
+) -> Reports:
+    """Reports with errors in common, by one standard deviation of each of K errors.
+
+    gradient: [num_reports, D, K], float64, m, change of the locations
+    shift_gradient: [num_paths, K], float64, Hz, change of the Doppler shifts
+    """
+    loss = 1 + np.sum(shift_gradient**2, axis=1) * reports.shift_information
     return replace(
         reports,
         information=with_position_error(reports.information, gradient),
         shift_information=reports.shift_information / loss,
-        displacement=Displacement(reports.information, gradient),
+        displacement=Displacement(
+            reports.information, gradient, reports.shift_information, shift_gradient
+        ),
     )
 
 

@@ -17,6 +17,8 @@ from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.sensing.search_budget import SearchBudget
+from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import Frame
@@ -85,10 +87,20 @@ class LocalReceiver:
 
     place: the station on the band
     memory: paths of an earlier frame, of another receiver of the same station; None: none
+    cells: of the search of a station at rest, where they are computed already; None: computed here
+    budget: limits of the computation of a frame; None: those of the kind of scene
     """
 
-    def __init__(self, place: StationView, memory: Memory | None = None):
+    def __init__(
+        self,
+        place: StationView,
+        memory: Memory | None = None,
+        cells: SearchGrid | None = None,
+        budget: SearchBudget | None = None,
+    ):
         self.place = place
+        self._budget = budget
+        self._cells = cells
         self.known = KnownSymbols(place.view)
         self.memory = memory
         self._clocks = ClockStage(place.view)
@@ -100,7 +112,10 @@ class LocalReceiver:
         """The search, with the poses that the stations have in a frame."""
         scene = self.place.scene(frame)
         if self._sensor is None or self._sensor.scene is not scene:
-            self._sensor = LocalMl(scene, scene.receiver(self.place.station), self.known.grid)
+            receiver = scene.receiver(self.place.station)
+            self._sensor = LocalMl(
+                scene, receiver, self.known.grid, cells=self._cells, budget=self._budget
+            )
         return self._sensor
 
     def prepare(self, echo: Echo, frame: Frame) -> PreparedEcho:
@@ -156,8 +171,11 @@ class LocalReceiver:
         self._pending = _PendingSearch(frame.number, frame.time_s, sensed)
         return sensed
 
-    def idle(self) -> None:
-        """Search the last echo for targets that are not followed yet."""
+    def idle(self, searches: bool = True) -> None:
+        """Search the last echo for targets that are not followed yet.
+
+        searches: False leaves out a search where targets are followed
+        """
         pending = self._pending
         self._pending = None
         if pending is None:
@@ -165,7 +183,8 @@ class LocalReceiver:
         fit = pending.sensed.fit
 
         # Search where nothing is followed, else in the frames whose turn it is.
-        if fit is None or pending.sensed.sensor.searches_in(pending.number):
+        is_turn = searches and pending.sensed.sensor.searches_in(pending.number)
+        if fit is None or is_turn:
             fit = self._search(pending.sensed)
         self._remember(fit, pending.time_s)
 

@@ -17,16 +17,19 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
+from cooperative_isac.schemes.new_links import NewPath, unused_paths, with_new_paths
 from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.measured_path import measured_path, without_paths
-from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S, Memory
 from cooperative_isac.sensing.offset_history import LinkHistories
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.point_motion import PointMotion
 from cooperative_isac.sensing.report import EchoReport, PathReport
+from cooperative_isac.sensing.search_budget import STARTUP_BUDGET
+from cooperative_isac.sensing.search_grid import search_grid
 from cooperative_isac.sensing.target_offsets import (
     ObservedTargets,
     PathOffset,
@@ -44,6 +47,9 @@ COARSE_AGREEING_SHIFTS = 1.0
 # Frames from one check of a link in use to the next: a check takes a quarter of the computation of
 # a frame, and stations take turns.
 CHECK_EVERY = 4
+
+# Frames after which a link that is not in use is not waited for: two seconds of usual rates.
+STARTUP_FRAMES = 8
 
 # Fisher scoring of single paths: they start at the location that they shared.
 SINGLE_PATHS = {"steps": 2, "tolerance": 1.0}
@@ -80,7 +86,24 @@ class ObservingReceiver:
         self._clocks = LinkHistories(place.view, place.station, COARSE_AGREEING_SHIFTS)
         self._motion = PointMotion(place.view)
         self._used: tuple[int, ...] = (self._own,)
-        self._receiver = LocalReceiver(_part(place, self._used))
+
+        # Frames since other links came into use, and paths on those that are not in use yet.
+        self._unchanged = STARTUP_FRAMES
+        self._new_paths: tuple[NewPath, ...] = ()
+
+        # Frames may be too far apart to follow targets.
+        self._follows = place.view.update_rate_hz * LONGEST_PREDICTION_S >= 1
+
+        # Cells of the searches, before the first frame: as the station's own signal needs them, and
+        # the finer ones near other transmitters.
+        view = place.view
+        site = view.receiver(place.station)
+        own = _part(place, self._used)
+        coarse = search_grid(own.view, site, self.known.grid)
+        coarse = replace(coarse, transmitters=view.transmitters)
+        self._coarse_cells = coarse.of(range(len(names)))
+        self._cells = search_grid(view, site, self.known.grid).of(range(len(names)))
+        self._receiver = LocalReceiver(own, cells=self._coarse_cells.of(self._used))
 
     def sense(
         self, samples: np.ndarray, frame: Frame, given: Mapping[int, ClockOffset] | None = None
@@ -98,18 +121,26 @@ class ObservingReceiver:
         # Links with the offsets that earlier frames predict, then those of this frame.
         offsets = dict(self._clocks.predicted(frame.time_s)) | dict(given or {})
         seen = self._sensed(samples, frame, offsets)
-        self._clocks.add(frame.time_s, mean_link_offsets(self._path_offsets(samples, frame, seen)))
+        targets, reports = self._targets(frame, seen)
+        paths = self._path_offsets(samples, frame, seen, targets, reports)
+        self._clocks.add(frame.time_s, mean_link_offsets(paths))
+        scene = self.place.scene(frame)
+        receiver = scene.receiver(self.place.station)
+        self._new_paths = unused_paths(scene, receiver, targets, paths, self._used)
         return seen
 
     def idle(self) -> None:
-        """Search the last echo for targets that are not followed yet."""
-        self._receiver.idle()
+        """Search the last echo for targets that are not followed yet.
+
+        Not after the first frame with all links: the one before was searched with them.
+        """
+        self._receiver.idle(searches=self._unchanged != 1)
 
     def _sensed(
         self, samples: np.ndarray, frame: Frame, offsets: Mapping[int, ClockOffset]
     ) -> ObservedEcho:
         """Targets on the station's own link, and on those with known offsets."""
-        self._use(tuple(sorted({self._own, *offsets})))
+        self._use(offsets)
 
         # Symbols of these transmitters as they arrive.
         sent = self.known.of_frame(frame.on(self.place.band))
@@ -122,9 +153,9 @@ class ObservingReceiver:
         signal = with_clock_offsets(sent, clock_phasors(sent.grid, clocks), self._used)
 
         # Paths of targets, then each path by itself. As long as offsets of links are unknown, new
-        # targets are searched for at once: every frame counts.
+        # targets are searched for at once: every frame counts. So are all where none is followed.
         prepared = self._receiver.prepare_synchronized(samples, signal, clocks, frame)
-        if len(self._used) < len(sent.antennas):
+        if self._is_starting or not self._follows:
             sensed = self._receiver.sense_all(prepared, frame)
         else:
             sensed = self._receiver.sense(prepared, frame)
@@ -148,24 +179,59 @@ class ObservingReceiver:
             for point_m, path in zip(single.state.points_m, paths, strict=True)
         )
 
-    def _use(self, transmitters: tuple[int, ...]) -> None:
-        """Use the echoes of some transmitters from now on; targets are followed on."""
-        if transmitters == self._used:
+    @property
+    def _is_starting(self) -> bool:
+        """True as long as links come into use: not all of them are, or some are new.
+
+        With links that do not come, the others are used as if they were all.
+        """
+        if len(self._used) == len(self.place.view.transmitters):
+            return self._unchanged == 0
+        return len(self._used) == 1 or self._unchanged < STARTUP_FRAMES
+
+    def _use(self, offsets: Mapping[int, ClockOffset]) -> None:
+        """Use the echoes of some links from now on; targets are followed on.
+
+        offsets: of these links, by index of the transmitter
+        """
+        self.idle()
+        now = tuple(sorted({self._own, *offsets}))
+        before = self._used
+        was_starting = self._is_starting
+        self._used = now
+        self._unchanged = self._unchanged + 1 if now == before else 0
+        if now == before and self._is_starting == was_starting:
             return
-        self._receiver.idle()
-        memory = _with_transmitters(self._receiver.memory, self._used, transmitters)
-        self._used = transmitters
-        self._receiver = LocalReceiver(_part(self.place, transmitters), memory)
+        memory = _with_transmitters(self._receiver.memory, before, now)
+
+        # Paths that the search of the last frame found on new links start from there.
+        if memory is not None:
+            memory = with_new_paths(self.place.view, memory, self._new_paths, offsets, now)
+        part = _part(self.place, now)
+        if len(now) == 1:
+            self._receiver = LocalReceiver(part, memory, self._coarse_cells.of(now))
+        elif self._is_starting and self._follows:
+            self._receiver = LocalReceiver(part, memory, self._coarse_cells.of(now), STARTUP_BUDGET)
+        else:
+            self._receiver = LocalReceiver(part, memory, self._cells.of(now))
 
     def _path_offsets(
-        self, samples: np.ndarray, frame: Frame, seen: ObservedEcho
+        self,
+        samples: np.ndarray,
+        frame: Frame,
+        seen: ObservedEcho,
+        targets: ObservedTargets,
+        reports: Sequence[Sequence[EchoReport]],
     ) -> list[PathOffset]:
-        """Offsets of the paths of all other links from what the station's own echo predicts."""
+        """Offsets of the paths of all other links from what the station's own echo predicts.
+
+        targets: that the station's own echo locates
+        reports: of the paths of each
+        """
         # Links in use: the paths that were fitted together with those of the station's own signal.
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
-        targets, paths = self._targets(frame, seen)
-        found = _offsets_in_use(scene, receiver, targets, paths, seen.offsets)
+        found = _offsets_in_use(scene, receiver, targets, reports, seen.offsets)
 
         # Other links, and those without any path: a search for the paths of all targets.
         in_use = sorted({path.transmitter for path in found})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -25,15 +25,19 @@ class Detector:
     scene: seen on the band, with the transmitters whose echoes the receiver uses
     receiver: receiving station
     grid: resource grid of the known symbols: that of the band, or a comb of it
+    cells: of the search, where they are computed already; None: computed with the first search
     """
 
     scene: Scene
     receiver: Site
     grid: OfdmGrid
+    cells: SearchGrid | None = field(default=None, kw_only=True)
 
     @cached_property
     def search(self) -> SearchGrid:
         """Cells in which the receiver searches for targets."""
+        if self.cells is not None:
+            return self.cells
         return search_grid(self.scene, self.receiver, self.grid)
 
     @property

@@ -10,11 +10,19 @@ import numpy as np
 
 from cooperative_isac.calibration.offsets import ClockOffset, offset_of_path
 from cooperative_isac.estimation.range_doppler import PathEstimate
-from cooperative_isac.estimation.scoring import fisher_scoring
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
 from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Component
+
+# Steps of scoring at most, those that are halved among them: it usually ends after 3 or 4 from
+# within the main lobe. Length of a step in standard deviations below which it ends.
+MOST_STEPS = 30
+NEGLIGIBLE_STEP = 1e-3
+
+# Least power in noise variances by which steps and covariances are divided: in an echo of zeros
+# there is none.
+LEAST_POWER = 1e-12
 
 # Points of the search grid per resolution cell: scoring starts within the main lobe.
 OVERSAMPLING = 2
@@ -225,62 +233,101 @@ def _grid(half: float, num_cells: int) -> np.ndarray:
     return (np.arange(num_trials) - num_trials // 2) * (2 * half / num_trials)
 
 
-def refined(axes: Axes, ray: Ray, matched: np.ndarray, start: Shift, noise_power_w: float) -> Shift:
-    """Maximum likelihood shift of a ray near a start.
+def refined(
+    axes: Axes,
+    rays: Sequence[Ray],
+    matched: Sequence[np.ndarray],
+    starts: Sequence[Shift],
+    noise_power_w: float,
+) -> tuple[list[Shift], np.ndarray]:
+    """Maximum likelihood shift of each ray by itself near a start, by Fisher scoring.
 
-    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
-    start: within the main lobe
+    matched: [num_subcarriers, num_symbols], complex128, of matched_echo, for each ray
+    starts: of each ray, within the main lobe
+    Returns the shift of each ray, and its power there in noise variances [num_rays], float64.
     """
-    # The information at unit SNR is that of all trials.
-    unit_information = ray.unit_information(axes)
+    fits = _RayFits(axes, rays, np.array(matched), noise_power_w)
+    shifts = np.array([[start.delay_s, start.doppler_hz] for start in starts])
+    power, gradient = fits.power(shifts)
+    shares = np.ones(len(rays))
+    for _ in range(MOST_STEPS):
+        # Steps of the rays that have not converged, with their length in standard deviations.
+        newton = (fits.unit_covariance @ gradient[..., None])[..., 0]
+        newton /= np.maximum(power, LEAST_POWER)[:, None]
+        lengths = shares * np.sqrt(np.maximum(np.sum(newton * gradient, axis=1), 0.0))
+        moving = lengths >= NEGLIGIBLE_STEP
+        if not moving.any():
+            break
+        tried = shifts + np.where(moving, shares, 0.0)[:, None] * newton
+        tried_power, tried_gradient = fits.power(tried)
 
-    def likelihood(trial: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        power, gradient = ray_power(axes, ray, matched, trial, noise_power_w)
-        return power, gradient, power * unit_information
+        # Half of the step where the likelihood did not rise.
+        risen = moving & (tried_power > power)
+        shifts[risen] = tried[risen]
+        power[risen] = tried_power[risen]
+        gradient[risen] = tried_gradient[risen]
+        shares = np.where(risen, 1.0, shares / 2)
 
-    shift, information = fisher_scoring(likelihood, np.array([start.delay_s, start.doppler_hz]))
-
-    # Covariance, inverted in units of each parameter's accuracy: s and Hz differ by many orders.
-    diagonal = np.maximum(np.diag(information), np.finfo(float).tiny)
-    accuracies = 1 / np.sqrt(diagonal)
-    scaling = np.multiply.outer(accuracies, accuracies)
-    correlation = information * scaling
-    covariance = scaling * np.linalg.pinv(correlation, hermitian=True)
-    return Shift(float(shift[0]), float(shift[1]), covariance)
+    covariances = fits.unit_covariance / np.maximum(power, LEAST_POWER)[:, None, None]
+    found = [
+        Shift(float(delay_s), float(doppler_hz), covariance)
+        for (delay_s, doppler_hz), covariance in zip(shifts, covariances, strict=True)
+    ]
+    return found, power
 
 
-def ray_power(
-    axes: Axes, ray: Ray, matched: np.ndarray, shift: np.ndarray, noise_power_w: float
-) -> tuple[float, np.ndarray]:
-    """Matched-filter power of one ray in noise variances, and its gradient [2].
+class _RayFits:
+    """Matched-filter power of several rays, each at shifts of its own.
 
     It is the log-likelihood with the best amplitude.
 
-    matched: [num_subcarriers, num_symbols], complex128, of matched_echo
-    shift: [2], float64, delay in s and Doppler shift in Hz
+    matched: [num_rays, num_subcarriers, num_symbols], complex128, of matched_echo
+    unit_covariance: [num_rays, 2, 2], float64, of delay in s and Doppler shift in Hz at unit power
     """
-    # Correlation with the phasors of delay and Doppler shift: over one axis, then over both.
-    over_frequency = axes.over_frequency(ray.delay_s + shift[0])
-    over_time = axes.over_time(ray.doppler_hz + shift[1])
-    summed_frequency = over_frequency.conj() @ matched
-    summed_time = matched @ over_time.conj()
-    correlation = summed_frequency @ over_time.conj()
 
-    # Its derivatives by delay and Doppler shift, through those of the phasors.
-    by_delay = -2j * np.pi * axes.frequency_hz
-    by_doppler = 2j * np.pi * axes.time_s
-    slope = np.array(
-        [
-            (by_delay * over_frequency).conj() @ summed_time,
-            summed_frequency @ (by_doppler * over_time).conj(),
-        ]
-    )
+    def __init__(self, axes: Axes, rays: Sequence[Ray], matched: np.ndarray, noise_power_w: float):
+        self._axes = axes
+        self._matched = matched
+        self._delays_s = np.array([ray.delay_s for ray in rays])
+        self._dopplers_hz = np.array([ray.doppler_hz for ray in rays])
+        self._scale = 1 / (np.array([ray.energy for ray in rays]) * noise_power_w)
 
-    # Power in noise variances, and its gradient.
-    scale = 1 / (ray.energy * noise_power_w)
-    power = scale * abs(correlation) ** 2
-    gradient = 2 * scale * np.real(np.conj(correlation) * slope)
-    return float(power), gradient
+        # Inverse information, in units of each parameter's accuracy: s and Hz differ by many
+        # orders.
+        information = np.array([ray.unit_information(axes) for ray in rays])
+        diagonal = np.diagonal(information, axis1=1, axis2=2)
+        accuracies = 1 / np.sqrt(np.maximum(diagonal, np.finfo(float).tiny))
+        scaling = accuracies[:, :, None] * accuracies[:, None, :]
+        self.unit_covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
+
+    def power(self, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Power of each ray in noise variances [num_rays], and its gradient [num_rays, 2].
+
+        shifts: [num_rays, 2], float64, delay in s and Doppler shift in Hz
+        """
+        # Correlation with the phasors of delay and Doppler shift: over one axis, then over both.
+        axes = self._axes
+        over_frequency = axes.over_frequency(self._delays_s + shifts[:, 0])
+        over_time = axes.over_time(self._dopplers_hz + shifts[:, 1])
+        summed_frequency = (over_frequency.conj()[:, None] @ self._matched)[:, 0]
+        summed_time = (self._matched @ over_time.conj()[..., None])[..., 0]
+        correlation = np.sum(summed_frequency * over_time.conj(), axis=1)
+
+        # Its derivatives by delay and Doppler shift, through those of the phasors.
+        by_delay = 2j * np.pi * axes.frequency_hz * over_frequency.conj()
+        by_doppler = -2j * np.pi * axes.time_s * over_time.conj()
+        slope = np.stack(
+            [
+                np.sum(by_delay * summed_time, axis=1),
+                np.sum(summed_frequency * by_doppler, axis=1),
+            ],
+            axis=1,
+        )
+
+        # Power in noise variances, and its gradient.
+        power = self._scale * np.abs(correlation) ** 2
+        products = np.real(correlation.conj()[:, None] * slope)
+        return power, 2 * self._scale[:, None] * products
 
 
 def clock_offset(signal: Component, ray: Ray, shift: Shift) -> ClockOffset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,8 +66,14 @@ SHARED_PATH = 0.3
 SUPPRESSED_PATH = 0.001
 
 
+@dataclass(frozen=True)
 class LocalMl(Detector):
-    """Maximum-likelihood detection of targets in the echoes of one receiver, symbols known."""
+    """Maximum-likelihood detection of targets in the echoes of one receiver, symbols known.
+
+    budget: limits of the computation of a frame; None: those of the kind of scene
+    """
+
+    budget: SearchBudget | None = field(default=None, kw_only=True)
 
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path, from which another path shares its location.
@@ -79,7 +86,9 @@ class LocalMl(Detector):
 
     @property
     def search_budget(self) -> SearchBudget:
-        """Limits of the computation of a frame, by the kind of scene."""
+        """Limits of the computation of a frame, by the kind of scene where none are given."""
+        if self.budget is not None:
+            return self.budget
         if self.scene.has_bodies:
             return BODY_BUDGET
         if self.scene.sensing.static_paths != "keep":

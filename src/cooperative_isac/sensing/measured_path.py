@@ -74,9 +74,10 @@ def without_paths(
     if not reports:
         return echo
 
-    # Echo of every path at unit amplitude.
+    # Echo of every path at unit amplitude: steering times waveform.
     axes = Axes(signal)
-    paths = []
+    steering = []
+    waveforms = []
     for report in reports:
         index = report.paths[0].transmitter
         offset = offsets.get(index, NO_OFFSET)
@@ -88,11 +89,17 @@ def without_paths(
         delay_s = ray.delay_s + offset.delay_s
         doppler_hz = report.paths[0].doppler_hz + offset.frequency_hz
         phases = np.multiply.outer(axes.over_frequency(delay_s), axes.over_time(doppler_hz))
-        paths.append(np.multiply.outer(ray.steering, ray.sent * phases).ravel())
+        steering.append(ray.steering)
+        waveforms.append((ray.sent * phases).ravel())
+    arrivals = np.array(steering)
+    sent = np.array(waveforms)
 
     # All amplitudes together.
-    waveforms = np.array(paths)
-    products = waveforms.conj() @ waveforms.T
-    received = waveforms.conj() @ echo.ravel()
+    samples = echo.reshape(len(echo), -1)
+    products = (arrivals.conj() @ arrivals.T) * (sent.conj() @ sent.T)
+    received = np.sum((arrivals.conj() @ samples) * sent.conj(), axis=1)
     amplitudes = np.linalg.lstsq(products, received)[0]
-    return (echo - (amplitudes @ waveforms).reshape(echo.shape)).astype(np.complex64)
+
+    # Subtract them.
+    explained = (amplitudes[:, None] * arrivals).T @ sent
+    return (samples - explained).reshape(echo.shape).astype(np.complex64)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset
+from cooperative_isac.calibration.offsets import ClockOffset, Source, add_common
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 
@@ -22,10 +23,11 @@ KEPT_S = 10.0
 # from the path of another target, for some frames.
 LEAST_AGREEING = 3
 
-# Time over which offsets by targets are predicted at most, s, and largest standard deviation of a
-# predicted timing offset, over the largest difference of those that agree: few estimates give
-# hardly any drift.
+# Time over which offsets by targets are predicted at most, s, and in frames where these are so far
+# apart; largest standard deviation of a predicted timing offset, over the largest difference of
+# those that agree: few estimates give hardly any drift.
 LONGEST_UNCONFIRMED_S = 1.5
+LONGEST_UNCONFIRMED_FRAMES = 1.5
 MOST_DEVIATION = 0.25
 
 # Standard deviations of the difference of two estimates by which they may differ beyond that.
@@ -39,10 +41,17 @@ USUAL_DRIFTS = (1e-6, 20.0)
 # all others.
 LEAST_DEVIATION = 0.05
 
-# Largest difference of estimates of a link in a few frames, over the resolution of the band: timing
-# drifts by less than a cell in half a second, carriers hardly drift.
+# Largest difference of estimates of a link from a line, over the resolution of the band.
 AGREEING_DELAYS = 1.0
 AGREEING_SHIFTS = 0.3
+
+# Share of it from a line through two estimates, which a drift of the clocks explains.
+LINE_SHARE = 0.5
+
+# Drifts of these lines at most: of timing in s/s, half the 0.05 ppm that TS 38.104 allows a base
+# station (clause 6.5.1), and of carriers in Hz/s. With larger ones, estimates would agree that are
+# of other targets' paths.
+AGREEING_DRIFTS = (2.5e-8, 20.0)
 
 
 class OffsetHistory:
@@ -74,6 +83,8 @@ class OffsetHistory:
     def predicted(self, time_s: float, least: int = 1) -> ClockOffset | None:
         """Offsets at a time, with the variances that the estimates leave.
 
+        The sources of common errors are those of the estimates, each with its time.
+
         least: number of estimates that must agree
         Returns None where fewer agree, the last one is later, or longer ago than is predicted.
         """
@@ -82,46 +93,106 @@ class OffsetHistory:
         elapsed_s = np.array([time for time, _ in self._kept]) - time_s
         values = np.array([[one.delay_s, one.frequency_hz] for _, one in self._kept])
         variances = np.array([np.diag(one.covariance) for _, one in self._kept])
-
-        # The largest set around one estimate: those that agree with it in timing and carrier.
-        differences = np.abs(values[:, None] - values)
-        deviations = np.sqrt(variances[:, None] + variances)
-        reach = self._limits + AGREEING_SIGMAS * deviations
-        agrees = np.all(differences <= reach, axis=-1)
-        sizes = np.count_nonzero(agrees, axis=1)
-        if sizes.max() < least:
+        members = self._agreeing(elapsed_s, values, variances)
+        if np.count_nonzero(members) < least:
             return None
-        members = agrees[sizes.argmax()]
-        if sizes.max() == 1:
-            delay_s, frequency_hz = values[members][0].tolist()
-            return ClockOffset(delay_s, frequency_hz, np.diag(variances[members][0]))
 
         # A line through the timing offsets, and one through the carrier offsets.
+        chosen = np.flatnonzero(members)
         floors = np.square(LEAST_DEVIATION * self._limits)
         lines = [
-            _extrapolated(
-                elapsed_s[members],
-                values[members, axis],
-                variances[members, axis],
+            _line(
+                elapsed_s[chosen],
+                values[chosen, axis],
+                variances[chosen, axis],
                 floors[axis],
                 drift,
             )
             for axis, drift in enumerate(USUAL_DRIFTS)
         ]
-        (delay_s, of_delay), (frequency_hz, of_frequency) = lines
-        return ClockOffset(delay_s, frequency_hz, np.diag([of_delay, of_frequency]))
+        return _combined(lines, [self._kept[index] for index in chosen])
+
+    def _agreeing(
+        self, elapsed_s: np.ndarray, values: np.ndarray, variances: np.ndarray
+    ) -> np.ndarray:
+        """Mask of the largest set of estimates on a line through one or two of them, [num], bool.
+
+        elapsed_s: [num], float64, times of the estimates, s
+        values, variances: [num, 2], float64, of timing in s and carrier in Hz
+        """
+        # Lines through every two estimates, and level ones through each.
+        first, second = np.triu_indices(len(elapsed_s))
+        between_s = elapsed_s[second] - elapsed_s[first]
+        rises = values[second] - values[first]
+        shares = elapsed_s - elapsed_s[first][:, None]
+        shares = shares / np.where(between_s > 0, between_s, np.inf)[:, None]
+        shares = shares[..., None]
+        lines = values[first][:, None] + shares * rises[:, None]
+
+        # Those of a possible drift.
+        ends = variances[first] + variances[second]
+        most = between_s[:, None] * np.array(AGREEING_DRIFTS) + AGREEING_SIGMAS * np.sqrt(ends)
+        is_possible = np.all(np.abs(rises) <= most, axis=1)
+
+        # Estimates near each line: by the errors of both, and within the limits by those of the
+        # estimate alone.
+        of_lines = (1 - shares) ** 2 * variances[first][:, None]
+        of_lines += shares**2 * variances[second][:, None]
+        near = LINE_SHARE * self._limits + AGREEING_SIGMAS * np.sqrt(of_lines + variances)
+        reach = np.minimum(near, self._limits + AGREEING_SIGMAS * np.sqrt(variances))
+        agrees = np.all(np.abs(values - lines) <= reach, axis=-1)
+
+        # The largest set of them that is confirmed up to now.
+        is_confirmed = np.any(agrees & (elapsed_s >= -self._longest_s), axis=1)
+        sizes = np.count_nonzero(agrees, axis=1) * (is_possible & is_confirmed)
+        return agrees[sizes.argmax()]
 
 
-def _extrapolated(
+def _combined(
+    lines: Sequence[_Line], estimates: Sequence[tuple[float, ClockOffset]]
+) -> ClockOffset:
+    """Offsets of two lines, of timing and carrier, with the common errors of their estimates."""
+    timing, carrier = lines
+    factor = np.diag(np.sqrt([timing.scatter, carrier.scatter]))
+    common: dict[Source, np.ndarray] = {}
+    for (time_s, one), of_timing, of_carrier in zip(
+        estimates, timing.shares, carrier.shares, strict=True
+    ):
+        timed = replace(one, common={(time_s, *key): part for key, part in one.common.items()})
+        add_common(common, timed, factor @ np.diag([of_timing, of_carrier]))
+    covariance = np.diag([timing.variance, carrier.variance])
+    return ClockOffset(timing.value, carrier.value, covariance, common)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Line through estimates at different times.
+
+    value, variance: at time 0
+    shares: [num], float64, of the estimates in the value
+    scatter: factor of the estimates' variances by which they scatter about the line, one at least
+    """
+
+    value: float
+    variance: float
+    shares: np.ndarray
+    scatter: float
+
+
+def _line(
     elapsed_s: np.ndarray, values: np.ndarray, variances: np.ndarray, floor: float, drift: float
-) -> tuple[float, float]:
-    """Value at time 0 of a line through estimates, and its variance.
+) -> _Line:
+    """Line of least squares through estimates.
 
     elapsed_s: [num], float64, times of the estimates, s
     values, variances: [num], float64, of the estimates
     floor: variance of each estimate beside its own
     drift: standard deviation of the slope about zero
     """
+    # A single one has no slope.
+    if len(values) == 1:
+        return _Line(float(values[0]), float(variances[0]), np.ones(1), 1.0)
+
     # Least squares for value and slope, with the prior of the slope.
     drift_information = drift**-2.0
     line = np.column_stack([np.ones(len(values)), elapsed_s])
@@ -133,8 +204,14 @@ def _extrapolated(
     # that the prior has pulled toward zero.
     shares = inverse[0] @ weighted.T
     variance = np.square(shares) @ variances
-    variance += inverse[0, 1] ** 2 * drift_information
-    return float(shares @ values), float(variance)
+
+    # Estimates that scatter more than by their variances have larger ones.
+    residuals = values - line @ (inverse @ weighted.T @ values)
+    scatter = 1.0
+    if len(values) > 2:
+        scatter = max(float(residuals**2 @ (1 / variances)) / (len(values) - 2), 1.0)
+    variance = scatter * variance + inverse[0, 1] ** 2 * drift_information
+    return _Line(float(shares @ values), float(variance), shares, scatter)
 
 
 def offset_history(
@@ -153,8 +230,9 @@ def offset_history(
 class LinkHistories:
     """Histories of the clock offsets of the links to one receiver, by its targets.
 
-    The receiver's own signal has no offset. Links without targets for LONGEST_UNCONFIRMED_S have
-    none, either: an offset that missed its targets would go on missing them.
+    The receiver's own signal has no offset. Links without targets for LONGEST_UNCONFIRMED_S, or for
+    a frame where frames are as far apart, have none, either: an offset that missed its targets
+    would go on missing them.
 
     scene: seen on the band
     receiver: name of the receiving station
@@ -164,8 +242,10 @@ class LinkHistories:
     def __init__(self, scene: Scene, receiver: str, agreeing_shifts: float = AGREEING_SHIFTS):
         cell_s = scene.grid.range_resolution_m / SPEED_OF_LIGHT_MPS
         self._most_deviation_s = MOST_DEVIATION * AGREEING_DELAYS * cell_s
+        period_s = 1 / scene.update_rate_hz
+        longest_s = max(LONGEST_UNCONFIRMED_S, LONGEST_UNCONFIRMED_FRAMES * period_s)
         self._histories = {
-            index: offset_history(scene, agreeing_shifts, LONGEST_UNCONFIRMED_S)
+            index: offset_history(scene, agreeing_shifts, longest_s)
             for index, site in enumerate(scene.transmitters)
             if site.name != receiver
         }

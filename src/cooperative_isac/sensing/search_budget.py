@@ -32,6 +32,11 @@ POINT_BUDGET = SearchBudget(
     max_peaks=24, follow_matches=10, search_matches=16, search_every=2, searches_first=False
 )
 
+# Points, while a receiver begins to use further links: the fit goes on in the next frames.
+STARTUP_BUDGET = SearchBudget(
+    max_peaks=24, follow_matches=8, search_matches=8, search_every=2, searches_first=False
+)
+
 # Points among static paths, where slow paths converge late.
 SUPPRESSED_BUDGET = SearchBudget(
     max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=True

@@ -47,6 +47,10 @@ AREA_MARGIN = 0.05
 # Decimals to which elements of an array are compared, in m: nanometers, far below a wavelength.
 ELEMENT_DECIMALS = 9
 
+# Delay phases [num_cells, num_subcarriers] and transmit steering [num_cells, num_tx_ant] of the
+# paths of one transmitter over all cells, complex64.
+CellPaths = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class SearchGrid:
@@ -60,6 +64,7 @@ class SearchGrid:
     transmitters: stations whose paths over the cells are searched for
     receiver: receiving station
     grid: resource grid of the known symbols
+    known_paths: delay phases and departures of the transmitters where they are computed already
     """
 
     beams: np.ndarray
@@ -70,26 +75,38 @@ class SearchGrid:
     transmitters: tuple[Site, ...]
     receiver: Site
     grid: OfdmGrid
+    known_paths: tuple[CellPaths, ...] | None = None
+
+    def of(self, chosen: Sequence[int]) -> SearchGrid:
+        """The same cells, for the paths of some of the transmitters, which are computed once.
+
+        chosen: indices of transmitters
+        """
+        return replace(
+            self,
+            transmitters=tuple(self.transmitters[index] for index in chosen),
+            known_paths=tuple(self._paths[index] for index in chosen),
+        )
 
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:
         """Delay phases exp(+j 2 pi f tau), [num_cells, num_subcarriers] for each transmitter."""
-        return self._paths[0]
+        return tuple(phases for phases, _ in self._paths)
 
     @property
     def departures(self) -> tuple[np.ndarray, ...]:
         """Transmit steering, [num_cells, num_tx_ant], complex64, for each transmitter."""
-        return self._paths[1]
+        return tuple(departures for _, departures in self._paths)
 
     @cached_property
-    def _paths(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    def _paths(self) -> tuple[CellPaths, ...]:
         """Delay phases and departures, computed when a search needs them."""
-        paths = [
+        if self.known_paths is not None:
+            return self.known_paths
+        return tuple(
             _from_transmitter(site, self.receiver, self.points_m, self.grid)
             for site in self.transmitters
-        ]
-        delay_phases, departures = zip(*paths)
-        return delay_phases, departures
+        )
 
     @cached_property
     def beam_of_cell(self) -> np.ndarray:
@@ -358,9 +375,7 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
     )
 
 
-def _from_transmitter(
-    site: Site, receiver: Site, cells_m: np.ndarray, grid: OfdmGrid
-) -> tuple[np.ndarray, np.ndarray]:
+def _from_transmitter(site: Site, receiver: Site, cells_m: np.ndarray, grid: OfdmGrid) -> CellPaths:
     """Delay phases and departures of a SearchGrid for one transmitter.
 
     cells_m: [num_cells, 3], float64, m, map

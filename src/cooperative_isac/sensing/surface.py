@@ -87,26 +87,27 @@ def likelihood_surface(
     noise_power_w: per antenna and resource element, W
     max_doppler_hz: largest Doppler shift of a target, Hz
     """
-    num_rx_ant, num_subcarriers, num_streams, num_blocks = correlation.shape
+    num_rx_ant, _, _, num_blocks = correlation.shape
     num_cells = len(grid.points_m)
     shape = (len(grid.delay_phases), num_cells)
     power = np.zeros(shape, np.float32)
     doppler_hz = np.zeros(shape)
 
-    # Receive beams.
-    beams = grid.beams @ correlation.reshape(num_rx_ant, -1)
-    beams = beams.reshape(-1, num_subcarriers, num_streams, num_blocks)
-
     # Doppler shifts, and their normalization after the suppression of static paths.
     bins, shifts_hz = doppler_bins(reference, max_doppler_hz)
     weights = static_weights(reference, shifts_hz)
 
+    beams = np.empty(0)
+    received: slice | None = None
     for index, phases in enumerate(grid.delay_phases):
-        # Streams that the transmitter sends.
+        # Receive beams of the streams that the transmitter sends, which several may have in common.
         own = reference.frame.streams_of(index)
+        if own != received:
+            beams = grid.beams @ correlation[:, :, own].reshape(num_rx_ant, -1)
+            received = own
         gains = reference.frame.stream_gains(index, grid.departures[index])[..., own]
         replica = _replica(phases, gains)
-        own_beams = beams[:, :, own].reshape(len(beams), replica.shape[1], num_blocks)
+        own_beams = beams.reshape(len(grid.beams), replica.shape[1], num_blocks)
 
         # Matched filters of all cells, beam by beam.
         filtered = np.empty((num_cells, num_blocks), np.complex64)

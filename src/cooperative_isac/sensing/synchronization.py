@@ -91,7 +91,8 @@ class _Link:
         others = self._others(whole, self._first(whole))
         if not self.is_own:
             matched = matched_echo(first, whole - others)
-            self.shift = refined(self._axes, first, matched, self.shift, noise_power_w)
+            shifts, _ = refined(self._axes, [first], [matched], [self.shift], noise_power_w)
+            self.shift = shifts[0]
         direct = self._first(whole - others)
         self._part = direct + self._others(whole, direct)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri, comb
 
-from cooperative_isac.calibration.offsets import ClockOffset, mean_offset
+from cooperative_isac.calibration.offsets import ClockOffset, Source, mean_offset
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, BistaticGeometry
 from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene
@@ -21,7 +21,6 @@ from cooperative_isac.sensing.link_rays import (
     Axes,
     clock_offset,
     matched_echo,
-    ray_power,
     rays_of,
     refined,
     searched,
@@ -64,19 +63,29 @@ class PathOffset:
     transmitter: index of the transmitting site
     target: index of the target
     measured: delay and Doppler shift less their predictions, with the covariance of the measurement
-    predicted: [2, 2], float64, covariance of the prediction, of delay in s and Doppler shift in Hz
+    prediction: [2, n], float64, change of the predicted delay in s and Doppler shift in Hz with the
+        errors of the target's state, in standard deviations
     """
 
     transmitter: int
     target: int
     measured: ClockOffset
-    predicted: np.ndarray
+    prediction: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Covariance of the prediction, of delay in s and Doppler shift in Hz, [2, 2], float64."""
+        return self.prediction @ self.prediction.T
 
     @property
     def clock(self) -> ClockOffset:
-        """The offset with the covariances of measurement and prediction together."""
+        """The offset with the errors of measurement and prediction together.
+
+        Those of the prediction are common to all links: their source is the target.
+        """
+        common: dict[Source, np.ndarray] = {(self.target,): -self.prediction}
         covariance = self.measured.covariance + self.predicted
-        return ClockOffset(self.measured.delay_s, self.measured.frequency_hz, covariance)
+        return ClockOffset(self.measured.delay_s, self.measured.frequency_hz, covariance, common)
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,17 @@ class PredictedPaths:
     """Paths of one link by way of targets.
 
     geometry: of the paths
-    covariances: [num_targets, 2, 2], float64, of their delays in s and Doppler shifts in Hz
+    gradients: [num_targets, 2, 2 D], float64, of their delays in s and Doppler shifts in Hz with
+        the errors of each target's state, in standard deviations
     """
 
     geometry: BistaticGeometry
-    covariances: np.ndarray
+    gradients: np.ndarray
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """Covariances of delays in s and Doppler shifts in Hz, [num_targets, 2, 2], float64."""
+        return self.gradients @ self.gradients.swapaxes(1, 2)
 
     def offset(self, transmitter: int, target: int, measured: ClockOffset) -> PathOffset:
         """Offset of one path from its prediction.
@@ -101,7 +116,7 @@ class PredictedPaths:
             measured.frequency_hz - float(self.geometry.doppler_hz[target]),
             measured.covariance,
         )
-        return PathOffset(transmitter, target, difference, self.covariances[target])
+        return PathOffset(transmitter, target, difference, self.gradients[target])
 
 
 def predicted_paths(
@@ -123,10 +138,11 @@ def predicted_paths(
     of_delay = np.concatenate([range_gradient / SPEED_OF_LIGHT_MPS, no_gradient], axis=1)
     of_shift = np.concatenate([doppler_gradient, -range_gradient / wavelength_m], axis=1)
 
-    # Covariances of the targets in terms of both.
+    # Gradients with the errors of the targets, each by one standard deviation.
     jacobians = np.stack([of_delay, of_shift], axis=1)[:, :, STATE_AXES[scene.dimension]]
-    covariances = jacobians @ targets.covariances @ jacobians.swapaxes(1, 2)
-    return PredictedPaths(geometry, covariances)
+    variances, axes = np.linalg.eigh(targets.covariances)
+    deviations = axes * np.sqrt(np.maximum(variances, 0.0))[:, None]
+    return PredictedPaths(geometry, jacobians @ deviations)
 
 
 def echo_offsets(
@@ -185,13 +201,10 @@ def echo_offsets(
             continue
 
         # Offset of each path near it, where the path is above the noise.
-        for target, (ray, own, start) in enumerate(zip(rays, matched, starts, strict=True)):
-            shift = refined(axes, ray, own, start, noise_power_w)
-            at_shift = np.array([shift.delay_s, shift.doppler_hz])
-            path_power, _ = ray_power(axes, ray, own, at_shift, noise_power_w)
-            if path_power >= LEAST_TARGET_POWER:
-                clock = clock_offset(signal, ray, shift)
-                found.append(PathOffset(index, target, clock, paths.covariances[target]))
+        shifts, powers = refined(axes, rays, matched, starts, noise_power_w)
+        for target in np.flatnonzero(powers >= LEAST_TARGET_POWER).tolist():
+            clock = clock_offset(signal, rays[target], shifts[target])
+            found.append(PathOffset(index, target, clock, paths.gradients[target]))
     return found
 
 

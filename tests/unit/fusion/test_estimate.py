@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fusion.estimate import estimate
+from cooperative_isac.fusion.estimate import estimate, estimate_all
+from cooperative_isac.fusion.reports import reports_of as arrays_of
+from cooperative_isac.fusion.reports import with_common_errors
 from cooperative_isac.metrics.consistency import nees, nees_interval
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
@@ -98,3 +100,45 @@ def test_an_unobserved_velocity_stays_within_the_maximum_speed(scene, truth, rep
     found = estimate(scene, [replace(report, paths=report.paths[:1])])
     spread = np.sqrt(np.linalg.eigvalsh(found.covariance[scene.dimension :, scene.dimension :]))
     assert spread[-1] == pytest.approx(scene.sensing.max_speed_mps, rel=0.01) and spread[0] < 2
+
+
+def test_errors_in_common_of_locations_and_shifts_are_those_of_generalized_least_squares(
+    scene, truth, reports_of
+):
+    rng = np.random.default_rng(9)
+    arrays = arrays_of(scene, reports_of(scene, truth, rng))
+    size = scene.dimension
+    gradient = 0.1 * rng.standard_normal((len(arrays), size, 3))
+    of_shifts = 0.1 * rng.standard_normal((len(arrays.link), 3))
+    of_shifts /= np.sqrt(arrays.shift_information)[:, None]
+    group = np.zeros(len(arrays), int)
+    found = estimate_all(scene, with_common_errors(arrays, gradient, of_shifts), group, 1)
+
+    # Covariance of all measurements together, and their derivatives about the estimate.
+    point_m = np.append(found.position_m[0], truth.position_m[size:])
+    moving_mps = np.append(found.velocity_mps[0], truth.velocity_mps[size:])
+    at = replace(truth, position_m=point_m, velocity_mps=moving_mps)
+    slopes = [np.eye(2 * size)[:size] for _ in range(len(arrays))]
+    links = arrays.links
+    for link in arrays.link:
+        ends = (links.transmitters_m[link], links.receivers_m[link])
+        slopes.append(doppler_slope(scene, ends, at)[None])
+    whole = np.concatenate([gradient.reshape(-1, 3), of_shifts])
+    covariance = whole @ whole.T
+    for index, information in enumerate(arrays.information):
+        block = slice(size * index, size * (index + 1))
+        covariance[block, block] += np.linalg.inv(information)
+    places = np.arange(size * len(arrays), len(covariance))
+    covariance[places, places] += 1 / arrays.shift_information
+
+    # Its normal matrix, with the prior of the velocity.
+    stacked = np.concatenate(slopes)
+    normal = stacked.T @ np.linalg.solve(covariance, stacked)
+    normal[range(size, 2 * size), range(size, 2 * size)] += scene.sensing.max_speed_mps**-2.0
+    expected = np.linalg.inv(normal)
+    scale = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
+    np.testing.assert_allclose(found.covariance[0] / scale, expected / scale, atol=5e-3)
+
+    # Without them the estimate states less than its errors.
+    alone = estimate_all(scene, arrays, group, 1)
+    assert np.trace(found.covariance[0]) > np.trace(alone.covariance[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.calibration.offsets import ClockOffset
-from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports
+from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports, _without
 from cooperative_isac.fusion.reports import links_of
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, point_on_ray
@@ -40,6 +40,14 @@ def true_offset(receiver, transmitter):
     return timing_m / SPEED_OF_LIGHT_MPS, CARRIER_HZ[transmitter] - CARRIER_HZ[receiver]
 
 
+def information(path, of_departure=0.0):
+    """Information (1/m^2) of a location by the length of its path and its directions."""
+    arrival = np.eye(3) - np.outer(path.aoa, path.aoa)
+    departure = np.eye(3) - np.outer(path.aod, path.aod)
+    length = np.outer(path.range_gradient, path.range_gradient)
+    return 400.0 * length + 20.0 * arrival + of_departure * departure
+
+
 def packets_of(scene, rng, elapsed_s=0.0):
     """Exact paths of all targets, as stations fit them with coarse offsets."""
     packets = {}
@@ -65,9 +73,8 @@ def packets_of(scene, rng, elapsed_s=0.0):
                     path.aoa,
                     np.array(path.range_m - error_m),
                 )
-                one = PathReport(
-                    tx, float(path.doppler_hz) - error_hz, SNR, np.diag([30.0, 30.0, 20.0])
-                )
+                seen = link_geometry(transmitter, receiver, seen_m, velocity_mps, wavelength_m)
+                one = PathReport(tx, float(path.doppler_hz) - error_hz, SNR, information(seen))
                 reports.append(EchoReport(receiver.name, seen_m, (one,), scene.band))
         packets[receiver.name] = StationReports(tuple(reports), offsets)
     return packets
@@ -139,3 +146,32 @@ def test_ghosts_of_two_stations_are_no_targets_before_links_are_synchronized():
     assert len(clocks.located(own, 0.0)) == 3
     two = {name: packet for name, packet in own.items() if name in ("bs1", "bs3")}
     assert clocks.located(two, 0.25) == ()
+
+
+@pytest.mark.parametrize("of_departure", [0.0, 40.0])
+def test_locations_are_the_likeliest_of_the_corrected_length(of_departure):
+    scene = scene_of("active_observation")
+    transmitter = scene.transmitters[0]
+    receiver = scene.receivers[1]
+    point_m = np.array(TARGETS[0][0])
+    path = link_geometry(transmitter, receiver, point_m, np.zeros(3), scene.grid.wavelength_m)
+
+    # The fit of a path whose length has an error: it keeps the directions as far as it can.
+    error_m = 0.2
+    with_length = np.linalg.solve(information(path, of_departure), path.range_gradient)
+    per_meter = with_length / (path.range_gradient @ with_length)
+    seen_m = point_m - error_m * per_meter
+    seen = link_geometry(transmitter, receiver, seen_m, np.zeros(3), scene.grid.wavelength_m)
+    one = PathReport(0, 0.0, SNR, information(seen, of_departure))
+    report = EchoReport(receiver.name, seen_m, (one,), scene.band)
+    exact = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
+    given = replace(exact, delay_s=error_m / SPEED_OF_LIGHT_MPS)
+    found = _without(scene, receiver, report, given, exact)
+    assert np.linalg.norm(found.report.point_m - point_m) < 0.01
+
+    # Along the direction of arrival alone, a direction of departure would be left out.
+    along_m = point_on_ray(
+        transmitter.position_m, receiver.position_m, seen.aoa, np.array(path.range_m)
+    )
+    is_on_ray = np.linalg.norm(along_m - point_m) < 0.01
+    assert is_on_ray == (of_departure == 0.0)

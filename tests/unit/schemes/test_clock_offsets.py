@@ -17,6 +17,7 @@ from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.observing_receiver import ObservingReceiver
 from cooperative_isac.schemes.registry import check_synchronization, make_scheme
 from cooperative_isac.schemes.views import StationView
+from cooperative_isac.sensing.joint_fit import JointFit
 
 OFFSETS = {
     "bs2": "{timing_offset_s: 50.0e-9, timing_drift: 1.0e-8, frequency_offset_hz: 200, "
@@ -128,6 +129,31 @@ def test_a_station_synchronizes_its_links_by_its_own_echo():
     )
     assert not independent.offsets
     assert {one.paths[0].transmitter for one in independent.reports} == {0}
+
+
+def test_frames_in_which_links_come_into_use_are_hardly_longer_than_others(monkeypatch):
+    scene = with_sensing(base_stations(world=""), synchronization="active_observation")
+    scene = replace(scene, seed=7)
+    receiver = ObservingReceiver(StationView(scene, "bs4"))
+
+    # Paths that are matched, which are most of the computation.
+    counts = []
+    match = JointFit.match
+
+    def counted(self, state):
+        counts[-1] += state.num_paths
+        return match(self, state)
+
+    monkeypatch.setattr(JointFit, "match", counted)
+    for number in range(7):
+        counts.append(0)
+        time_s = number / scene.update_rate_hz
+        frame = make_frame(scene, number, time_s)
+        echo = receive(scene, frame, "bs4", scene_targets(scene, time_s))[scene.band]
+        seen = receiver.sense(at_noise_power(echo, scene.propagation.noise_power_w), frame)
+        receiver.idle()
+    assert len(seen.offsets) == 3
+    assert max(counts) < 250
 
 
 def test_targets_give_offsets_where_stations_transmit_and_receive():

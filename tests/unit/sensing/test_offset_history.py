@@ -1,10 +1,18 @@
 """Clock offsets over frames: a drift, a wrong estimate, and runs that begin again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cooperative_isac.calibration.offsets import ClockOffset
-from cooperative_isac.sensing.offset_history import KEPT_ESTIMATES, OffsetHistory
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.sensing.offset_history import (
+    KEPT_ESTIMATES,
+    LinkHistories,
+    OffsetHistory,
+    offset_history,
+)
 
 COVARIANCE = np.diag([1e-20, 4.0])
 
@@ -102,3 +110,47 @@ def test_only_the_last_estimates_are_kept():
     for number in range(KEPT_ESTIMATES):
         past.add(10.0 + number, ClockOffset(0.0, 0.0, COVARIANCE))
     np.testing.assert_allclose(predicted(past, 20.0), [0.0, 0.0], atol=1e-15)
+
+
+@pytest.mark.parametrize("drift", [13e-9, -19e-9])
+def test_offsets_of_a_slow_frame_rate_agree(drift):
+    """Two seconds from frame to frame, in which timing drifts by more than a cell of 11 ns."""
+    scene = replace(load_scene("multi_bs_clocks"), update_rate_hz=0.5)
+    links = LinkHistories(scene, "bs1")
+    for number in range(3):
+        time_s = 2.0 * number
+        links.add(time_s, {1: ClockOffset(50e-9 + drift * time_s, 200.0, COVARIANCE)})
+    found = links.predicted(6.0)
+    assert found[1].delay_s == pytest.approx(50e-9 + 6.0 * drift, abs=0.3e-9)
+
+
+def test_offsets_that_no_clock_has_do_not_agree():
+    scene = load_scene("multi_bs_clocks")
+    jumps = offset_history(scene)
+    for number, timing_s in enumerate((0.0, 40e-9, -30e-9, 100e-9)):
+        jumps.add(number / 4, ClockOffset(timing_s, 200.0, COVARIANCE))
+    assert jumps.predicted(1.0, least=3) is None
+
+
+def test_estimates_before_a_gap_do_not_outnumber_those_after_it():
+    past = OffsetHistory(5e-9, 100.0, longest_s=1.5)
+    for number in range(5):
+        past.add(number / 4, ClockOffset(200e-9, 200.0, COVARIANCE))
+    for number in range(12, 15):
+        past.add(number / 4, ClockOffset(30e-9, 200.0, COVARIANCE))
+    assert predicted(past, 3.75, least=3)[0] == pytest.approx(30e-9, abs=0.1e-9)
+
+
+def test_estimates_that_scatter_more_have_larger_variances():
+    rng = np.random.default_rng(2)
+    errors = []
+    for _ in range(300):
+        past = OffsetHistory(50e-9, 1000.0)
+        for number in range(KEPT_ESTIMATES):
+            # Three times their standard deviation.
+            value = 3 * np.sqrt(np.diag(COVARIANCE)) * rng.standard_normal(2)
+            past.add(number / 4, ClockOffset(*value, COVARIANCE))
+        found = past.predicted(2.0)
+        value = np.array([found.delay_s, found.frequency_hz])
+        errors.append(value / np.sqrt(np.diag(found.covariance)))
+    assert np.all(np.std(errors, axis=0) < 1.5)

@@ -51,6 +51,18 @@ def test_neighbors_are_close_in_range_and_direction(listener):
     assert near[cell] and 1 < near.sum() < len(near) / 4
 
 
+def test_cells_for_some_transmitters_share_their_paths(listener):
+    scene = listener.scene
+    whole = search_grid(scene, listener.site, scene.grid)
+    chosen = [len(scene.transmitters) - 1]
+    part = whole.of(chosen)
+    alone = replace(whole, transmitters=(scene.transmitters[-1],))
+    assert part.transmitters == alone.transmitters
+    assert part.delay_phases[0] is whole.delay_phases[-1]
+    assert np.array_equal(part.delay_phases[0], alone.delay_phases[0])
+    assert np.array_equal(part.departures[0], alone.departures[0])
+
+
 def test_beams_are_twice_as_dense_where_a_single_link_faces_the_area(plane):
     alone = replace(plane, transmitters=plane.transmitters[:1], receivers=plane.receivers[:1])
     site = plane.receivers[0]

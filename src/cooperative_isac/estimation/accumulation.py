@@ -134,7 +134,9 @@ def _spectra(
         frequency_hz = carrier_hz + n * subcarrier_spacing_hz
         scale = frequency_hz / carrier_hz if compensate_migration else 1.0
         step = 2j * np.pi * scale / num_dopplers
-        spectra[n] = czt(samples, m=num_dopplers, w=np.exp(-step), a=np.exp(step * lowest))
+        ratio = np.exp(-step)
+        start = np.exp(step * lowest)
+        spectra[n] = czt(samples, m=num_dopplers, w=ratio, a=start)
     return np.roll(spectra, lowest, axis=1)
 
 

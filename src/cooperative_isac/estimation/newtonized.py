@@ -133,7 +133,9 @@ def _highest(
 def _between_points(points: np.ndarray, samples: np.ndarray, index: int) -> float:
     """Place of a peak by the parabola through the highest of regular points and its neighbors."""
     last = len(points) - 1
-    offset, _ = vertex(samples[max(index - 1, 0)], samples[index], samples[min(index + 1, last)])
+    before = samples[max(index - 1, 0)]
+    after = samples[min(index + 1, last)]
+    offset, _ = vertex(before, samples[index], after)
     step = (points[-1] - points[0]) / max(last, 1)
     return float(points[index] + offset * step)
 
@@ -157,8 +159,10 @@ def _phasors(points: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     Returns [num_points, num_frequencies], complex64.
     """
     # Every TABLE_SIZE-th point, and the points from the first one to the next of these.
-    far = np.exp(2j * np.pi * np.multiply.outer(points[::TABLE_SIZE], frequencies))
-    near = np.exp(2j * np.pi * np.multiply.outer(points[:TABLE_SIZE] - points[0], frequencies))
+    far_points = points[::TABLE_SIZE]
+    near_points = points[:TABLE_SIZE] - points[0]
+    far = np.exp(2j * np.pi * np.multiply.outer(far_points, frequencies))
+    near = np.exp(2j * np.pi * np.multiply.outer(near_points, frequencies))
 
     products = far.astype(np.complex64)[:, None] * near.astype(np.complex64)
     return products.reshape(-1, len(frequencies))[: len(points)]

@@ -131,7 +131,8 @@ def _expected_outliers(bands: _Bands) -> np.ndarray:
     nodes = np.arange(1, CONTOUR_NODES // 2 + 1)
     slopes = np.tan((2 * nodes - 1) * np.pi / (2 * CONTOUR_NODES))[:, None]
     line = places * (1 + 1j * slopes)
-    integrand = np.exp(_log_moments(bands, line)) * _outlier_energies(bands, line).sum(axis=0)
+    moments = np.exp(_log_moments(bands, line))
+    integrand = moments * _outlier_energies(bands, line).sum(axis=0)
     energies = np.sum(integrand.real + slopes * integrand.imag, axis=0) / CONTOUR_NODES
 
     # Curvature of the statistic: that of the bands, by their shares of the energy.

@@ -60,8 +60,8 @@ def fusing_station(scene: Scene, frame: Frame) -> str:
     """Name of the station that fuses a frame of a scene with cooperation by zones.
 
     It is the base station; in a frame with bands of zone C, of the UEs that receive on them the one
-    with the least sum of distances to the others. Bands and poses of a frame are known before it:
-    no node needs to be told.
+    with the least sum of distances to the others. Bands and poses of a frame are known before it,
+    so that every node finds the same one.
     """
     cooperation = scene.cooperation
     assert cooperation is not None, "the scene has cooperation by zones"

@@ -304,7 +304,8 @@ class SoftFusion:
         # Prior density: locations uniform in the box, Gaussian velocities.
         volume = np.prod((scene.box.high_m - scene.box.low_m)[:size])
         velocity_variances = scene.velocity_stds_mps**2
-        ratios -= np.log(volume) + np.log(2 * np.pi * velocity_variances).sum() / 2
+        log_velocity_volume = np.log(2 * np.pi * velocity_variances).sum() / 2
+        ratios -= np.log(volume) + log_velocity_volume
 
         # Ghosts of stronger targets have a path on fewer links than a target would: probability
         # that a target has paths on so few links.

@@ -119,7 +119,8 @@ class PathMap:
 
         # The strongest path of each cell; the power falls with the square of the distance.
         away_m = np.linalg.norm(self._cells_m[:, None, :2] - points_m[:, :2], axis=-1)
-        powers = np.log10(1 + fit.power[paths]) - (away_m / RESTORED_RADIUS_M) ** 2
+        decades = (away_m / RESTORED_RADIUS_M) ** 2
+        powers = np.log10(1 + fit.power[paths]) - decades
         path = powers.argmax(axis=1)
         power = powers.max(axis=1)
 

@@ -18,13 +18,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.evaluation.monte_carlo import make_ends
-from cooperative_isac.pipeline import make_frame, receive_all
+from cooperative_isac import pipeline
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import LinkMode
-from cooperative_isac.schemes.registry import make_scheme
 
 
 def main() -> None:
@@ -51,26 +49,16 @@ def main() -> None:
 
 def measured(scene: Scene, num_frames: int) -> tuple[dict[str, list[float]], list[float]]:
     """Location errors of each target where it is found, m, and the NEES of all of them."""
-    ends = make_ends(make_scheme(scene.sensing.scheme, scene))
     errors_m: dict[str, list[float]] = defaultdict(list)
     normalized = []
-    for number in range(num_frames):
-        # One frame from the echoes to the detections.
-        time_s = number / scene.update_rate_hz
-        targets = scene_targets(scene, time_s)
-        frame = make_frame(scene, number, time_s)
-        packets = {
-            station: ends.encoders[station].encode(echoes, frame)
-            for station, echoes in receive_all(scene, frame, targets).items()
-        }
-        detections = ends.decoder.decode(packets, frame)
-
+    for snapshot in pipeline.run(scene, num_frames):
         # Errors of the nearest detection of each target.
-        for target in targets:
-            of_target = normalized_error(target, detections)
+        for target in snapshot.targets:
+            of_target = normalized_error(target, snapshot.detections)
             if of_target is not None:
                 distances_m = [
-                    np.linalg.norm(one.position_m - target.position_m) for one in detections
+                    np.linalg.norm(one.position_m - target.position_m)
+                    for one in snapshot.detections
                 ]
                 errors_m[target.name].append(float(min(distances_m)))
                 normalized.append(of_target)

@@ -129,7 +129,8 @@ def _expected_outliers(bands: _Bands) -> np.ndarray:
 
     # Gauss-Chebyshev quadrature along it.
     nodes = np.arange(1, CONTOUR_NODES // 2 + 1)
-    slopes = np.tan((2 * nodes - 1) * np.pi / (2 * CONTOUR_NODES))[:, None]
+    angles = (2 * nodes - 1) * np.pi / (2 * CONTOUR_NODES)
+    slopes = np.tan(angles)[:, None]
     line = places * (1 + 1j * slopes)
     moments = np.exp(_log_moments(bands, line))
     integrand = moments * _outlier_energies(bands, line).sum(axis=0)

@@ -152,28 +152,42 @@ def common_errors(offsets: Offsets) -> dict[str, dict[int, np.ndarray]]:
     Returns the change of timing in s and carrier in Hz with K errors of one standard deviation,
     [2, K], float64, by receiver and transmitter.
     """
-    # Columns of all sources, side by side.
-    links = [(name, index, one) for name, own in offsets.items() for index, one in own.items()]
-    sizes: dict[Source, int] = {}
-    for _, _, one in links:
-        sizes |= {source: change.shape[1] for source, change in one.common.items()}
-    ends = np.cumsum([0, *sizes.values()])
-    starts = dict(zip(sizes, ends[:-1].tolist(), strict=True))
-    rows = np.zeros((2 * len(links), int(ends[-1])))
-    for place, (_, _, one) in enumerate(links):
-        for source, change in one.common.items():
-            columns = slice(starts[source], starts[source] + sizes[source])
-            rows[2 * place : 2 * place + 2, columns] = change
+    # Two rows of each link.
+    links = [(name, index) for name, own in offsets.items() for index in own]
+    rows = _errors_by_source([offsets[name][index] for name, index in links])
 
     # Principal axes of the same covariance, in deviations of each row.
-    deviations = np.maximum(np.linalg.norm(rows, axis=1), np.finfo(float).tiny)
-    left, values, _ = np.linalg.svd(rows / deviations[:, None], full_matrices=False)
-    strong = values > LEAST_COMMON * max(values, default=0.0)
-    axes = deviations[:, None] * (left * values)[:, strong]
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    deviations = np.maximum(lengths, np.finfo(float).tiny)
+    left, values, _ = np.linalg.svd(rows / deviations, full_matrices=False)
+    is_strong = values > LEAST_COMMON * max(values, default=0.0)
+    axes = deviations * (left * values)[:, is_strong]
+
+    # Rows of each link again.
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in offsets}
-    for place, (name, index, _) in enumerate(links):
-        found[name][index] = axes[2 * place : 2 * place + 2]
+    for place, (name, index) in enumerate(links):
+        first = 2 * place
+        found[name][index] = axes[first : first + 2]
     return found
+
+
+def _errors_by_source(offsets: Sequence[ClockOffset]) -> np.ndarray:
+    """Errors of several offsets, two rows of each, with the columns of all sources side by side."""
+    # Columns of each source.
+    sizes: dict[Source, int] = {}
+    for offset in offsets:
+        for source, change in offset.common.items():
+            sizes[source] = change.shape[1]
+    ends = np.cumsum([0, *sizes.values()]).tolist()
+    columns = {source: slice(ends[place], ends[place + 1]) for place, source in enumerate(sizes)}
+
+    # Changes of timing and carrier by each error.
+    rows = np.zeros((2 * len(offsets), ends[-1]))
+    for place, offset in enumerate(offsets):
+        first = 2 * place
+        for source, change in offset.common.items():
+            rows[first : first + 2, columns[source]] = change
+    return rows
 
 
 def _is_same_path(forward: PathOffset, backward: PathOffset) -> bool:

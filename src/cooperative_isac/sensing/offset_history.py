@@ -124,26 +124,29 @@ class OffsetHistory:
         first, second = np.triu_indices(len(elapsed_s))
         between_s = elapsed_s[second] - elapsed_s[first]
         rises = values[second] - values[first]
-        shares = elapsed_s - elapsed_s[first][:, None]
-        shares = shares / np.where(between_s > 0, between_s, np.inf)[:, None]
-        shares = shares[..., None]
+        lengths_s = np.where(between_s > 0, between_s, np.inf)
+        since_first_s = elapsed_s - elapsed_s[first][:, None]
+        shares = (since_first_s / lengths_s[:, None])[..., None]
         lines = values[first][:, None] + shares * rises[:, None]
 
         # Those of a possible drift.
         ends = variances[first] + variances[second]
-        most = between_s[:, None] * np.array(AGREEING_DRIFTS) + AGREEING_SIGMAS * np.sqrt(ends)
-        is_possible = np.all(np.abs(rises) <= most, axis=1)
+        largest_drifts = between_s[:, None] * np.array(AGREEING_DRIFTS)
+        largest_rises = largest_drifts + AGREEING_SIGMAS * np.sqrt(ends)
+        is_possible = np.all(np.abs(rises) <= largest_rises, axis=1)
 
         # Estimates near each line: by the errors of both, and within the limits by those of the
         # estimate alone.
         of_lines = (1 - shares) ** 2 * variances[first][:, None]
         of_lines += shares**2 * variances[second][:, None]
-        near = LINE_SHARE * self._limits + AGREEING_SIGMAS * np.sqrt(of_lines + variances)
-        reach = np.minimum(near, self._limits + AGREEING_SIGMAS * np.sqrt(variances))
+        of_both = AGREEING_SIGMAS * np.sqrt(of_lines + variances)
+        of_estimate = AGREEING_SIGMAS * np.sqrt(variances)
+        reach = np.minimum(LINE_SHARE * self._limits + of_both, self._limits + of_estimate)
         agrees = np.all(np.abs(values - lines) <= reach, axis=-1)
 
         # The largest set of them that is confirmed up to now.
-        is_confirmed = np.any(agrees & (elapsed_s >= -self._longest_s), axis=1)
+        is_recent = elapsed_s >= -self._longest_s
+        is_confirmed = np.any(agrees & is_recent, axis=1)
         sizes = np.count_nonzero(agrees, axis=1) * (is_possible & is_confirmed)
         return agrees[sizes.argmax()]
 

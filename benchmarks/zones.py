@@ -152,17 +152,21 @@ def add_delivery(zoned, target, packets, delivery, measured):
     measured.fused_at_ue.append(delivery.fused_at not in ("", base))
 
 
+def table_of_links(title, names):
+    """An empty table with a row for each choice of links, and columns of numbers."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column("links")
+    for name in names:
+        table.add_column(name, justify="right")
+    return table
+
+
 def accuracy_table(results):
     """Table of the detections in each zone."""
-    table = Table(
-        title="found within 3 m; median location error; mean NEES (6 is consistent)",
-        box=SIMPLE_HEAD,
-        title_justify="left",
+    table = table_of_links(
+        "found within 3 m; median location error; mean NEES (6 is consistent)",
+        [f"{zone}: {name}" for zone in ZONES for name in ("found", "m", "NEES")],
     )
-    table.add_column("links")
-    for zone in ZONES:
-        for name in ("found", "m", "NEES"):
-            table.add_column(f"{zone}: {name}", justify="right")
     for variant, measured in results.items():
         cells = []
         for zone in ZONES:
@@ -183,11 +187,8 @@ def accuracy_table(results):
 
 def cost_table(results):
     """Table of tracks, bits and processor time of each variant."""
-    table = Table(title="tracks, and means of a frame", box=SIMPLE_HEAD, title_justify="left")
-    for name in ("links", "continuity", "switches", "false", "bits of bs", "bits of a UE"):
-        table.add_column(name, justify="left" if name == "links" else "right")
-    for name in ("all bits", "bands", "stations ms"):
-        table.add_column(name, justify="right")
+    names = ["continuity", "switches", "false", "bits of bs", "bits of a UE", "all bits"]
+    table = table_of_links("tracks, and means of a frame", [*names, "bands", "stations ms"])
     for variant, measured in results.items():
         bits = {station: float(np.mean(values)) for station, values in measured.bits.items()}
         ues = [value for station, value in bits.items() if station != "bs"]
@@ -207,14 +208,10 @@ def cost_table(results):
 
 def delivery_table(results):
     """Table of the packets of UEs that do not arrive in each zone."""
-    table = Table(
-        title="share of the packets of UEs that do not arrive; frames that a UE fuses",
-        box=SIMPLE_HEAD,
-        title_justify="left",
+    table = table_of_links(
+        "share of the packets of UEs that do not arrive; frames that a UE fuses",
+        [*ZONES, "fused at a UE"],
     )
-    table.add_column("links")
-    for name in (*ZONES, "fused at a UE"):
-        table.add_column(name, justify="right")
     for variant, measured in results.items():
         shares = [measured.undelivered[zone] for zone in ZONES]
         cells = [f"{np.mean(values):.0%}" if values else "-" for values in shares]

@@ -74,22 +74,33 @@ def gold_sequence(seed: int, length: int) -> np.ndarray:
     Returns [length], uint8.
     Source: TS 38.211 section 5.2.1.
     """
-    # Initial states of both registers x1 and x2; the seed's lowest bit is first.
+    # Both registers, x1(n + 31) = x1(n + 3) + x1(n) and
+    # x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n); the seed's lowest bit is first.
     total = GOLD_ADVANCE + length
-    first = np.zeros(total + GOLD_REGISTER, np.uint8)
-    second = np.zeros(total + GOLD_REGISTER, np.uint8)
-    first[0] = 1
-    second[:GOLD_REGISTER] = (seed >> np.arange(GOLD_REGISTER)) & 1
-
-    # x1(n + 31) = x1(n + 3) + x1(n), x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n).
-    for start in range(0, total, GOLD_STEP):
-        # A step uses bits of earlier steps only.
-        n = np.arange(start, min(start + GOLD_STEP, total))
-        first[n + GOLD_REGISTER] = first[n + 3] ^ first[n]
-        second[n + GOLD_REGISTER] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
+    first = _register_bits(1, (3, 0), total)
+    second = _register_bits(seed, (3, 2, 1, 0), total)
 
     # Their sum, from the advance on.
-    return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
+    return first[GOLD_ADVANCE:] ^ second[GOLD_ADVANCE:]
+
+
+def _register_bits(state: int, taps: Sequence[int], length: int) -> np.ndarray:
+    """Output of a linear feedback shift register of GOLD_REGISTER bits, [length], uint8.
+
+    state: its first bits, from the lowest one on
+    taps: places of the bits of the state whose sum is the next bit
+    """
+    bits = np.zeros(length + GOLD_REGISTER, np.uint8)
+    bits[:GOLD_REGISTER] = (state >> np.arange(GOLD_REGISTER)) & 1
+
+    # A step uses bits of earlier steps only.
+    for start in range(0, length, GOLD_STEP):
+        stop = min(start + GOLD_STEP, length)
+        feedback = np.zeros(stop - start, np.uint8)
+        for tap in taps:
+            feedback ^= bits[start + tap : stop + tap]
+        bits[start + GOLD_REGISTER : stop + GOLD_REGISTER] = feedback
+    return bits[:length]
 
 
 def gold_qpsk(seed: int, length: int) -> np.ndarray:

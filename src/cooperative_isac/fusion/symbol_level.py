@@ -450,7 +450,8 @@ def _grid_response(
     frequencies_hz = link.carrier_hz + link.frequency_hz
     by_doppler = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
     by_delay = link.frequency_hz[:, None] * delay_s
-    return np.where(link.mask, np.exp(2j * np.pi * (by_doppler - by_delay)), 0)
+    phasors = np.exp(2j * np.pi * (by_doppler - by_delay))
+    return np.where(link.mask, phasors, 0)
 
 
 def _turning(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
@@ -487,6 +488,7 @@ def _doppler_phases(link: LinkChannel, max_speed_mps: float) -> np.ndarray:
     """Phases that undo the Doppler shifts of a search, [num_symbols, num_dopplers]."""
     greatest_hz = 2 * max_speed_mps / link.wavelength_m
     duration_s = np.ptp(link.time_s)
-    num_dopplers = 2 * int(np.ceil(greatest_hz * duration_s * DOPPLER_OVERSAMPLING)) + 1
-    dopplers_hz = np.linspace(-greatest_hz, greatest_hz, num_dopplers)
-    return np.exp(-2j * np.pi * np.multiply.outer(link.time_s, dopplers_hz))
+    num_positive = int(np.ceil(greatest_hz * duration_s * DOPPLER_OVERSAMPLING))
+    dopplers_hz = np.linspace(-greatest_hz, greatest_hz, 2 * num_positive + 1)
+    turns = np.multiply.outer(link.time_s, dopplers_hz)
+    return np.exp(-2j * np.pi * turns)

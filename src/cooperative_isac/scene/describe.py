@@ -231,8 +231,13 @@ def share_in_front(area: Box, site: Site) -> float:
 
     A flat array cannot distinguish its two sides.
     """
-    axes_m = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
-    points_m = np.stack(np.meshgrid(*axes_m), axis=-1).reshape(-1, 3)
+    # Points all over the area.
+    edges_m = zip(area.low_m, area.high_m)
+    axes_m = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in edges_m]
+    grid_m = np.meshgrid(*axes_m)
+    points_m = np.stack(grid_m, axis=-1).reshape(-1, 3)
+
+    # Those that are not behind the array's plane.
     depths_m = (points_m - site.position_m) @ site.boresight
     return float(np.mean(depths_m >= -BEHIND_M))
 
@@ -244,11 +249,14 @@ def _site(scene: Scene, site: Site) -> str:
 
 def _array(scene: Scene, site: Site) -> str:
     """Elements, look direction and beam widths of an array on a band."""
+    # Look direction.
     x, y, z = site.boresight
+    sine = max(-1.0, min(1.0, z))
     yaw_deg = math.degrees(math.atan2(y, x))
-    pitch_deg = math.degrees(math.asin(max(-1.0, min(1.0, z))))
+    pitch_deg = math.degrees(math.asin(sine))
     look = f"yaw {yaw_deg:.0f} deg, pitch {pitch_deg:.0f} deg"
 
+    # Beam widths, and the share of the area in front.
     widths_deg = angle_resolution(scene, site)
     widths = [f"{width:.1f}" for width in widths_deg if width < NO_RESOLUTION_DEG]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""

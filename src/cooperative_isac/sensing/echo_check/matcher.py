@@ -147,7 +147,8 @@ class Matcher:
         offset_phase = np.exp(2j * np.pi * self.offsets_hz * delay_s)
         phases = self.phases[sign].conj() * offset_phase
         matched = (correlation * phases[:, None]).sum(axis=-1)
-        return np.linalg.solve(_floored(self._transmit_gram(frame)[mirrored, sign]), matched)
+        gram = self._transmit_gram(frame)[mirrored, sign]
+        return np.linalg.solve(_floored(gram), matched)
 
     def matched(self, echo: np.ndarray, frame: int) -> np.ndarray:
         """Correlation of an echo with the replica of each path, by subcarrier.
@@ -201,13 +202,15 @@ class Matcher:
         num_delays = PROFILE_OVERSAMPLING * len(self.offsets_hz)
         powers = []
         for frame, echo in enumerate(echoes):
-            over_delay = np.fft.ifft(self.matched(echo, frame), num_delays, axis=-1) * num_delays
+            matched = self.matched(echo, frame)
+            over_delay = np.fft.ifft(matched, num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
             powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
 
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays_s = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(sum(powers, np.zeros_like(powers[0])), delays_s)
+        power = sum(powers, np.zeros_like(powers[0]))
+        return Profiles(power, delays_s)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust noise power beside static paths and targets, or None where no samples are left.

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
-    link_response,
     location_statistic,
     refine_state,
     velocity_statistic,

@@ -9,10 +9,9 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.evaluation.deep_cooperation.draws import complex_noise
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
-    link_response,
     refine_state,
     state_information,
     velocity_statistic,

@@ -14,7 +14,8 @@ from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.fusion.paths_needed import paths_needed
 from cooperative_isac.fusion.received import Received
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Body, Scene, Site
+from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 

@@ -15,7 +15,8 @@ from cooperative_isac.fusion.fuse import detection_of
 from cooperative_isac.fusion.rejection import is_possible, is_static
 from cooperative_isac.fusion.reports import Links, links_of
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.path_parameters import (
     Accuracy,

@@ -6,7 +6,8 @@ from itertools import product
 
 import numpy as np
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Signal
 
 # Noise power of a sum over half of the samples, whose Fourier transform has noise of unit power.

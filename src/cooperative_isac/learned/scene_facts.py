@@ -8,7 +8,8 @@ from dataclasses import asdict
 import numpy as np
 
 from cooperative_isac.scene.file.errors import quoted
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 def scene_facts(scene: Scene) -> dict[str, object]:

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from cooperative_isac.scene.band import Band
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
-from cooperative_isac.scene.model import Box, Scene, Target
+from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.slot_layout import grid_elements

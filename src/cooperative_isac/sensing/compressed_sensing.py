@@ -13,7 +13,8 @@ from scipy import fft
 
 from cooperative_isac.scene.file.physics import largest_excess_path
 from cooperative_isac.scene.geometry import point_on_ray
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width

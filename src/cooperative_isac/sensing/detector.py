@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.surface import doppler_bins

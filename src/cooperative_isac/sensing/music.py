@@ -8,7 +8,7 @@ from scipy.signal import find_peaks
 from cooperative_isac.estimation.model_order import num_sources_aic
 from cooperative_isac.estimation.peaks import vertex
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
 from cooperative_isac.sensing.search_grid import SearchGrid, cells_along

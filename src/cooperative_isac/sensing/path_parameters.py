@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry, point_on_ray
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Vertical part of the axis of an array up to which it counts as in the plane: rounding.

@@ -8,7 +8,8 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import phasors, steering_with_slopes
 from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance

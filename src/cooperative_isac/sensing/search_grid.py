@@ -10,8 +10,10 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Box, Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Cells per half of a range cell of the bandwidth, along a beam: a bistatic path changes by up to
 # twice the distance.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Edge of a site's box as a share of the area's diagonal: some 16 pixels in a window of 1400 x 900.
 SIZE_SHARE = 0.02

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from networks import RADAR, TARGETS, network
 
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.describe import (
     angle_resolution,
     describe,
@@ -15,7 +16,6 @@ from cooperative_isac.scene.describe import (
     speed_resolution,
 )
 from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
-from cooperative_isac.scene.model import Box
 from cooperative_isac.scene.station import Site
 
 GOOD_SCENE = Path(__file__).with_name("file") / "good_scene.yaml"

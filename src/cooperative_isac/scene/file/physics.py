@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.file.world_physics import way_fault
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Box, Scene, Target
+from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults

@@ -11,7 +11,8 @@ from cooperative_isac.channel.gain import friis_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.known_parts import KnownPart, known_parts
 from cooperative_isac.sensing.echo_check.orders import element_orders
 from cooperative_isac.waveform.signal import Signal

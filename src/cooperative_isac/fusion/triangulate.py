@@ -170,8 +170,10 @@ def _gauss_newton(
         point_m = np.append(fitted.position_m, start_m[2])
         reports, fitted = _step(scene, chosen, point_m, links)
 
+    # Misfit over the one that agreeing measurements have at most.
     gate = chdtri(max(fitted.degrees, 1), 1 - AGREEMENT_PROBABILITY)
-    return Match(members, reports, fitted, float(fitted.misfits.sum() / gate))
+    share = fitted.misfits.sum() / gate
+    return Match(members, reports, fitted, float(share))
 
 
 def _step(

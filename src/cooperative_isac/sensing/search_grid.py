@@ -121,8 +121,11 @@ class SearchGrid:
         cell: index
         Returns [num_cells], bool.
         """
-        beam = self.beam_of_cell[cell]
-        overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
+        # Beams that overlap with its own.
+        beam = self.beams[self.beam_of_cell[cell]]
+        correlation = np.abs(self.beams.conj() @ beam)
+        overlapping = correlation > BEAM_OVERLAP
+
         # Within one range cell of the bandwidth, which is 2 RANGE_OVERSAMPLING steps.
         differences_m = np.abs(self.ranges_m - self.ranges_m[cell])
         near = differences_m <= 2 * RANGE_OVERSAMPLING * self.range_step_m

@@ -324,9 +324,12 @@ class SpaceMap(MapFilters):
 
         Returns [num_points], float64, m for each transmitter.
         """
-        points_m = self.filter_points_m
-        middle_m = (self.scene.box.low_m[2] + self.scene.box.high_m[2]) / 2
-        at_middle_m = np.column_stack([points_m[:, :2], np.full(len(points_m), middle_m)])
+        # The points at the middle height.
+        low_m = self.scene.box.low_m[2]
+        high_m = self.scene.box.high_m[2]
+        at_middle_m = self.filter_points_m.copy()
+        at_middle_m[:, 2] = (low_m + high_m) / 2
+
         pairs = zip(self.filter_paths, self.paths_over(at_middle_m))
         return [paths.range_m - middle.range_m for paths, middle in pairs]
 

@@ -139,5 +139,7 @@ def location_information(link: LinkChannel, snr: float, position_m: np.ndarray) 
 
     # Schur complement of the velocity, whose information has rank one: a pseudo-inverse.
     coupling = information[:size, size:]
-    of_velocity = np.linalg.pinv(information[size:, size:], hermitian=True)
-    return information[:size, :size] - coupling @ of_velocity @ coupling.T
+    of_location = information[:size, :size]
+    of_velocity = information[size:, size:]
+    inverse = np.linalg.pinv(of_velocity, hermitian=True)
+    return of_location - coupling @ inverse @ coupling.T

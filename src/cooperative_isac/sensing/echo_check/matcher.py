@@ -186,13 +186,15 @@ class Matcher:
         matched = np.zeros((len(self.paths.delay_s), echo.shape[2]), complex)
         offset_phase = np.exp(-2j * np.pi * self.offsets_hz * delay_s)
         phases = self.phases[sign] * offset_phase
+        beams = self.arrival[elements].conj()
         for part, gains in zip(self.parts[frame], self.gains[frame]):
             # Replica at the first antenna, and the receive beams.
             replica = np.einsum("ink,nkt->int", gains[mirrored], part.streams, optimize=True)
             replica *= phases[:, part.subcarriers, None]
             samples = echo[:, part.subcarriers, part.symbols]
-            received = np.tensordot(self.arrival[elements].conj(), samples, axes=1)
-            matched[:, part.symbols] += (replica.conj() * received).sum(axis=1)
+            received = np.tensordot(beams, samples, axes=1)
+            products = replica.conj() * received
+            matched[:, part.symbols] += products.sum(axis=1)
         return matched
 
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:

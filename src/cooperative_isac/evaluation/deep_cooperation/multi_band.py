@@ -50,8 +50,8 @@ SNRS_DB = (-28.0, -26.0, -25.0, -24.0, -23.0, -22.0, -21.0, -20.0, -18.0, -15.0,
 # radar cross-section and with antennas of equal gain.
 LOW_BAND_GAIN_DB = 12.2 + 6.0
 
-# Least share of outliers in the picture: one in 1000 runs.
-LEAST_SHARE = 1e-3
+# Shares of outliers in the picture: from one in 1000 runs on.
+SHARES = (1e-3, 1.0)
 
 CURVES = {
     "24 GHz, 120 kHz": ("high",),
@@ -61,7 +61,7 @@ CURVES = {
 QUANTITIES = {
     "range_m": Quantity("RMSE of range (m)"),
     "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
-    "outlier": Quantity("share of outliers", "mean", least=LEAST_SHARE),
+    "outlier": Quantity("share of outliers", "mean", limits=SHARES),
 }
 
 

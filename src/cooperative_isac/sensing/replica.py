@@ -145,7 +145,7 @@ class ReplicaMaker:
         # Products of filters within each block, all pairs of paths: that of the conjugate filter
         # first, [num_paths, num_paths, num_filters^2, num_blocks].
         rows = filters.reshape(num_rows, -1)
-        correlated = self._correlated(filters.reshape(num_rows, *filters.shape[2:]))
+        correlated = self.reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
         correlated = correlated.reshape(num_rows, -1, num_blocks)
         by_block = rows.conj() @ correlated
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
@@ -245,23 +245,9 @@ class ReplicaMaker:
         phases: [num_paths, num_blocks], complex64
         Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        waveforms = self._correlated(filters)
+        waveforms = self.reference.waveforms(filters)
         waveforms *= phases[:, None, None, :]
         return waveforms
-
-    def _correlated(self, filters: np.ndarray) -> np.ndarray:
-        """Waveforms without Doppler shift, correlated with the streams in each block.
-
-        filters: [num_paths, num_subcarriers, num_streams], complex64
-        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
-        """
-        responses = self.reference.responses
-        num_paths, num_subcarriers, num_streams = filters.shape
-
-        # One matrix product a subcarrier, written in place.
-        correlated = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
-        np.matmul(filters.transpose(1, 0, 2), responses, out=correlated.transpose(1, 0, 2))
-        return correlated.reshape(num_paths, num_subcarriers, num_streams, -1)
 
     def _filters(
         self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int

@@ -63,7 +63,7 @@ class ReplicaMaker:
         num_streams = frame.precoders.shape[-1]
 
         # Positions of the transmitters, [num_tx, 3], m.
-        self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
+        self.transmitters_m = np.array([site.position_m for site in scene.transmitters])
 
         # Precoders of each transmitter, all groups of subcarriers side by side,
         # [num_tx_ant, num_groups * num_streams].
@@ -229,7 +229,7 @@ class ReplicaMaker:
 
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
-        directions, distances_m = _rays(self.receiver.position_m, points_m)
+        directions, distances_m = rays(self.receiver.position_m, points_m)
         return steering_with_slopes(
             self.receiver.elements_m,
             directions,
@@ -262,8 +262,8 @@ class ReplicaMaker:
         # Unit vectors and distances from both sites to the points.
         num_paths = len(points_m)
         num_subcarriers, num_streams, _ = self.reference.streams.shape
-        departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
-        arrivals, received_m = _rays(self.receiver.position_m, points_m)
+        departures, sent_m = rays(self.transmitters_m[transmitter], points_m)
+        arrivals, received_m = rays(self.receiver.position_m, points_m)
 
         # Gains a^T W and their slopes: per group of subcarriers that shares a precoder, then per
         # subcarrier and stream.
@@ -371,7 +371,7 @@ class ReplicaMaker:
         return suppressed, np.maximum(doppler_share, LEAST_REMAINING_SHARE)
 
 
-def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors from origins to points, and their distances.
 
     origins_m: [3] or [num_points, 3], float64, m

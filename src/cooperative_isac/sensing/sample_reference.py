@@ -13,8 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from cooperative_isac.scene.arrays import phasors, steering_with_slopes
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.replica import ReplicaMaker, rays
 from cooperative_isac.waveform.signal import Component
 
 
@@ -27,9 +29,14 @@ class SampleReference(StreamReference):
     """
 
     @cached_property
+    def conjugate_streams(self) -> np.ndarray:
+        """Conjugate streams, [num_subcarriers, num_streams, num_symbols], complex64."""
+        return self.streams.conj()
+
+    @cached_property
     def gram(self) -> np.ndarray:
         """Gram matrix of the streams on each subcarrier; see StreamReference."""
-        return self.streams.conj() @ self.streams.swapaxes(1, 2)
+        return self.conjugate_streams @ self.streams.swapaxes(1, 2)
 
     def waveforms(self, filters: np.ndarray) -> np.ndarray:
         """Signals of paths without Doppler shift; see StreamReference.
@@ -58,17 +65,21 @@ class SampleReference(StreamReference):
     def over_blocks(self, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Correlation of samples with the streams, with given factors; see StreamReference."""
         num_paths, num_subcarriers, _, num_symbols = values.shape
-        weighted = values[:, :, 0, :, None] * factors[:, None]
+        num_factors = factors.shape[-1]
+
+        # Samples times factors, subcarrier by subcarrier.
+        samples = np.ascontiguousarray(values[:, :, 0].transpose(1, 2, 0))
+        columns = samples[..., None] * factors.swapaxes(0, 1)
+        columns = columns.reshape(num_subcarriers, num_symbols, -1)
 
         # One matrix product a subcarrier: the streams times all paths and factors.
-        columns = weighted.transpose(1, 2, 0, 3).reshape(num_subcarriers, num_symbols, -1)
-        summed = self.streams.conj() @ columns
-        summed = summed.reshape(*summed.shape[:2], num_paths, -1).transpose(2, 0, 1, 3)
-        return summed.reshape(num_paths, -1, factors.shape[-1])
+        summed = self.conjugate_streams @ columns
+        summed = summed.reshape(*summed.shape[:2], num_paths, num_factors)
+        return summed.transpose(2, 0, 1, 3).reshape(num_paths, -1, num_factors)
 
     def of_streams(self, values: np.ndarray) -> np.ndarray:
         """Samples times each conjugate stream; see StreamReference."""
-        return values * self.streams.conj()
+        return values * self.conjugate_streams
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """The samples of an echo, in the place of a correlation; see StreamReference.
@@ -80,6 +91,45 @@ class SampleReference(StreamReference):
 
 class SampleReplicaMaker(ReplicaMaker):
     """Replicas of paths for the samples of an echo; see ReplicaMaker."""
+
+    def _filters(
+        self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int
+    ) -> np.ndarray:
+        """Stream weights of paths and their slopes, zero in other transmitters' streams."""
+        frame = self.reference.frame
+        num_paths = len(points_m)
+        num_subcarriers, num_streams, _ = self.reference.streams.shape
+        departures, sent_m = rays(self.transmitters_m[transmitter], points_m)
+        arrivals, received_m = rays(self.receiver.position_m, points_m)
+
+        # Delay phases and, by the product rule, their slopes over themselves.
+        offsets_hz = frame.grid.subcarrier_offsets_hz
+        delays_s = (sent_m + received_m) / SPEED_OF_LIGHT_MPS
+        phases = phasors(-delays_s[:, None] * offsets_hz)[:, None]
+        range_slopes = (departures + arrivals)[:, :num_slopes, None]
+        phase_slopes = range_slopes * (-2j * np.pi / SPEED_OF_LIGHT_MPS * offsets_hz)
+        phase_slopes = phase_slopes.astype(np.complex64)
+
+        # Gains a^T W and their slopes, of the streams that each transmitter sends.
+        filters = np.zeros((num_paths, 1 + num_slopes, num_streams, num_subcarriers), np.complex64)
+        for index in np.unique(transmitter).tolist():
+            chosen = np.flatnonzero(transmitter == index)
+            site = self.scene.transmitters[index]
+            steering = steering_with_slopes(
+                site.elements_m,
+                departures[chosen],
+                sent_m[chosen],
+                self.scene.grid.wavelength_m,
+                num_slopes,
+            )
+            own = frame.streams_of(index)
+            precoders = frame.precoders[:, frame.antennas[index], own].transpose(1, 2, 0)
+            by_group = steering.reshape(-1, site.num_ant) @ precoders.reshape(site.num_ant, -1)
+            gains = np.repeat(by_group, frame.group_size, axis=1)
+            gains = gains.reshape(len(chosen), 1 + num_slopes, -1, num_subcarriers)
+            gains[:, 1:] += phase_slopes[chosen, :, None] * gains[:, :1]
+            filters[chosen, :, own] = gains * phases[chosen, None]
+        return np.ascontiguousarray(filters.swapaxes(2, 3))
 
     def waveform_products(self, filters: np.ndarray, doppler_phases: np.ndarray) -> np.ndarray:
         """Inner products of paths' signals and of their derivatives; see ReplicaMaker."""

@@ -97,8 +97,14 @@ class LocalMlEncoder(Encoder):
     def __init__(self, scene: Scene, station: str):
         self.scene = scene
         self.station = scene.station(station).name
+
+        # With clock offsets, transmitters have streams of their own; weak candidates are sums over
+        # a correlation with streams.
+        sensing = scene.sensing
+        by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
-            place.band: LocalReceiver(place) for place in receiving_views(scene, station)
+            place.band: LocalReceiver(place, by_samples=by_samples)
+            for place in receiving_views(scene, station)
         }
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:

@@ -59,10 +59,9 @@ def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     offsets_hz = step_hz * np.arange(-num_steps, num_steps + 1)
 
     # Each path's waveform and the residual of the fit, behind its filter.
-    weights = fit.replica.filters[:, 0].conj()
     amplitude = fit.amplitude[:, None, None, None].astype(np.complex64)
     waveforms = amplitude * fit.replica.waveforms + fit.residual[fit.state.owner]
-    blocks = np.einsum("pki,pkib->pb", weights, waveforms)
+    blocks = reference.behind_filters(fit.replica.filters[:, 0], waveforms)
 
     # Spectrum about the predicted shift, which is the middle trial.
     trials_hz = fit.state.doppler_hz[:, None] + offsets_hz

@@ -64,7 +64,7 @@ class ReplicaMaker:
         num_streams = frame.precoders.shape[-1]
 
         # Positions of the transmitters, [num_tx, 3], m.
-        self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
+        self.transmitters_m = np.array([site.position_m for site in scene.transmitters])
 
         # Precoders of each transmitter, all groups of subcarriers side by side,
         # [num_tx_ant, num_groups * num_streams].
@@ -146,7 +146,7 @@ class ReplicaMaker:
         # Products of filters within each block, all pairs of paths: that of the conjugate filter
         # first, [num_paths, num_paths, num_filters^2, num_blocks].
         rows = filters.reshape(num_rows, -1)
-        correlated = self._correlated(filters.reshape(num_rows, *filters.shape[2:]))
+        correlated = self.reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
         correlated = correlated.reshape(num_rows, -1, num_blocks)
         by_block = rows.conj() @ correlated
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
@@ -255,7 +255,7 @@ class ReplicaMaker:
 
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
-        directions, distances_m = _rays(self.receiver.position_m, points_m)
+        directions, distances_m = rays(self.receiver.position_m, points_m)
         return steering_with_slopes(
             self.receiver.elements_m,
             directions,
@@ -271,23 +271,9 @@ class ReplicaMaker:
         phases: [num_paths, num_blocks], complex64
         Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        waveforms = self._correlated(filters)
+        waveforms = self.reference.waveforms(filters)
         waveforms *= phases[:, None, None, :]
         return waveforms
-
-    def _correlated(self, filters: np.ndarray) -> np.ndarray:
-        """Waveforms without Doppler shift, correlated with the streams in each block.
-
-        filters: [num_paths, num_subcarriers, num_streams], complex64
-        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
-        """
-        responses = self.reference.responses
-        num_paths, num_subcarriers, num_streams = filters.shape
-
-        # One matrix product a subcarrier, written in place.
-        correlated = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
-        np.matmul(filters.transpose(1, 0, 2), responses, out=correlated.transpose(1, 0, 2))
-        return correlated.reshape(num_paths, num_subcarriers, num_streams, -1)
 
     def _filters(
         self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int
@@ -302,8 +288,8 @@ class ReplicaMaker:
         # Unit vectors and distances from both sites to the points.
         num_paths = len(points_m)
         num_subcarriers, num_streams, _ = self.reference.streams.shape
-        departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
-        arrivals, received_m = _rays(self.receiver.position_m, points_m)
+        departures, sent_m = rays(self.transmitters_m[transmitter], points_m)
+        arrivals, received_m = rays(self.receiver.position_m, points_m)
 
         # Gains a^T W and their slopes: per group of subcarriers that shares a precoder, then per
         # subcarrier and stream.
@@ -411,7 +397,7 @@ class ReplicaMaker:
         return suppressed, np.maximum(doppler_share, LEAST_REMAINING_SHARE)
 
 
-def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors from origins to points, and their distances.
 
     origins_m: [3] or [num_points, 3], float64, m

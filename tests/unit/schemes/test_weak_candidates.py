@@ -51,8 +51,11 @@ def test_reports_are_the_same_bytes_with_and_without_candidates(small):
             assert reports == alone[name]
             assert 8 * len(packet) <= BITS
             numbers += len(candidates)
+
+        # Targets of the reports come first, located by all paths.
         for first, second in zip(before, after):
-            np.testing.assert_array_equal(first.position_m, second.position_m)
+            assert second.evidence is None
+            assert np.linalg.norm(first.position_m - second.position_m) < 3.0
     assert numbers > 0
 
 

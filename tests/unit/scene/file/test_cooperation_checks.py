@@ -132,6 +132,32 @@ def test_keys_of_stations_in_a_scene_of_one_band_are_one_fault(name):
     assert "instead of transmitters, receivers, waveform" in problem.text
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "key", "text"),
+    [
+        (BY_SIGHT, "candidate_bits: 5", "sensing.candidate_bits", "must be at least 300"),
+        (BY_SIGHT, "candidate_bits: 8001", "sensing.candidate_bits", "must be at most 8000"),
+        (
+            "group_size: 4 ",
+            "reference_beams: antennas ",
+            "bands[0].reference_beams",
+            "signals (data) has no reference signal",
+        ),
+    ],
+)
+def test_settings_without_a_use_name_their_limits(before, after, key, text):
+    assert before in CLOCKS
+    with pytest.raises(SceneError) as error:
+        parse_scene(CLOCKS.replace(before, after), Path("clocks.yaml"))
+    (problem,) = error.value.problems
+    assert problem.key == key and text in problem.text
+
+
+def test_a_position_that_is_hardly_known_is_refused():
+    found = problems("position_std_m: 0.2", "position_std_m: 500")
+    assert "must be at most 100" in found["stations[1].position_std_m"]
+
+
 def test_a_scene_with_bands_and_a_waveform_names_the_key_of_one_band():
     with pytest.raises(SceneError) as error:
         parse_scene(CLOCKS + "\nwaveform: {}\n", Path("clocks.yaml"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -194,6 +195,6 @@ def _kilo(value: float | None) -> float | None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.3g}"

@@ -103,7 +103,10 @@ def missing_frames(summary: Mapping[str, Any]) -> str | None:
         if summary.get(key):
             causes.append(f"{summary[key]} {words}")
     reasons = f" ({'; '.join(causes)})" if causes else ""
+    effect = f"accuracy and false tracks are of the other {compared} alone"
+    if not compared:
+        effect = "there are no figures of accuracy"
     return (
-        f"{frames - compared} of {frames} frames{reasons}: accuracy and false tracks are of the "
-        f"other {compared} alone; lower the rate, or run fewer programs beside it"
+        f"{frames - compared} of {frames} frames{reasons}: {effect}; lower the rate, or run fewer "
+        "programs beside it"
     )

@@ -2,13 +2,16 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from cooperative_isac.evaluation.run_report import print_summary
+from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.evaluation.truth_log import TruthLog, late_truth_s, missing_frames
+from cooperative_isac.metrics.requirements import SensingQuality, quality_report
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass
@@ -177,6 +180,17 @@ def test_a_report_says_which_frames_were_not_compared():
     printed = " ".join(console.export_text().split())
     assert "not compared 69 of 89 frames" in printed and "compared 20" in printed
     assert "frames compared" in printed and "uav │ 7 │ 1.000" in printed
+
+
+def test_a_run_that_was_never_compared_has_no_figures():
+    nothing = SensingQuality(0, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+    quality = finite_or_none(quality_report(nothing))
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_summary(report(frames_compared=0, targets={}, quality=quality), console)
+    printed = " ".join(console.export_text().split())
+    assert "89 of 89 frames: there are no figures of accuracy" in printed
+    assert "no category, as nothing was compared" in printed
+    assert "horizontal - m, - m/s; vertical - m, - m/s" in printed and "nan" not in printed
 
 
 def test_reports_of_earlier_versions_lack_no_frames():

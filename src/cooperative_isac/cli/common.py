@@ -41,17 +41,23 @@ def load_or_end(name: str) -> Scene:
 
 
 def print_warnings(scene: Scene, schemes: Sequence[str] = ()) -> None:
-    """Print warnings about unusual values of a scene.
+    """Print warnings about unusual values of a scene."""
+    from cooperative_isac.scene.describe import warnings
+
+    for line in [*warnings(scene), *_warnings_of_schemes(scene, schemes)]:
+        typer.echo(f"warning: {line}", err=True)
+
+
+def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
+    """Likely mistakes in the cooperation of stations, and settings that no scheme uses.
 
     schemes: names of the schemes in use; empty: that of the scene file
     """
     from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
-    from cooperative_isac.scene.describe import warnings
     from cooperative_isac.schemes.registry import unused_settings
 
     unused = unused_settings(schemes or [scene.sensing.scheme], scene)
-    for line in [*warnings(scene), *cooperation_warnings(scene), *unused]:
-        typer.echo(f"warning: {line}", err=True)
+    return [*cooperation_warnings(scene), *unused]
 
 
 def scheme_fault(names: Sequence[str], scene: Scene) -> str | None:

@@ -42,7 +42,7 @@ def load_or_end(name: str) -> Scene:
 
 def print_warnings(scene: Scene, schemes: Sequence[str] = ()) -> None:
     """Print warnings about unusual values of a scene."""
-    from cooperative_isac.scene.describe import warnings
+    from cooperative_isac.scene.warnings import warnings
 
     for line in [*warnings(scene), *_warnings_of_schemes(scene, schemes)]:
         typer.echo(f"warning: {line}", err=True)

@@ -21,8 +21,8 @@ from cooperative_isac.scene.geometry import (
     BistaticGeometry,
     bistatic_geometry,
 )
-from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.scene.station import Link
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Link, Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.cooperation import ZONES, Cooperation
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Box, Scene
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Clock, Link
 
 # Difference of two clocks above which it is a warning, in resolution cells: a path is measured to

@@ -213,8 +213,9 @@ class StreamReference:
         """
         num_subcarriers, num_streams, _ = self.streams.shape
         grams = self.block_grams.reshape(num_subcarriers, self.num_blocks, -1)
-        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s).astype(np.complex64)
-        return (phases @ grams).reshape(num_subcarriers, -1, num_streams, num_streams)
+        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s)
+        turned = phases.astype(np.complex64) @ grams
+        return turned.reshape(num_subcarriers, -1, num_streams, num_streams)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Correlation with the streams: sums of signal times conjugate stream over each block.

@@ -235,5 +235,7 @@ def subtract_paths(
     Returns the same shape, complex64.
     """
     steering, waveforms = (factor[paths] for factor in fit.echoes)
+    if not len(waveforms):
+        return correlation
     waveforms = waveforms.reshape(len(waveforms), -1)
     return correlation - (steering.T @ waveforms).reshape(correlation.shape)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
@@ -99,9 +99,14 @@ def _coherence_of_places(fit: Fit) -> np.ndarray:
 
     Streams count as uncorrelated and equally strong.
     """
+    # Inner products of the waveforms, and of the arrivals.
     filters = fit.replica.filters[:, 0].reshape(fit.state.num_paths, -1)
+    of_waveforms = filters.conj() @ filters.T
     steering = fit.replica.receive[fit.state.owner, 0]
-    overlap = np.abs((filters.conj() @ filters.T) * (steering.conj() @ steering.T))
+    of_arrivals = steering.conj() @ steering.T
+
+    # Their product, over the energies.
+    overlap = np.abs(of_waveforms * of_arrivals)
     energy = overlap.diagonal()
     return overlap / np.sqrt(np.outer(energy, energy))
 
@@ -113,4 +118,5 @@ def _coherence_of_shifts(
     times_s = joint.maker.reference.block_times_s
     first = np.exp(2j * np.pi * first_hz[:, None] * times_s)
     second = np.exp(2j * np.pi * second_hz[:, None] * times_s)
-    return np.abs(first @ second.conj().T) / len(times_s)
+    correlation = first @ second.conj().T
+    return np.abs(correlation) / len(times_s)

@@ -8,7 +8,8 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import phasors, steering_with_slopes
 from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
@@ -170,20 +171,45 @@ class ReplicaMaker:
         if reference.static is None:
             return products
 
+        # Without those within the span of static streams.
+        removed = self._static_products(reference.static, correlated, doppler_phases, ramp)
+        return products - removed.reshape(products.shape)
+
+    def _static_products(
+        self,
+        static: StaticNuisance,
+        correlated: np.ndarray,
+        doppler_phases: np.ndarray,
+        ramp: np.ndarray,
+    ) -> np.ndarray:
+        """Inner products of waveforms and derivatives within the span of static streams.
+
+        static: suppression of static paths
+        correlated: [num_paths (1 + D), num_subcarriers num_streams, num_blocks], complex64, the
+            filters correlated with the streams in each block
+        doppler_phases: [num_paths, num_blocks], complex64 (Replica)
+        ramp: [num_blocks], complex128, factor over time of the derivative with the Doppler shift
+        Returns [num_paths (2 + D), num_paths (2 + D)], complex64.
+        """
+        num_paths = len(doppler_phases)
+        num_filters = len(correlated) // num_paths
+        num_streams = self.reference.streams.shape[1]
+
         # Correlation of each waveform with the streams over the whole frame.
-        phases = np.repeat(doppler_phases.conj(), num_filters, axis=0)
-        projected = np.empty((num_paths, num_filters + 1, rows.shape[1]), np.complex64)
-        over_frame = (correlated @ phases[..., None])[..., 0]
+        phases = doppler_phases.conj()
+        over_frame = (correlated @ np.repeat(phases, num_filters, axis=0)[..., None])[..., 0]
+        projected = np.empty((num_paths, num_filters + 1, correlated.shape[1]), np.complex64)
         projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
-        sloped = doppler_phases.conj() * ramp.astype(np.complex64)
+
+        # That of each derivative with the Doppler shift.
+        sloped = phases * ramp.astype(np.complex64)
         projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
 
-        # Inner products without those within the span of static streams.
-        whole = projected.reshape(-1, *filters.shape[2:])
-        weighted = (reference.static.weights @ whole[..., None])[..., 0]
-        flat = whole.reshape(len(whole), -1)
-        removed = flat.conj() @ weighted.reshape(flat.shape).T
-        return products - removed.reshape(products.shape)
+        # Inner products, weighted by the suppression of static paths.
+        flat = projected.reshape(num_paths * (num_filters + 1), -1)
+        by_stream = flat.reshape(len(flat), -1, num_streams, 1)
+        weighted = static.weights @ by_stream
+        return flat.conj() @ weighted.reshape(flat.shape).T
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
         """Receive steering to a point.

@@ -115,12 +115,16 @@ def likelihood_surface(
             np.matmul(replica[start:stop], own_beams[beam], out=filtered[start:stop])
 
         # Strongest Doppler shift of each cell.
-        spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
+        num_bins = num_blocks * SEARCH_DOPPLER_OVERSAMPLING
+        spectrum = reference.spectrum(filtered, num_bins)[:, bins]
         squared = (spectrum.real**2 + spectrum.imag**2) * weights
         best = squared.argmax(axis=1)
         peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
-        power[index] = peak / (_energy(gains, reference.gram[:, own, own]) * noise_power_w)
         doppler_hz[index] = shifts_hz[best]
+
+        # Its power over that of noise behind the filter.
+        energy = _energy(gains, reference.gram[:, own, own])
+        power[index] = peak / (energy * noise_power_w)
     return Surface(power, doppler_hz)
 
 

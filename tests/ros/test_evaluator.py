@@ -152,6 +152,41 @@ def test_tracks_wait_for_their_detections_and_for_the_truth(bench, announce):
     bench.until(lambda: rig.accuracy)
 
 
+def test_frames_without_the_truth_in_time_are_not_scored(
+    bench, announce, features, tmp_path, monkeypatch
+):
+    # However slow this machine is, the target does not count as gone.
+    monkeypatch.setattr("cooperative_isac_ros.inputs.target_watch.SILENT_AFTER_S", 1e6)
+    rig = Rig(bench, out=str(tmp_path))
+    rig.play(range(8), announce, features)
+    counts = rig.node.health.counts
+
+    # Four frames whose odometry comes after them, when the truth has moved on.
+    for number in range(10, 14):
+        rig.say("frame", announce(number, stamp_ns=10**12 + number * PERIOD_NS))
+        bench.until(lambda: counts["frames"] == number - 1)
+        rig.say_result(number)
+        bench.until(lambda: counts["frames_not_compared"] == number - 9)
+    assert "the odometry is late: car1 0.60 s" in rig.node.health.status().message
+    for number in range(8, 14):
+        rig.say_truth(number)
+        bench.spin(0.05)
+    rig.play(range(14, 18), announce, features)
+    bench.spin(0.2)
+    rig.node._save_checkpoint()
+    before = rig.node.summary()
+    assert (before["frames_compared"], before["frames_without_truth"]) == (12, 4)
+    assert before["odometry_late_s"] == {"car1": 0.6}
+    assert before["false_tracks"] == 0 and before["targets"]["car1"]["continuity"] == 1
+    assert before["nees"] == pytest.approx(0.25)
+
+    # An evaluator that takes over compares the same frames.
+    rig = begun_again(rig, tmp_path)
+    after = rig.node.summary()
+    for key in ("frames_compared", "frames_without_truth", "nees", "targets", "false_tracks"):
+        assert after[key] == before[key]
+
+
 def test_tracks_without_detections_are_counted_but_not_evaluated(bench, announce):
     rig = Rig(bench)
     rig.say("frame", announce(0, stamp_ns=10**12))

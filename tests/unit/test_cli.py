@@ -15,6 +15,7 @@ from cooperative_isac import cli
 from cooperative_isac.cli.node_commands import DISCOVERY_RANGE
 from cooperative_isac.cli.result_commands import repeat_option
 from cooperative_isac.output.files import OutputError
+from cooperative_isac.scene.file.config import scene_path
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
 TINY_TEXT = Path(TINY).read_text(encoding="utf-8")
@@ -35,22 +36,28 @@ def test_a_valid_scene_is_described():
     ("scheme", "fault"),
     [("nosuch", "scheme 'nosuch' is not known"), ("dvqvae", "scheme 'dvqvae' has no weights")],
 )
-def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme, fault):
+def test_a_scheme_that_cannot_be_made_is_an_error(tmp_path, monkeypatch, scheme, fault):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     path = tmp_path / "other.yaml"
     assert TINY_TEXT.count("scheme: local_ml") == 1
     path.write_text(TINY_TEXT.replace("scheme: local_ml", f"scheme: {scheme}"))
     code, output, errors = isac("check", str(path))
-    assert code == 0 and "bistatic range" in output
-    assert f"warning: sensing.scheme: {fault}" in errors
+    assert code == 1 and "bistatic range" in output
+    assert errors.startswith(f"error: {path}: {fault}")
+
+    # The same message as that of `evaluate`, which shows no progress before.
+    code, output, evaluated = isac("evaluate", str(path))
+    assert code == 1 and not output
+    if scheme != "nosuch":
+        assert evaluated == errors.replace(f"{path}: ", "", 1)
 
 
 def test_a_scheme_that_cannot_be_made_names_its_station(tmp_path):
     path = tmp_path / "other.yaml"
     path.write_text(NETWORK.replace("name: east\n", "name: east\n    scheme: raw_ml\n"))
     code, _, errors = isac("check", str(path))
-    assert code == 0
-    assert "warning: scheme: of station 'east': scheme 'raw_ml' works on one band" in errors
+    assert code == 1
+    assert f"error: {path}: of station 'east': scheme 'raw_ml' works on one band" in errors
 
 
 @pytest.mark.parametrize(
@@ -60,17 +67,59 @@ def test_a_scheme_that_cannot_be_made_names_its_station(tmp_path):
         ("collections:OrderedDict", "makes no motion filter"),
     ],
 )
-def test_a_motion_filter_that_cannot_be_made_is_a_warning(tmp_path, model, fault):
+def test_a_motion_filter_that_cannot_be_made_is_an_error(tmp_path, model, fault):
     path = tmp_path / "other.yaml"
     path.write_text(f"{TINY_TEXT}\ntracking: {{model: '{model}'}}\n")
     code, _, errors = isac("check", str(path))
-    assert code == 0
-    assert f"warning: tracking model '{model}' {fault}" in errors
+    assert code == 1
+    assert f"error: {path}: tracking model '{model}' {fault}" in errors
 
     # What tracks refuses it.
     code, _, errors = isac("evaluate", str(path), "--sequence", "2")
     assert code == 1
     assert errors.startswith(f"error: tracking model '{model}' {fault}")
+
+
+@pytest.mark.parametrize(
+    ("scene", "change", "fault"),
+    [
+        ("two_bands", ("scheme: local_ml ", "scheme: symbol_level "), "works on one band"),
+        (
+            "campus",
+            ("scheme: local_ml ", "scheme: compressed_sensing "),
+            "measures angles in a plane",
+        ),
+        ("bs_ue", ("sensing:\n", "sensing:\n  candidate_bits: 4000\n"), "one band"),
+        (
+            "bs_ue",
+            ("sensing:\n", "sensing:\n  synchronization: both_directions\n"),
+            "by 'both_directions'",
+        ),
+    ],
+)
+def test_check_and_evaluate_refuse_the_same_scenes_alike(tmp_path, scene, change, fault):
+    path = tmp_path / f"{scene}.yaml"
+    text = scene_path(scene).read_text()
+    assert text.count(change[0]) == 1
+    path.write_text(text.replace(*change))
+    code, _, errors = isac("check", str(path))
+    assert code == 1 and fault in errors.splitlines()[-1]
+    code, output, evaluated = isac("evaluate", str(path), "--frames", "1")
+    assert code == 1 and not output
+    last = evaluated.splitlines()[-1]
+    assert last == errors.splitlines()[-1].replace(f"{path}: ", "", 1)
+    assert "frames of" not in evaluated
+
+
+def test_settings_that_the_chosen_schemes_do_not_use_are_warnings(tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_text(TINY_TEXT.replace("sensing:\n", "sensing:\n  symbol_bits: 4\n"))
+    warning = "warning: sensing.symbol_bits is 4, and local_ml does not use it"
+    code, _, errors = isac("check", str(path))
+    assert code == 0 and warning in errors
+    for schemes, is_used in (("local_ml,symbol_level", True), ("local_ml", False)):
+        code, _, errors = isac("evaluate", str(path), "--schemes", schemes, "--frames", "1")
+        assert code == 0 and (warning not in errors) == is_used
 
 
 def test_help_loads_no_numerical_library_and_no_ros():

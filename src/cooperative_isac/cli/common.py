@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -39,12 +40,36 @@ def load_or_end(name: str) -> Scene:
         fail(str(error))
 
 
-def print_warnings(scene: Scene) -> None:
+def print_warnings(scene: Scene, schemes: Sequence[str] = ()) -> None:
     """Print warnings about unusual values of a scene."""
     from cooperative_isac.scene.warnings import warnings
 
-    for line in warnings(scene):
+    for line in [*warnings(scene), *_warnings_of_schemes(scene, schemes)]:
         typer.echo(f"warning: {line}", err=True)
+
+
+def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
+    """Likely mistakes in the cooperation of stations, and settings that no scheme uses.
+
+    schemes: names of the schemes in use; empty: that of the scene file
+    """
+    from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
+    from cooperative_isac.schemes.registry import unused_settings
+
+    unused = unused_settings(schemes or [scene.sensing.scheme], scene)
+    return [*cooperation_warnings(scene), *unused]
+
+
+def scheme_fault(names: Sequence[str], scene: Scene) -> str | None:
+    """Error message of the first scheme that cannot work with a scene, else None."""
+    from cooperative_isac.schemes.registry import check_scheme
+
+    for name in names:
+        try:
+            check_scheme(name, scene)
+        except (ImportError, OSError, ValueError) as error:
+            return str(error)
+    return None
 
 
 def filter_fault(scene: Scene) -> str | None:

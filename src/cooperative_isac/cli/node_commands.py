@@ -138,7 +138,7 @@ def run(
         name = f"{RUN_OPTIONS[error.option]} {shown}" if shown else str(scene)
         fail(f"{name}: {error}")
 
-    print_warnings(loaded)
+    print_warnings(loaded, [options.scheme] if options.scheme else [])
     if not loaded.targets:
         typer.echo(
             f"warning: scene '{loaded.name}' has no targets of its own: nothing is tracked until a "

@@ -16,6 +16,7 @@ from cooperative_isac.cli.common import (
     filter_fault,
     load_or_end,
     print_warnings,
+    scheme_fault,
 )
 
 # Options of `report`.
@@ -86,18 +87,20 @@ def evaluate(
     The frames are independent draws, or consecutive (--sequence) and tracked. The 95th percentiles
     of the errors, and the shares of missed and false targets, are compared with 3GPP TS 22.137.
     """
-    from cooperative_isac.schemes.registry import check_names, check_synchronization
+    from cooperative_isac.schemes.registry import check_names
 
     # Scene, schemes and powers.
     loaded = load_or_end(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     try:
         check_names(names)
-        check_synchronization(names, loaded)
     except ValueError as error:
         fail(str(error))
-    print_warnings(loaded)
+    print_warnings(loaded, names)
     _check_powers(power_dbm or [])
+    fault = scheme_fault(names, loaded)
+    if fault is not None:
+        fail(fault)
 
     # Consecutive frames, which are tracked.
     has_path_file = loaded.propagation.paths is not None

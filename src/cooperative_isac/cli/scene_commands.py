@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,10 +16,8 @@ from cooperative_isac.cli.common import (
     load_or_end,
     no_ros,
     print_warnings,
+    scheme_fault,
 )
-
-if TYPE_CHECKING:
-    from cooperative_isac.scene.model import Scene
 
 # Options of `check`.
 Coverage = Annotated[
@@ -72,9 +70,6 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)
     print_warnings(loaded)
-    _warn_of_scheme(loaded)
-    _warn_of_filter(loaded)
-
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
 
@@ -82,6 +77,11 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
             draw_coverage(loaded.on(band or names[0]), coverage)
         except OSError as error:
             fail(f"cannot write {coverage}: {error.strerror}; name another place")
+
+    # What `run` refuses is an error here, too.
+    for fault in (scheme_fault([loaded.sensing.scheme], loaded), filter_fault(loaded)):
+        if fault is not None:
+            fail(f"{scene}: {fault}")
 
 
 def check_echo(
@@ -102,23 +102,3 @@ def check_echo(
     except (ValueError, OSError) as error:
         fail(str(error), UNUSABLE)
     raise typer.Exit(code)
-
-
-def _warn_of_scheme(scene: Scene) -> None:
-    """Warn if the scheme of the scene file cannot be made; --scheme may name another one."""
-    from cooperative_isac.schemes.registry import check_scheme, station_schemes
-
-    name = scene.sensing.scheme
-    try:
-        check_scheme(name, scene)
-    except (ImportError, OSError, ValueError) as error:
-        has_one_scheme = set(station_schemes(name, scene).values()) == {name}
-        key = "sensing.scheme" if has_one_scheme else "scheme"
-        typer.echo(f"warning: {key}: {error}", err=True)
-
-
-def _warn_of_filter(scene: Scene) -> None:
-    """Warn if the motion filter of the scene cannot be made."""
-    fault = filter_fault(scene)
-    if fault is not None:
-        typer.echo(f"warning: {fault}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from cooperative_isac.evaluation.tables import (
     percent_text,
     samples_text,
 )
+from cooperative_isac.evaluation.truth_log import missing_frames
 from cooperative_isac.metrics.requirements import reported_quality
 from cooperative_isac.output.files import check_file
 from cooperative_isac.scene.file.config import load_scene
@@ -94,6 +96,7 @@ def print_summary(summary: dict, console: Console) -> None:
     title = Text(f"{summary['scene']}, scheme {summary['scheme']}")
     targets = Table(
         "target",
+        "frames compared",
         "continuity",
         "RMSE (m)",
         "identity switches",
@@ -103,6 +106,7 @@ def print_summary(summary: dict, console: Console) -> None:
     for name, score in summary["targets"].items():
         targets.add_row(
             Text(name),
+            str(score.get("frames", "-")),
             _number(score["continuity"], 3),
             _number(score["rmse_m"], 3),
             str(score["identity_switches"]),
@@ -137,6 +141,9 @@ def print_summary(summary: dict, console: Console) -> None:
     late = lateness(summary)
     if late is not None:
         rows.append(("not real time", late))
+    missing = missing_frames(summary)
+    if missing is not None:
+        rows.append(("not compared", missing))
     rows += _quality_rows(summary)
     for name, reason in summary.get("targets_not_compared", {}).items():
         rows.append(("not compared", f"{name}: {reason}"))
@@ -176,6 +183,8 @@ def _frames(summary: dict) -> str:
     text = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
     if summary.get("frames_skipped"):
         text += f", skipped {summary['frames_skipped']}"
+    if "frames_compared" in summary:
+        text += f", compared {summary['frames_compared']}"
     if summary.get("frames_unseen"):
         text += f", unseen by the evaluator {summary['frames_unseen']}"
     return text
@@ -186,6 +195,6 @@ def _kilo(value: float | None) -> float | None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.3g}"

@@ -43,6 +43,8 @@ class TargetScore(_Part):
     continuity: Figure
     rmse_m: Figure
     identity_switches: Count
+    # Files of versions before this key lack it.
+    frames: Count = 0
 
 
 class Percentiles(_Part):
@@ -92,6 +94,9 @@ class Summary(_Part):
     # Files of versions before these keys lack them.
     packets_undelivered: Count = 0
     frames_fused_at: dict[Text, Count] = {}
+    frames_compared: Count = 0
+    frames_without_truth: Count = 0
+    odometry_late_s: dict[Text, float] = {}
     quality: Quality | None = None
 
 

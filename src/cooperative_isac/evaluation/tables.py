@@ -116,6 +116,9 @@ def quality_table(rows: Sequence[QualityRow], found: str) -> Table:
 
 def category_text(quality: SensingQuality) -> str:
     """The category that is reached, and in brackets what the next one lacks."""
+    if not quality.num_samples:
+        had_targets = not math.isnan(quality.missed_share)
+        return f"no category, as nothing was {'found' if had_targets else 'compared'}"
     result = reached_category(quality)
     text = "no category"
     if result.category is not None:

@@ -17,6 +17,11 @@ MAX_DISTANCE_M = 100e3
 MAX_SAMPLE_SPEED_MPS = 1000.0
 # Samples of a target or station that are kept: at 100 Hz some seconds, more than any frame waits.
 MAX_SAMPLES = 256
+# Sample periods of a target after its latest sample at which the next one is overdue: a period, and
+# half of one for jitter.
+OVERDUE_PERIODS = 1.5
+# Latest samples over which the period of a target is taken.
+PERIOD_SAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,19 @@ class TargetRegistry:
             if _state_at(samples, stamp_ns, self._timeout_ns) is not None
         )
 
+    def overdue_s(self, stamp_ns: int) -> dict[str, float]:
+        """Ages of the latest samples at a stamp, by target, where the next one is overdue, s.
+
+        Until it arrives, the target's state at the stamp is not known, nor whether it is there.
+        """
+        ages_s = {}
+        for name in self.names:
+            samples = self._samples[name]
+            age_ns = stamp_ns - samples[-1].stamp_ns
+            if age_ns > OVERDUE_PERIODS * _period_ns(samples, self._timeout_ns):
+                ages_s[name] = age_ns * 1e-9
+        return ages_s
+
     def at(self, stamp_ns: int) -> tuple[TargetState, ...]:
         """The targets that are present at a stamp, in the order of their names."""
         targets = []
@@ -114,6 +132,14 @@ def _check_vector(name: str, quantity: str, vector: np.ndarray, unit: str, longe
             f"odometry of '{name}' has {quantity} {vector} {unit}; its length may be {longest:g} "
             f"{unit} at most"
         )
+
+
+def _period_ns(samples: deque[OdometrySample], timeout_ns: int) -> float:
+    """Median period of the latest samples, ns, at most the timeout, which a single one has."""
+    stamps_ns = [sample.stamp_ns for sample in list(samples)[-PERIOD_SAMPLES:]]
+    if len(stamps_ns) < 2:
+        return timeout_ns
+    return min(float(np.median(np.diff(stamps_ns))), timeout_ns)
 
 
 def _state_at(

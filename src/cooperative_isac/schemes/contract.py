@@ -59,12 +59,15 @@ class Scheme(ABC):
     formats: format numbers of its packets (fronthaul.envelope), by which a center separates them
     from those of other schemes in one frame
     synchronizes: values of the scene's `synchronization` by which it corrects clock offsets
+    uses: keys of the scene's `sensing` that only some schemes use, and this one does
+    (registry.SCHEME_SETTINGS)
     cooperates: whether stations leave out targets at which their links are not used, in a scene
     with cooperation by zones
     """
 
     formats: tuple[int, ...] = ()
     synchronizes: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     cooperates: bool = False
 
     def __init__(self, scene: Scene, name: str):

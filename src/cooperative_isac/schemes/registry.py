@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
 
 from cooperative_isac.scene.file.errors import suggestion
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import Scene, Sensing
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
 
 SCHEMES_GROUP = "cooperative_isac.schemes"
+# Keys of `sensing` that only some schemes use (Scheme.uses).
+SCHEME_SETTINGS = ("candidate_bits", "report_bits", "symbol_bits")
 
 
 def scheme_names() -> tuple[str, ...]:
@@ -43,6 +46,28 @@ def station_schemes(name: str, scene: Scene) -> dict[str, str]:
     A station that has a scheme in the scene file keeps it.
     """
     return {station.name: station.scheme or name for station in scene.receiving_stations}
+
+
+def unused_settings(names: Sequence[str], scene: Scene) -> Iterator[str]:
+    """Warnings of keys of `sensing` that the scene sets, and none of some built-in schemes uses.
+
+    Schemes of one's own may use all keys.
+    """
+    in_use = {own_name for name in names for own_name in station_schemes(name, scene).values()}
+    if not in_use <= BUILT_IN.keys():
+        return
+    verb = "does" if len(in_use) == 1 else "do"
+    defaults = {item.name: item.default for item in fields(Sensing)}
+    for key in SCHEME_SETTINGS:
+        value = getattr(scene.sensing, key)
+        is_used = any(key in _load(name).uses for name in in_use)
+        if value == defaults[key] or is_used:
+            continue
+        able = [name for name in _classical() if key in _load(name).uses]
+        yield (
+            f"sensing.{key} is {value}, and {' and '.join(sorted(in_use))} {verb} not use it; "
+            f"leave it out, or use scheme {' or '.join(able)}"
+        )
 
 
 def make_scheme(name: str, scene: Scene) -> Scheme:
@@ -161,8 +186,12 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
 
 def _synchronizing(mode: str) -> list[str]:
     """Names of the built-in schemes that correct clock offsets in a mode; no network does."""
-    classical = [name for name, scheme in BUILT_IN.items() if not scheme.needs_weights]
-    return [name for name in classical if mode in _load(name).synchronizes]
+    return [name for name in _classical() if mode in _load(name).synchronizes]
+
+
+def _classical() -> list[str]:
+    """Names of the built-in schemes that are no networks."""
+    return [name for name, scheme in BUILT_IN.items() if not scheme.needs_weights]
 
 
 def _load(name: str) -> type[Scheme]:

@@ -49,6 +49,7 @@ class SymbolLevelScheme(Scheme):
 
     formats = (SYMBOLS_FORMAT,)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
+    uses = ("symbol_bits",)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

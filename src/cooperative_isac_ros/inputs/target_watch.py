@@ -29,6 +29,9 @@ FORGET_AFTER_S = 60.0
 MAX_TARGETS = 64
 # Largest offset of a clock that a parameter may correct, s.
 LARGEST_CORRECTION_S = 1e6
+# Time without odometry after which a target that is published still counts as gone, s: beyond the
+# delays of an overloaded machine.
+SILENT_AFTER_S = 5.0
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 CLASS_TYPE = "std_msgs/msg/String"
 
@@ -103,12 +106,14 @@ class _Target:
         that is not
     num_missing: consecutive checks without a publisher of its odometry
     offset: of its stamps from the clock
+    received_ns: time at which its latest sample arrived, by the clock of the node, ns
     """
 
     odometry: Subscription
     class_subscriptions: dict[DurabilityPolicy, Subscription] = field(default_factory=dict)
     num_missing: int = 0
     offset: ClockOffset = field(default_factory=ClockOffset)
+    received_ns: int = 0
 
 
 class TargetWatch:
@@ -153,6 +158,21 @@ class TargetWatch:
         """Faults of the targets' clocks, as text by the name of the target."""
         faults = {name: target.offset.fault() for name, target in sorted(self._targets.items())}
         return {name: fault[1] for name, fault in faults.items() if fault is not None}
+
+    def overdue_s(self, stamp_ns: int) -> dict[str, float]:
+        """Ages of the latest odometry at a stamp, by target, where the next one is overdue, s.
+
+        Targets without a publisher, and silent ones, have left the scene: nothing is overdue.
+        """
+        overdue_s = self.registry.overdue_s(stamp_ns)
+        return {name: age_s for name, age_s in overdue_s.items() if self._is_reporting(name)}
+
+    def _is_reporting(self, name: str) -> bool:
+        """True where odometry of a target may still arrive."""
+        target = self._targets.get(name)
+        if target is None or not self._node.count_publishers(f"{self._prefix}{name}/odom"):
+            return False
+        return self._node.now_ns - target.received_ns < SILENT_AFTER_S * 1e9
 
     def discover(self) -> None:
         """Subscribe to new targets and their classes, and remove those without a publisher."""
@@ -249,6 +269,8 @@ class TargetWatch:
         except ValueError as error:
             self._node.health.fault("odometry_refused", f"targets/{name}/odom: {error}")
             return
+        if name in self._targets:
+            self._targets[name].received_ns = self._node.now_ns
         self._check_clock(name, stamp_ns)
         if not in_order:
             self._node.health.count("odometry_out_of_order")

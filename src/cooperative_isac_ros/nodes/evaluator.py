@@ -30,6 +30,7 @@ from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger, lateness
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
+from cooperative_isac.evaluation.truth_log import TruthLog, late_truth_s
 from cooperative_isac.metrics.requirements import quality_report
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import qos
@@ -97,7 +98,7 @@ class Evaluator(SceneNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(CHECKPOINT_S, self._save_checkpoint, clock=steady)
 
-        # truth; a frame is evaluated without the odometry that does not arrive in time
+        # truth; a frame is not compared where odometry does not arrive in time
         self._watch = TargetWatch(self, on_sample=self._evaluate_complete)
         self._poses = PoseWatch(self, on_sample=self._evaluate_complete)
         self._timeout = self.create_timer(
@@ -130,8 +131,8 @@ class Evaluator(SceneNode):
 
     def _begin(self) -> None:
         """Begin a new report."""
-        rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
-        self._ledger = RunLedger(1 / rate_hz)
+        self._rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
+        self._ledger = RunLedger(1 / self._rate_hz)
         self._recorder = RunRecorder()
         self._score = RunScore(
             self.scene.continuity_threshold_m,
@@ -139,6 +140,9 @@ class Evaluator(SceneNode):
             self.scene.dimension,
             self.scene.class_thresholds_m,
         )
+        self._truth_log = TruthLog()
+        self._compared: set[str] = set()  # names of targets in frames that were compared
+        self._start_ns = 0  # stamp of frame 0
         self._bounds = BoundLog(self.scene.dimension)
         self._bound_requests: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
@@ -169,6 +173,8 @@ class Evaluator(SceneNode):
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
+            if "truth" in checkpoint.counts:  # of this version
+                self._truth_log.restore(checkpoint.counts["truth"])
             self._scheme = str(checkpoint.counts["scheme"])
         except (KeyError, TypeError, ValueError) as error:
             self.health.fault("states_refused", f"{self._folder}: {error!r}")
@@ -177,6 +183,7 @@ class Evaluator(SceneNode):
 
         # Frames, from which the score is computed again.
         last = None
+        without_truth = self._truth_log.numbers
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(
                 frame.number,
@@ -186,8 +193,10 @@ class Evaluator(SceneNode):
                 frame.tracks,
                 frame.simulated,
             )
-            score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
-            score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
+            if frame.number not in without_truth:
+                self._compared.update(truth.name for truth in frame.truths)
+                score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
+                score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
             last = FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
         return last
 
@@ -231,6 +240,7 @@ class Evaluator(SceneNode):
     def _announce(self, announcement: Announcement) -> None:
         """Count an announced frame, and request its bound where it is due."""
         frame = announcement.frame
+        self._start_ns = frame.stamp_ns - round(frame.number * 1e9 / self._rate_hz)
         self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
         self._has_changed = True
 
@@ -300,7 +310,15 @@ class Evaluator(SceneNode):
 
     def _has_truth(self, stamp_ns: int) -> bool:
         """Return whether odometry and poses at or after a stamp have arrived."""
+        if self._late_s(stamp_ns):
+            return False
         return self._watch.registry.is_complete(stamp_ns) and self._poses.is_complete(stamp_ns)
+
+    def _late_s(self, stamp_ns: int) -> dict[str, float]:
+        """Ages of the latest odometry at a stamp, by target, where the truth is missing, s."""
+        elapsed_s = (stamp_ns - self._start_ns) * 1e-9
+        overdue_s = self._watch.overdue_s(stamp_ns)
+        return late_truth_s(self.scene, elapsed_s, overdue_s, self._compared)
 
     def _evaluate_rest(self) -> None:
         """Evaluate all frames whose results have arrived."""
@@ -327,6 +345,17 @@ class Evaluator(SceneNode):
             tracks.simulated,
         )
         self._num_unsaved += 1
+
+        # without the truth there is nothing to compare with
+        late_s = self._late_s(frame.stamp_ns)
+        if late_s:
+            self._truth_log.add(frame.number, late_s)
+            ages = ", ".join(f"{name} {age_s:.2f} s" for name, age_s in late_s.items())
+            self.health.fault(
+                "frames_not_compared", f"frame {frame.number}: the odometry is late: {ages}"
+            )
+            return
+        self._compared.update(truth.name for truth in truths)
 
         # errors against truth and bound
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
@@ -372,7 +401,7 @@ class Evaluator(SceneNode):
         # without what other parts of the report have: frames are those of the ledger, the quality
         # is completed by latencies, and the errors over the bound are those of the bound's frames
         score = asdict(run)
-        del score["frames"]
+        score["frames_compared"] = score.pop("frames")
         del score["error_to_bound"]
         del score["quality"]
         return {
@@ -381,6 +410,7 @@ class Evaluator(SceneNode):
             "scheme": self._scheme,
             **ledger,
             **score,
+            **self._truth_log.summary(),
             "quality": quality_report(quality),
             **self._bounds.summary(),
             "targets_not_compared": self._not_compared(score["targets"], lateness(ledger)),
@@ -407,6 +437,7 @@ class Evaluator(SceneNode):
         counts = {
             "ledger": self._ledger.state(),
             "bounds": self._bounds.state(),
+            "truth": self._truth_log.state(),
             "scheme": self._scheme,
             "scene_fingerprint": self.scene.fingerprint,
         }

@@ -1,6 +1,7 @@
 """`isac evaluate`: results file, tables and error messages."""
 
 import json
+import math
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from cooperative_isac.evaluation.command import PowerResult, evaluate, results_dict, scene_power_dbm
 from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures
-from cooperative_isac.metrics.requirements import sensing_quality
+from cooperative_isac.evaluation.tables import QualityRow, show_quality
+from cooperative_isac.metrics.requirements import SensingQuality, sensing_quality
+from cooperative_isac.output.console import make_console
 
 SCHEME_KEYS = {
     "rmse_location_m",
@@ -163,3 +166,11 @@ def test_the_power_of_the_scene_is_in_dbm(small, tilted):
 def test_figures_have_the_names_of_the_file():
     assert {field.name for field in fields(SchemeFigures)} == SCHEME_KEYS
     assert set(asdict(BoundFigures(0, 0, 0, 0))) == BOUND_KEYS
+
+
+def test_a_scheme_that_finds_nothing_has_no_needs_of_a_category(capsys):
+    nothing = SensingQuality(0, math.nan, None, math.nan, None, 1.0, math.nan)
+    show_quality([QualityRow("40", "local_ml", nothing)], "detections", make_console())
+    output = " ".join(capsys.readouterr().out.split())
+    assert "local_ml at 40 dBm: no category, as nothing was found; 0 samples, too few" in output
+    assert "needs" not in output

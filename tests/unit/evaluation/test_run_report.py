@@ -94,11 +94,13 @@ def test_a_run_of_few_samples_has_a_caveat(console):
     assert "58 samples, too few: 59 are needed at a confidence of 95%" in text
 
 
-def test_the_table_of_a_run_that_found_nothing_names_the_limits(console):
-    nothing = quality(horizontal_95_m=math.nan, horizontal_95_mps=math.nan, missed_share=1.0)
+def test_the_table_of_a_run_that_found_nothing_says_so(console):
+    nothing = quality(
+        num_samples=0, horizontal_95_m=math.nan, horizontal_95_mps=math.nan, missed_share=1.0
+    )
     print_summary(summary(quality=nothing), console)
     text = " ".join(console.export_text().split())
-    assert "no category (category 1 needs horizontal error 10 m; missed 5 %, has 100)" in text
+    assert "no category, as nothing was found" in text
 
 
 def test_a_summary_without_sensing_quality_is_shown(tmp_path, console):

@@ -1,9 +1,16 @@
 """Schemes by name, also those of other packages."""
 
+from dataclasses import replace
+
 import pytest
 
 from cooperative_isac.schemes.local_ml import LocalMlScheme
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import (
+    make_scheme,
+    scheme_names,
+    scheme_scene,
+    unused_settings,
+)
 
 SHOUTING = """
 from cooperative_isac.schemes import contract
@@ -42,6 +49,26 @@ def test_the_built_in_scheme_is_there(small):
     scheme = make_scheme("local_ml", small)
     assert isinstance(scheme, LocalMlScheme) and scheme.name == "local_ml" and scheme.scene is small
     assert "local_ml" in scheme_names()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "using"),
+    [("candidate_bits", 4000, "local_ml"), ("report_bits", 8, "local_ml")]
+    + [("symbol_bits", 4, "symbol_level")],
+)
+def test_settings_that_no_scheme_uses_are_named(small, install_scheme, key, value, using):
+    scene = replace(small, sensing=replace(small.sensing, **{key: value}))
+    assert not list(unused_settings(["music"], small))
+    (line,) = unused_settings(["music", "raw_ml"], scene)
+    assert line == (
+        f"sensing.{key} is {value}, and music and raw_ml do not use it; leave it out, or use "
+        f"scheme {using}"
+    )
+    assert not list(unused_settings(["music", using], scene))
+
+    # A scheme of one's own may use every key.
+    install_scheme("shouting", SHOUTING)
+    assert not list(unused_settings(["shouting"], scene))
 
 
 def test_an_installed_package_can_bring_a_scheme(small, install_scheme):

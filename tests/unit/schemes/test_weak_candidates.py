@@ -5,11 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fronthaul.candidate_packet import CANDIDATES_FORMAT, unpack_candidates
+from cooperative_isac.fronthaul.candidate_packet import (
+    CANDIDATES_FORMAT,
+    MOST_CANDIDATES,
+    count_fitting,
+    unpack_candidates,
+)
 from cooperative_isac.fronthaul.envelope import packet_format
+from cooperative_isac.fronthaul.report_packet import pack_reports
 from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.checks import LEAST_CANDIDATE_BITS
 from cooperative_isac.scene.file.config import load_scene, with_power
+from cooperative_isac.scene.file.schema import MOST_CANDIDATE_BITS
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.local_ml import LocalMl
@@ -70,6 +78,15 @@ def test_candidates_are_peaks_of_the_likelihood(small):
     assert np.all(np.diff(candidates.power) <= 0)
     sensor = LocalMl(small, small.receivers[0], small.grid)
     assert np.abs(candidates.doppler_hz).max() < 1.2 * sensor.max_doppler_hz
+
+
+@pytest.mark.parametrize("name", ["campus", "cell_free_table1", "one_pair", "multi_bs"])
+def test_the_least_packet_holds_one_candidate(name):
+    scene = load_scene(name)
+    empty = pack_reports(scene, scene.receivers[0].name, 1, ())
+    assert count_fitting(scene, empty, LEAST_CANDIDATE_BITS) == 1
+    assert count_fitting(scene, empty, LEAST_CANDIDATE_BITS - 60) == 0
+    assert count_fitting(scene, empty, MOST_CANDIDATE_BITS) < MOST_CANDIDATES
 
 
 def test_scenes_of_several_bands_have_no_candidates(two_tiny):

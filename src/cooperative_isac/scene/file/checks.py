@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cooperative_isac.scene.band import DATA, OfdmGrid
+from cooperative_isac.scene.band import DATA, OfdmGrid, Waveform
 from cooperative_isac.scene.file import motion_keys, schema, world_keys
 from cooperative_isac.scene.file.build import build_waveform, static_suppression
 from cooperative_isac.scene.file.errors import Problem
@@ -23,6 +23,9 @@ from cooperative_isac.scene.slot_layout import (
     num_blocks,
 )
 
+# Least packet with a weak candidate, bits: envelope, lengths, a report packet without reports, and
+# the 36 to 53 bits of a candidate.
+LEAST_CANDIDATE_BITS = 300
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
 # written numbers.
 RIGHT_ANGLE_COSINE = 1e-3
@@ -38,6 +41,7 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
         _users,
         _waveform,
         _symbols,
+        _candidates,
         _tracking,
         _clutter,
         _paths,
@@ -166,6 +170,12 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
 def _signals(wave: schema.WaveformEntry) -> Iterator[Problem]:
     """Components of the signal: each once, on the grid, and one kind of reference symbols."""
     names = [name for name in wave.signals if name != DATA]
+    if wave.reference_beams != Waveform.reference_beams and not names:
+        yield Problem(
+            "waveform.reference_beams",
+            f"is '{wave.reference_beams}', but signals ({', '.join(wave.signals)}) has no "
+            "reference signal; leave it out, or add one to signals",
+        )
     if len(set(wave.signals)) < len(wave.signals):
         yield Problem("waveform.signals", f"is {wave.signals}; must have each signal once")
     if not names:
@@ -259,6 +269,16 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             "sensing.static_paths",
             f"is '{static_paths}', which takes out all of {num_symbols} symbols "
             f"with {num_streams} streams ({source}); needs more symbols than streams, or keep",
+        )
+
+
+def _candidates(file: schema.SceneFile) -> Iterator[Problem]:
+    """A packet with weak candidates has room for one."""
+    if 0 < file.sensing.candidate_bits < LEAST_CANDIDATE_BITS:
+        yield Problem(
+            "sensing.candidate_bits",
+            f"is {file.sensing.candidate_bits}; must be at least {LEAST_CANDIDATE_BITS}, the size "
+            "of a packet with one weak candidate, or 0 for none",
         )
 
 

@@ -22,7 +22,14 @@ from cooperative_isac.scene.file.build import (
     with_paths,
 )
 from cooperative_isac.scene.file.checks import check_file
-from cooperative_isac.scene.file.errors import Problem, SceneError, problems_of, suggestion
+from cooperative_isac.scene.file.cooperation_checks import synchronization_faults
+from cooperative_isac.scene.file.errors import (
+    ONE_BAND_KEYS,
+    Problem,
+    SceneError,
+    problems_of,
+    suggestion,
+)
 from cooperative_isac.scene.file.network import build_network, distinct
 from cooperative_isac.scene.file.physics import check_scene
 from cooperative_isac.scene.file.schema import CommonKeys, NetworkFile, SceneFile
@@ -33,8 +40,9 @@ from cooperative_isac.scene.model import Scene
 
 # Hexadecimal digits of a fingerprint: 64 bits, which no two scenes of a site share by chance.
 FINGERPRINT_DIGITS = 16
-# Keys of files of bands and stations.
-NETWORK_KEYS = {"bands", "stations", "links", "cooperation"}
+# Keys that make a file one of bands and stations, and those that such a file alone may have.
+NETWORK_PARTS = {"bands", "stations"}
+NETWORK_ONLY_KEYS = ("links", "cooperation")
 
 AnyFile = TypeVar("AnyFile", bound=CommonKeys)
 
@@ -65,7 +73,8 @@ def parse_scene(text: str, path: Path) -> Scene:
 
 def _built(document: Document, path: Path) -> Scene:
     """The scene of a document; raises _Faults if it cannot be used."""
-    if NETWORK_KEYS & document.data.keys():
+    _refuse(_misplaced(document.data))
+    if document.data.keys() & {*NETWORK_PARTS, *NETWORK_ONLY_KEYS}:
         return _built_network(document, path)
 
     # Check the file before anything is built.
@@ -113,6 +122,7 @@ def _built_network(document: Document, path: Path) -> Scene:
     for view, part in zip(scene.views, band_files):
         problems.extend(part.renamed(problem) for problem in check_scene(view))
     problems.extend(check_stations(scene))
+    problems.extend(synchronization_faults(scene))
     _refuse(distinct(problems))
     return scene
 
@@ -220,6 +230,21 @@ def _validated(data: dict, model: type[AnyFile]) -> AnyFile:
         return model.model_validate(data)
     except ValidationError as error:
         raise _Faults(problems_of(error, model, data)) from None
+
+
+def _misplaced(data: dict) -> list[Problem]:
+    """The fault of a file of one band with keys of files of bands and stations, or none."""
+    keys = [key for key in NETWORK_ONLY_KEYS if key in data]
+    one_band_keys = [key for key in ONE_BAND_KEYS if key in data]
+    if not keys or not one_band_keys or data.keys() & NETWORK_PARTS:
+        return []
+    return [
+        Problem(
+            keys[0],
+            f"goes with `bands` and `stations` only; leave out {' and '.join(keys)}, or describe "
+            f"the scene by bands and stations instead of {', '.join(one_band_keys)}",
+        )
+    ]
 
 
 def _refuse(problems: list[Problem]) -> None:

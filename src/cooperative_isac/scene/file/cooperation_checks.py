@@ -1,4 +1,4 @@
-"""Checks of the cooperation of a base station and UEs by zones in a scene file."""
+"""Checks of cooperation in a scene file: zones of a base station and UEs, clocks of links."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Duplex, LinkMode
 
 # Ends of the links of each zone: whether the base station or UEs transmit and receive.
@@ -56,6 +57,18 @@ def cooperation_faults(file: schema.NetworkFile) -> Iterator[Problem]:
     for index, band in enumerate(file.bands):
         if band.zone is not None:
             yield from _ends(file, entry.base_station, index)
+
+
+def synchronization_faults(scene: Scene) -> Iterator[Problem]:
+    """Fault of a correction of clocks where every link has one clock."""
+    mode = scene.sensing.synchronization
+    if mode != "none" and all(link.is_monostatic for link in scene.links):
+        yield Problem(
+            "sensing.synchronization",
+            f"is '{mode}', but stations receive their own echoes only (links: {scene.link_mode}), "
+            "and those need no correction of clocks; leave it out, or add links between stations "
+            "(links: active-passive)",
+        )
 
 
 def _limits(entry: CooperationEntry) -> Iterator[Problem]:

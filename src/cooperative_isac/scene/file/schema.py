@@ -34,6 +34,13 @@ from cooperative_isac.scene.file.propagation_keys import PropagationEntry
 from cooperative_isac.scene.file.world_keys import WorldEntry
 from cooperative_isac.scene.model import Sensing, Tracking
 
+# Largest packet with weak candidates, bits: some 165 candidates, which take a second of processor
+# time a frame in a scene of four receivers; 4000 take 0.4 s.
+MOST_CANDIDATE_BITS = 8000
+# Largest deviation of a station's position, m: satellite navigation between houses. With more, the
+# center could not separate targets.
+MOST_POSITION_STD_M = 100.0
+
 
 class SiteEntry(Section):
     """Position and antenna array of a transmitter or receiver."""
@@ -176,10 +183,13 @@ class SensingEntry(Section):
     """Assumed power ratio of the direct echo of a target with a body to its echoes by way of walls,
     which interfere with it; it limits the SNR that the center assigns to a report.
     """
-    candidate_bits: Annotated[int, Field(ge=0)] = later(Sensing.candidate_bits)
+    candidate_bits: Annotated[int, Field(ge=0, le=MOST_CANDIDATE_BITS)] = later(
+        Sensing.candidate_bits
+    )
     """Size up to which the packet of `local_ml` for a frame, reports included, is filled with weak
     candidates: echoes below the detection threshold of one access point, whose evidence the center
-    adds up over several. 0: no candidates; 4000 bits hold about 80. For point targets on one band.
+    adds up over several. 0: no candidates; 300 bits, the least other size, hold one, and 4000 about
+    80. For point targets on one band.
     """
     synchronization: Literal["none", "line_of_sight", "active_observation", "both_directions"] = (
         later(Sensing.synchronization)
@@ -337,7 +347,7 @@ class StationEntry(Section):
     """
     scheme: Name | None = None
     """Scheme by which the station encodes its echoes; by default that of `sensing`."""
-    position_std_m: NotNegative = 0.0
+    position_std_m: Annotated[float, Field(ge=0, le=MOST_POSITION_STD_M)] = 0.0
     """Standard deviation, along each axis, of the position that the station reports; of stations
     that move. In simulated echoes the station is at a position that differs from the reported one
     by an error of this deviation, drawn anew in each frame, and the center adds its effect to the

@@ -103,3 +103,63 @@ def test_a_radio_link_is_built_of_its_keys():
     plain = parse_scene(with_radio_link("{}"), Path("zones.yaml"))
     assert plain.cooperation.radio_link.wavelength_m == plain.on("near_down").grid.wavelength_m
     assert "reach of UEs' packets: 300 bits 451 m, 1000 bits 230 m" in plain.cooperation.summary
+
+
+CLOCKS = scene_path("multi_bs_clocks").read_text()
+BY_SIGHT = "synchronization: line_of_sight"
+
+
+@pytest.mark.parametrize("mode", ["line_of_sight", "active_observation", "both_directions"])
+def test_own_echoes_alone_have_no_clocks_to_correct(mode):
+    text = CLOCKS.replace(BY_SIGHT, f"synchronization: {mode}")
+    parse_scene(text, Path("clocks.yaml"))
+    with pytest.raises(SceneError) as error:
+        parse_scene(text.replace("links: active-passive", "links: active"), Path("clocks.yaml"))
+    (problem,) = error.value.problems
+    assert problem.key == "sensing.synchronization"
+    assert f"is '{mode}', but stations receive their own echoes only" in problem.text
+    assert "leave it out, or add links" in problem.text
+
+
+@pytest.mark.parametrize("name", ["campus", "one_pair"])
+def test_keys_of_stations_in_a_scene_of_one_band_are_one_fault(name):
+    text = scene_path(name).read_text()
+    with pytest.raises(SceneError) as error:
+        parse_scene(f"{text}\nlinks: active\ncooperation: {{base_station: tx1}}\n", Path(name))
+    (problem,) = error.value.problems
+    assert problem.key == "links"
+    assert "goes with `bands` and `stations` only; leave out links and cooperation" in problem.text
+    assert "instead of transmitters, receivers, waveform" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "text"),
+    [
+        (BY_SIGHT, "candidate_bits: 5", "sensing.candidate_bits", "must be at least 300"),
+        (BY_SIGHT, "candidate_bits: 8001", "sensing.candidate_bits", "must be at most 8000"),
+        (
+            "group_size: 4 ",
+            "reference_beams: antennas ",
+            "bands[0].reference_beams",
+            "signals (data) has no reference signal",
+        ),
+    ],
+)
+def test_settings_without_a_use_name_their_limits(before, after, key, text):
+    assert before in CLOCKS
+    with pytest.raises(SceneError) as error:
+        parse_scene(CLOCKS.replace(before, after), Path("clocks.yaml"))
+    (problem,) = error.value.problems
+    assert problem.key == key and text in problem.text
+
+
+def test_a_position_that_is_hardly_known_is_refused():
+    found = problems("position_std_m: 0.2", "position_std_m: 500")
+    assert "must be at most 100" in found["stations[1].position_std_m"]
+
+
+def test_a_scene_with_bands_and_a_waveform_names_the_key_of_one_band():
+    with pytest.raises(SceneError) as error:
+        parse_scene(CLOCKS + "\nwaveform: {}\n", Path("clocks.yaml"))
+    (problem,) = error.value.problems
+    assert problem.key == "waveform" and "leave it out beside bands" in problem.text

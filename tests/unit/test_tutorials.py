@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from tutorials import PICTURES, ROOT, TUTORIALS, blocks, commands, run_tutorial
 
@@ -31,6 +32,11 @@ CHANGES = {
         "frames=50": "frames=1, workers=1",
     },
     "7_ray_tracer": {"--frames 80": "--frames 8", "frames=50": "frames=4"},
+    "8_cooperation": {
+        "--frames 8": "--frames 1",
+        "range(100)": "range(3)",
+        "--runs 20": "--runs 1",
+    },
 }
 
 
@@ -57,6 +63,13 @@ def test_the_lines_of_the_readme_run(tmp_path):
         ROOT / "README.md", tmp_path, {"isac.run(scene, 50)": "isac.run(scene, 2)"}
     )
     assert len(names["snapshots"]) == 2 and (tmp_path / "campus.png").is_file()
+
+
+def test_the_lines_of_the_page_of_deep_cooperation_run(tmp_path):
+    names = run_tutorial(ROOT / "docs" / "deep_cooperation_paper.md", tmp_path)
+    # Four standard deviations by the theory of the second block.
+    found = np.array([names["path"].delay_s - 1e-6, names["path"].path_speed_mps - 12.0])
+    assert np.all(found**2 < 16 * names["error"].variances)
 
 
 def test_every_picture_is_there_and_shown():

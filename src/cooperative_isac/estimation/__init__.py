@@ -1,6 +1,7 @@
 """Estimation of angles, delays and speeds: arrays in, arrays out, no scene.
 
 Each estimator of the resource level of cooperation stands alone and can be used with plain arrays.
+It checks its arguments: a ValueError names the faulty one, what is wrong with it, and a remedy.
 Source: DC section III.
 """
 

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.signal import czt
 
+import cooperative_isac.estimation.checks as checks
+
 
 def relative_phases(channels: np.ndarray) -> np.ndarray:
     """Phases of antennas (or frames) relative to each other, from their common echo.
@@ -16,6 +18,7 @@ def relative_phases(channels: np.ndarray) -> np.ndarray:
     channels: [num_channels, ...], complex, channel matrices of the same path
     Returns [num_channels], float64, rad, zero for the first.
     """
+    channels = checks.array("channels", channels, "num_channels, ...")
     snapshots = channels.reshape(len(channels), -1)
     covariance = snapshots @ snapshots.conj().T
     _, vectors = np.linalg.eigh(covariance)
@@ -32,6 +35,9 @@ def accumulate_coherently(channels: np.ndarray, phases: np.ndarray) -> np.ndarra
     phases: [num_channels], float64, rad, phases of the echo in each
     Returns [...], complex128.
     """
+    channels = checks.array("channels", channels, "num_channels, ...")
+    phases = checks.reals("phases", phases, "num_channels")
+    checks.shape("phases", phases, channels.shape[:1], "channels")
     weights = np.exp(-1j * phases) / len(channels)
     return np.tensordot(weights, channels, axes=1)
 
@@ -42,6 +48,7 @@ def accumulate_noncoherently(maps: np.ndarray) -> np.ndarray:
     maps: [num_maps, ...], complex
     Returns [...], float64.
     """
+    maps = checks.array("maps", maps, "num_maps, ...")
     return np.mean(np.abs(maps) ** 2, axis=0)
 
 
@@ -53,7 +60,10 @@ def migration_limit_s(bandwidth_hz: float, path_speed_mps: float) -> float:
     bandwidth_hz: bandwidth of the signal, Hz
     path_speed_mps: speed at which the path shortens, m/s (twice the closing speed if monostatic)
     """
-    cell_m = LIGHT_SPEED_MPS / bandwidth_hz
+    cell_m = LIGHT_SPEED_MPS / checks.positive("bandwidth_hz", bandwidth_hz)
+    path_speed_mps = checks.number("path_speed_mps", path_speed_mps)
+    if path_speed_mps == 0:
+        raise ValueError("path_speed_mps is 0: a path at rest does not migrate, and has no limit")
     return cell_m / abs(path_speed_mps)
 
 
@@ -73,6 +83,12 @@ def migration_gain(
     Returns the power gain at the true middle delay and Doppler shift over that of a path that
     stays in its cell, from 0 to 1.
     """
+    num_subcarriers = checks.whole("num_subcarriers", num_subcarriers)
+    num_symbols = checks.whole("num_symbols", num_symbols)
+    subcarrier_spacing_hz = checks.positive("subcarrier_spacing_hz", subcarrier_spacing_hz)
+    symbol_s = checks.positive("symbol_s", symbol_s)
+    path_speed_mps = checks.number("path_speed_mps", path_speed_mps)
+
     # Frequencies and times of the grid about its middle.
     subcarriers = np.arange(num_subcarriers) - (num_subcarriers - 1) / 2
     symbols = np.arange(num_symbols) - (num_symbols - 1) / 2
@@ -103,14 +119,19 @@ def delay_doppler_map(
     values: [num_subcarriers, num_symbols], complex
     carrier_hz: frequency of the first subcarrier, Hz
     subcarrier_spacing_hz: Hz
-    num_delays: delay cells over 1 / subcarrier_spacing_hz
+    num_delays: delay cells over 1 / subcarrier_spacing_hz, at least num_subcarriers
     num_dopplers: Doppler cells over one turn per symbol
     compensate_migration: with the Doppler shift of each subcarrier's own frequency
     Returns [num_delays, num_dopplers], complex128; cell [k, l] is the delay
     k / (num_delays subcarrier_spacing_hz) and the Doppler shift l / num_dopplers turns a symbol,
     with the upper half of l negative.
     """
+    values = checks.array("values", values, "num_subcarriers, num_symbols")
     num_subcarriers, num_symbols = values.shape
+    carrier_hz = checks.positive("carrier_hz", carrier_hz)
+    subcarrier_spacing_hz = checks.positive("subcarrier_spacing_hz", subcarrier_spacing_hz)
+    num_delays = checks.whole("num_delays", num_delays, num_subcarriers)
+    num_dopplers = checks.whole("num_dopplers", num_dopplers)
 
     # Doppler spectra of all subcarriers.
     if compensate_migration or num_dopplers < num_symbols:
@@ -152,4 +173,4 @@ def doppler_resolution_hz(observation_s: float) -> float:
 
     observation_s: time from the first to the last symbol, s
     """
-    return 1 / observation_s
+    return 1 / checks.positive("observation_s", observation_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import khatri_rao
 
+import cooperative_isac.estimation.checks as checks
 from cooperative_isac.estimation.coarray import lag_selection
 from cooperative_isac.estimation.covariance import steering
 
@@ -21,6 +22,12 @@ def deterministic_crlb(
     Returns [num_sources, num_sources], float64, covariance in squared cycles per unit.
     Source: Stoica, Nehorai, IEEE Trans. ASSP 37(5), 1989, eq. (4.1).
     """
+    frequencies = _frequencies(frequencies)
+    positions = _more_positions(positions, len(frequencies))
+    amplitudes = checks.array("amplitudes", amplitudes, "num_sources, num_snapshots")
+    checks.shape("amplitudes", amplitudes[:, 0], frequencies.shape, "frequencies")
+    noise_power = checks.positive("noise_power", noise_power)
+
     projected, slopes = _projected_slopes(frequencies, positions)
     geometry = slopes.conj().T @ projected
     correlation = amplitudes @ amplitudes.conj().T
@@ -48,6 +55,13 @@ def stochastic_crlb(
     Returns [num_sources, num_sources], float64, covariance in squared cycles per unit.
     Source: Wang, Nehorai, IEEE Trans. SP 65(4), 2017, theorem 2.
     """
+    frequencies = _frequencies(frequencies)
+    positions = checks.reals("positions", positions, "num_sensors")
+    _check_lags(frequencies, len(np.unique(np.subtract.outer(positions, positions))))
+    powers = _powers(powers, frequencies)
+    noise_power = checks.positive("noise_power", noise_power)
+    num_snapshots = checks.whole("num_snapshots", num_snapshots)
+
     # Model: R = A diag(p) A^H + s I, so that vec(R) = (A* kr A) p + s vec(I), with the Khatri-Rao
     # product kr, powers p and noise power s.
     array = steering(frequencies, positions)
@@ -94,6 +108,12 @@ def music_mse(
     Returns [num_sources], float64, squared cycles per unit.
     Source: Stoica, Nehorai, IEEE Trans. ASSP 37(5), 1989, eq. (3.12).
     """
+    frequencies = _frequencies(frequencies)
+    positions = _more_positions(positions, len(frequencies))
+    powers = _powers(powers, frequencies)
+    noise_power = checks.positive("noise_power", noise_power)
+    num_snapshots = checks.whole("num_snapshots", num_snapshots)
+
     # Curvature of the MUSIC function at each source.
     projected, slopes = _projected_slopes(frequencies, positions)
     curvature = np.real(np.einsum("sk,sk->k", slopes.conj(), projected))
@@ -127,7 +147,14 @@ def coarray_music_mse(
     Returns [num_sources], float64, squared cycles per unit.
     Source: Wang, Nehorai, IEEE Trans. SP 65(4), 2017, theorem 1.
     """
+    frequencies = _frequencies(frequencies)
+    positions = checks.element_positions(positions)
+    powers = _powers(powers, frequencies)
+    noise_power = checks.positive("noise_power", noise_power)
+    num_snapshots = checks.whole("num_snapshots", num_snapshots)
+
     selection = lag_selection(positions)
+    _check_lags(frequencies, len(selection))
     size = (len(selection) + 1) // 2
     virtual = np.arange(size, dtype=float)
 
@@ -155,6 +182,41 @@ def coarray_music_mse(
         reflected = np.real(weights @ error_covariance @ mirrored)
         mse[k] = (circular + reflected) / 2 / (curvature[k] * powers[k]) ** 2
     return mse
+
+
+def _frequencies(frequencies: np.ndarray) -> np.ndarray:
+    """Frequencies of the sources, checked: each source has its own."""
+    found = checks.reals("frequencies", frequencies, "num_sources")
+    if len(np.unique(found)) < len(found):
+        raise ValueError("frequencies has one twice: two sources of one frequency have no bound")
+    return found
+
+
+def _more_positions(positions: np.ndarray, num_sources: int) -> np.ndarray:
+    """Positions of the sensors, checked: more than there are sources."""
+    found = checks.reals("positions", positions, "num_sensors")
+    if len(found) <= num_sources:
+        raise ValueError(
+            f"positions has {len(found)} sensors for {num_sources} frequencies: pass more sensors "
+            "than sources, or take the bound of a sparse array (stochastic_crlb, coarray_music_mse)"
+        )
+    return found
+
+
+def _powers(powers: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Powers of the sources, checked: one a frequency."""
+    found = checks.positives("powers", powers, "num_sources")
+    checks.shape("powers", found, frequencies.shape, "frequencies")
+    return found
+
+
+def _check_lags(frequencies: np.ndarray, num_lags: int) -> None:
+    """Check that there are not more sources than the lags of an array determine."""
+    if 2 * len(frequencies) >= num_lags:
+        raise ValueError(
+            f"frequencies has {len(frequencies)} sources, but positions have {num_lags} lags, "
+            f"which determine {(num_lags - 1) // 2}: pass more sensors, or fewer sources"
+        )
 
 
 def _along_lags(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
+import cooperative_isac.estimation.checks as checks
+
+# For the errors of functions of channel matrices and of their noise.
+MATRIX_REMEDY = "such as channel_matrix(values, carrier_hz, ...)"
+NOISE_REMEDY = "such as 1.0 for a simulation without noise"
+
 
 @dataclass(frozen=True)
 class ChannelMatrix:
@@ -32,16 +38,16 @@ class ChannelMatrix:
     mask: np.ndarray
 
     def __post_init__(self) -> None:
-        shape = (len(self.frequency_hz), len(self.time_s))
-        for name in ("values", "mask"):
-            found = np.shape(getattr(self, name))
-            if found != shape:
-                raise ValueError(
-                    f"{name} has shape {found}, but there are {shape[0]} subcarriers and "
-                    f"{shape[1]} symbols"
-                )
-        if not np.any(self.mask):
-            raise ValueError("the mask has no resource element: at least one must be used")
+        axes = "num_subcarriers, num_symbols"
+        values = checks.array("values", self.values, axes)
+        mask = checks.mask("mask", self.mask)
+        frequency_hz = checks.reals("frequency_hz", self.frequency_hz, "num_subcarriers")
+        time_s = checks.reals("time_s", self.time_s, "num_symbols")
+        checks.positive("carrier_hz", self.carrier_hz)
+        checks.positive("noise_power", self.noise_power, NOISE_REMEDY)
+        size = (len(frequency_hz), len(time_s))
+        checks.shape("values", values, size, "frequency_hz and time_s")
+        checks.shape("mask", mask, size, "frequency_hz and time_s")
 
 
 def channel_matrix(
@@ -61,8 +67,12 @@ def channel_matrix(
     noise_power: variance of the circular noise on each resource element
     mask: [num_subcarriers, num_symbols], bool, resource elements in use; all if None
     """
+    values = checks.array("values", values, "num_subcarriers, num_symbols")
     num_subcarriers, num_symbols = values.shape
-    used = np.ones(values.shape, bool) if mask is None else np.asarray(mask, bool)
+    subcarrier_spacing_hz = checks.positive("subcarrier_spacing_hz", subcarrier_spacing_hz)
+    symbol_s = checks.positive("symbol_s", symbol_s)
+    used = np.ones(values.shape, bool) if mask is None else checks.mask("mask", mask)
+    checks.shape("mask", used, values.shape, "values")
     return ChannelMatrix(
         values=np.where(used, values, 0),
         frequency_hz=subcarrier_spacing_hz * np.arange(num_subcarriers),
@@ -84,6 +94,9 @@ def path_response(
     migrates: with the Doppler shift of each subcarrier's own frequency, not of the carrier's
     Returns [num_subcarriers, num_symbols], complex128, of unit modulus where the mask is True.
     """
+    checks.instance("matrix", matrix, ChannelMatrix, MATRIX_REMEDY)
+    delay_s = checks.number("delay_s", delay_s)
+    path_speed_mps = checks.number("path_speed_mps", path_speed_mps)
     doppler_ratio = path_speed_mps / LIGHT_SPEED_MPS
     over_frequency = np.exp(-2j * np.pi * matrix.frequency_hz * delay_s)
     over_time = np.exp(2j * np.pi * matrix.carrier_hz * doppler_ratio * matrix.time_s)
@@ -92,6 +105,14 @@ def path_response(
         shift = np.multiply.outer(matrix.frequency_hz, matrix.time_s)
         response *= np.exp(2j * np.pi * doppler_ratio * shift)
     return np.where(matrix.mask, response, 0)
+
+
+def matrix_list(name: str, matrices: object) -> list[ChannelMatrix]:
+    """Channel matrices of an argument, checked.
+
+    name: of the argument
+    """
+    return checks.sequence(name, matrices, ChannelMatrix, MATRIX_REMEDY)
 
 
 def offset_correction(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import toeplitz
 
+import cooperative_isac.estimation.checks as checks
+
 
 def nested_positions(num_inner: int, num_outer: int) -> np.ndarray:
     """Element positions of a two-level nested array.
@@ -17,6 +19,8 @@ def nested_positions(num_inner: int, num_outer: int) -> np.ndarray:
     Returns [num_inner + num_outer], int64, in units of the inner spacing, from 0.
     Source: Pal, Vaidyanathan, IEEE Trans. SP 58(8), 2010, section III.
     """
+    num_inner = checks.whole("num_inner", num_inner)
+    num_outer = checks.whole("num_outer", num_outer)
     inner = np.arange(1, num_inner + 1)
     outer = (num_inner + 1) * np.arange(1, num_outer + 1)
     return np.concatenate([inner, outer]) - 1
@@ -31,14 +35,18 @@ def coprime_positions(first: int, second: int) -> np.ndarray:
 
     first, second: coprime numbers, first < second
     Returns [2 first + second - 1], int64, in units of half a wavelength, from 0, ascending.
-    Raises ValueError if the numbers are not coprime.
+    Raises ValueError if the numbers are not coprime, or the first is not the smaller.
     Source: Pal, Vaidyanathan, Proc. DSP/SPE, 2011, section III.
     """
+    first = checks.whole("first", first)
+    second = checks.whole("second", second)
     if np.gcd(first, second) != 1:
         raise ValueError(
-            f"{first} and {second} have the common divisor {np.gcd(first, second)}: a coprime "
-            "array needs two numbers without one, such as 3 and 5"
+            f"first and second, {first} and {second}, have the common divisor "
+            f"{np.gcd(first, second)}: pass two numbers without one, such as 3 and 5"
         )
+    if first >= second:
+        raise ValueError(f"first is {first} and second {second}: pass the smaller one first")
     sparse = first * np.arange(second)
     dense = second * np.arange(2 * first)
     return np.union1d(sparse, dense)
@@ -50,6 +58,7 @@ def coarray_weights(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     positions: [num_sensors], int, multiples of the unit
     Returns lags [num_lags], int64, ascending, and weights [num_lags], int64.
     """
+    positions = checks.element_positions(positions)
     differences = np.subtract.outer(positions, positions)
     return np.unique(differences, return_counts=True)
 
@@ -93,6 +102,9 @@ def virtual_snapshot(covariance: np.ndarray, positions: np.ndarray) -> np.ndarra
     positions: [num_sensors], int, multiples of the unit
     Returns [2 L + 1], complex128, lags -L to L.
     """
+    positions = checks.element_positions(positions)
+    covariance = checks.covariance(covariance)
+    checks.shape("covariance", covariance, (len(positions), len(positions)), "positions")
     selection = lag_selection(positions)
     return selection @ covariance.reshape(-1, order="F")
 
@@ -137,4 +149,5 @@ def product_snr(snr: float | np.ndarray) -> float | np.ndarray:
     snr: [...], float64, power ratio at each antenna
     Returns [...], float64, power ratio g^2 / (1 + 2 g).
     """
-    return snr**2 / (1 + 2 * snr)
+    ratio = checks.not_negatives("snr", snr, "...")
+    return ratio**2 / (1 + 2 * ratio)

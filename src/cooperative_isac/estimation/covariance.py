@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+import cooperative_isac.estimation.checks as checks
+
 
 def steering(frequencies: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Steering matrix of sensors along a line.
@@ -15,6 +17,8 @@ def steering(frequencies: np.ndarray, positions: np.ndarray) -> np.ndarray:
     positions: [num_sensors], float64, positions of the sensors
     Returns [num_sensors, num_sources], complex128, entries of unit modulus.
     """
+    frequencies = checks.reals("frequencies", frequencies, "num_sources")
+    positions = checks.reals("positions", positions, "num_sensors")
     phases = 2 * np.pi * np.multiply.outer(positions, frequencies)
     return np.exp(1j * phases)
 
@@ -25,6 +29,7 @@ def sample_covariance(snapshots: np.ndarray) -> np.ndarray:
     snapshots: [num_sensors, num_snapshots], complex
     Returns [num_sensors, num_sensors], complex128, Hermitian.
     """
+    snapshots = checks.array("snapshots", snapshots, "num_sensors, num_snapshots")
     num_snapshots = snapshots.shape[1]
     covariance = snapshots @ snapshots.conj().T / num_snapshots
     return (covariance + covariance.conj().T) / 2
@@ -38,6 +43,7 @@ def forward_backward(covariance: np.ndarray) -> np.ndarray:
     covariance: [num_sensors, num_sensors], complex
     Returns [num_sensors, num_sensors], complex128, centro-Hermitian.
     """
+    covariance = checks.covariance(covariance)
     backward = covariance[::-1, ::-1].conj()
     return (covariance + backward) / 2
 
@@ -53,9 +59,13 @@ def spatially_smoothed(snapshots: np.ndarray, size: int) -> np.ndarray:
     Raises ValueError if a subarray is larger than the array.
     Source: Shan, Wax, Kailath, IEEE Trans. ASSP 33(4), 1985.
     """
+    snapshots = checks.array("snapshots", snapshots, "num_sensors, num_snapshots")
+    size = checks.whole("size", size)
     num_sensors = snapshots.shape[0]
-    if not 1 <= size <= num_sensors:
-        raise ValueError(f"a subarray of {size} sensors does not fit an array of {num_sensors}")
+    if size > num_sensors:
+        raise ValueError(
+            f"size is {size}, but the array has {num_sensors} sensors: pass at most as many"
+        )
 
     # [size, num_subarrays, num_snapshots]: sensor of the subarray, subarray, snapshot.
     subarrays = np.lib.stride_tricks.sliding_window_view(snapshots, size, axis=0)

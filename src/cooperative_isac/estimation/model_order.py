@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+import cooperative_isac.estimation.checks as checks
+
 
 def num_sources_aic(eigenvalues: np.ndarray, num_snapshots: int) -> int:
     """Number of sources by Akaike's information criterion.
@@ -41,11 +43,15 @@ def _minimizer(
     eigenvalues: np.ndarray, num_snapshots: int, penalty: Callable[[np.ndarray], np.ndarray]
 ) -> int:
     """Number of sources that minimizes twice the negative log-likelihood plus a penalty."""
-    descending = np.sort(np.asarray(eigenvalues, float))[::-1]
+    remedy = "such as numpy.linalg.eigvalsh(covariance)"
+    found = checks.reals("eigenvalues", eigenvalues, "num_sensors", remedy)
+    num_snapshots = checks.whole("num_snapshots", num_snapshots)
+    descending = np.sort(found)[::-1]
     if descending[-1] <= 0:
         raise ValueError(
-            f"the smallest eigenvalue is {descending[-1]:.3g}: all must be positive; take at least "
-            f"as many snapshots as sensors ({len(descending)}), or smooth the covariance"
+            f"the smallest eigenvalue is {descending[-1]:.3g}: eigenvalues must all be positive; "
+            f"take at least as many snapshots as sensors ({len(descending)}), or smooth the "
+            "covariance"
         )
 
     # With k sources the smallest num_sensors - k eigenvalues are noise of one power: the ratio of

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
+import cooperative_isac.estimation.checks as checks
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix
 from cooperative_isac.estimation.path_likelihood import (
     UsedElements,
@@ -20,7 +21,7 @@ from cooperative_isac.estimation.path_likelihood import (
     used_elements,
 )
 from cooperative_isac.estimation.peaks import vertex
-from cooperative_isac.estimation.range_doppler import PathEstimate, search_grid
+from cooperative_isac.estimation.range_doppler import PathEstimate, checked_search, search_grid
 from cooperative_isac.estimation.recovery import statistic_threshold
 from cooperative_isac.estimation.scoring import fisher_scoring
 
@@ -78,9 +79,16 @@ def newtonized_omp(
     false_alarm_rate: probability of a path under noise alone
     max_paths: paths at most
     Returns the paths, in the order in which they were found (the strongest first).
+    Raises ValueError if a window is longer than the unambiguous span of the grids.
     Source: Mamandipoor, Ramasamy, Madhow, IEEE Trans. SP 64(19), 2016; here with several bands, and
     with a step for all paths together (variable projection) in place of one path after the other.
     """
+    matrices, delay_window_s, speed_window_mps = checked_search(
+        matrices, delay_window_s, speed_window_mps
+    )
+    false_alarm_rate = checks.probability("false_alarm_rate", false_alarm_rate)
+    max_paths = checks.whole("max_paths", max_paths)
+
     delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
     num_cells = len(delays_s) * len(path_speeds_mps)
     threshold = statistic_threshold(num_cells, false_alarm_rate, len(matrices))

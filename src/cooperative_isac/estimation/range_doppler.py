@@ -9,7 +9,12 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.ndimage import maximum_filter
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+import cooperative_isac.estimation.checks as checks
+from cooperative_isac.estimation.channel_matrix import (
+    MATRIX_REMEDY,
+    ChannelMatrix,
+    matrix_list,
+)
 from cooperative_isac.estimation.path_likelihood import (
     fit_amplitudes,
     path_likelihood,
@@ -27,6 +32,10 @@ GRID_OVERSAMPLING = 2
 # where there are more, noise decides among them.
 LEAST_PEAK_SHARE = 0.66
 MAX_CANDIDATES = 5
+
+# Share of a step on a grid up to which other steps count as multiples of it: over 100 steps the
+# phase of an image then differs by a tenth of a turn from that of the path.
+STEP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ def delay_speed_map(
     path_speeds_mps: [num_speeds], float64, m/s
     Returns [num_delays, num_speeds], complex128.
     """
+    checks.instance("matrix", matrix, ChannelMatrix, MATRIX_REMEDY)
+    delays_s = checks.reals("delays_s", delays_s, "num_delays")
+    path_speeds_mps = checks.reals("path_speeds_mps", path_speeds_mps, "num_speeds")
+
     # Turns of the phase of each path over the elements.
     doppler_hz = matrix.carrier_hz * path_speeds_mps / LIGHT_SPEED_MPS
     delay_turns = np.multiply.outer(delays_s, matrix.frequency_hz)
@@ -82,12 +95,86 @@ def detection_statistic(
     path_speeds_mps: [num_speeds], float64, m/s
     Returns [num_delays, num_speeds], float64.
     """
+    matrices = matrix_list("matrices", matrices)
+    delays_s = checks.reals("delays_s", delays_s, "num_delays")
+    path_speeds_mps = checks.reals("path_speeds_mps", path_speeds_mps, "num_speeds")
     total = np.zeros((len(delays_s), len(path_speeds_mps)))
     for matrix in matrices:
         correlation = delay_speed_map(matrix, delays_s, path_speeds_mps)
         energy = np.count_nonzero(matrix.mask)
         total += np.abs(correlation) ** 2 / (energy * matrix.noise_power)
     return total
+
+
+def checked_search(
+    matrices: Sequence[ChannelMatrix],
+    delay_window_s: tuple[float, float],
+    speed_window_mps: tuple[float, float],
+) -> tuple[list[ChannelMatrix], tuple[float, float], tuple[float, float]]:
+    """The arguments of a search over delays and speeds, checked.
+
+    A window must not be longer than the span after which the response of a path repeats on the
+    grids of all bands. Masks are left out: those of combs have images within that span
+    (`sidelobes.unambiguous_delay_cells`), which several combs may resolve together.
+    """
+    matrices = determined(matrices)
+    delay_window_s = checks.window("delay_window_s", delay_window_s)
+    speed_window_mps = checks.window("speed_window_mps", speed_window_mps)
+
+    # Delays repeat with the common step of frequencies, speeds with that of carrier times time.
+    frequencies_hz = [matrix.frequency_hz for matrix in matrices]
+    _check_span("delay_window_s", delay_window_s, frequencies_hz, "s")
+    turns_per_mps = [matrix.carrier_hz * matrix.time_s / LIGHT_SPEED_MPS for matrix in matrices]
+    _check_span("speed_window_mps", speed_window_mps, turns_per_mps, "m/s")
+    return matrices, delay_window_s, speed_window_mps
+
+
+def determined(matrices: Sequence[ChannelMatrix]) -> list[ChannelMatrix]:
+    """Channel matrices, checked, which together determine delay and speed."""
+    found = matrix_list("matrices", matrices)
+    if all(np.ptp(matrix.frequency_hz[matrix.mask.any(axis=1)]) == 0 for matrix in found):
+        raise ValueError(
+            "matrices use a single subcarrier each, which does not determine the delay of a path: "
+            "pass one with at least two in use"
+        )
+    if all(np.ptp(matrix.time_s[matrix.mask.any(axis=0)]) == 0 for matrix in found):
+        raise ValueError(
+            "matrices use a single symbol each, which does not determine the speed of a path: "
+            "pass one with at least two in use"
+        )
+    return found
+
+
+def _check_span(
+    name: str, window: tuple[float, float], places: Sequence[np.ndarray], unit: str
+) -> None:
+    """Check that a window is not longer than the unambiguous span.
+
+    places: of each band, [num_places], float64, turns of a path's phase per unit of the window
+    """
+    span = 1 / _common_step(places)
+    length = window[1] - window[0]
+    if length > span * (1 + STEP_TOLERANCE):
+        raise ValueError(
+            f"{name} is {length:.3g} {unit} long, but paths repeat every {span:.3g} {unit} on this "
+            f"grid: pass a window of at most {span:.3g} {unit}, or add a band of smaller steps"
+        )
+
+
+def _common_step(places: Sequence[np.ndarray]) -> float:
+    """Greatest step of which all steps on the grids of all bands are multiples."""
+    gaps = np.concatenate([np.diff(np.sort(of_band)) for of_band in places])
+    gaps = gaps[gaps > 0]
+
+    # Euclid's algorithm for all steps at once.
+    step = gaps.min()
+    rounding = STEP_TOLERANCE * step
+    while True:
+        remainders = np.abs(gaps - step * np.round(gaps / step))
+        remainders = remainders[remainders > rounding]
+        if len(remainders) == 0:
+            return float(step)
+        step = remainders.min()
 
 
 def search_grid(
@@ -124,8 +211,13 @@ def estimate_path(
     matrices: one channel matrix a band
     delay_window_s: least and greatest delay, s
     speed_window_mps: least and greatest speed at which the path shortens, m/s
+    Raises ValueError if a window is longer than the unambiguous span of the grids.
     Source: DC section III-C2.
     """
+    matrices, delay_window_s, speed_window_mps = checked_search(
+        matrices, delay_window_s, speed_window_mps
+    )
+
     # Coarse search over the window.
     delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
     statistic = detection_statistic(matrices, delays_s, path_speeds_mps)
@@ -139,7 +231,7 @@ def estimate_path(
     # Refinement of each off the grid, and the most likely of those that stay in the window: a peak
     # at its edge may belong to a maximum outside.
     starts = np.stack([delays_s[highest[:, 0]], path_speeds_mps[highest[:, 1]]], axis=-1)
-    paths = [refine_path(matrices, start) for start in starts]
+    paths = [_refined(matrices, start) for start in starts]
     inside = [
         path
         for path in paths
@@ -169,10 +261,16 @@ def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEst
     matrices: one channel matrix a band
     start: [2], float64, delay in s and path speed in m/s, within the main lobe
     """
+    matrices = determined(matrices)
+    start = checks.reals("start", start, "2", "delay in s and path speed in m/s")
+    checks.shape("start", start, (2,), "delay and path speed")
+    return _refined(matrices, start)
+
+
+def _refined(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEstimate:
+    """Estimate near a start, as of `refine_path`."""
     bands = [used_elements(matrix) for matrix in matrices]
-    parameters, information = fisher_scoring(
-        lambda trial: path_likelihood(bands, trial), np.asarray(start, float)
-    )
+    parameters, information = fisher_scoring(lambda trial: path_likelihood(bands, trial), start)
     amplitudes = np.concatenate([fit_amplitudes(band, parameters)[0] for band in bands])
     return PathEstimate(
         delay_s=float(parameters[0]),
@@ -191,6 +289,9 @@ def path_information(
     snrs: [num_bands], float64, power ratio of the path to the noise on one resource element
     Returns [2, 2], float64, of (delay in s, speed in m/s); its inverse is the Cramer-Rao bound.
     """
+    matrices = matrix_list("matrices", matrices)
+    snrs = checks.not_negatives("snrs", snrs, "num_bands")
+    checks.shape("snrs", snrs, (len(matrices),), "matrices")
     total = np.zeros((2, 2))
     for matrix, snr in zip(matrices, snrs, strict=True):
         slopes = phase_slopes(matrix)
@@ -202,7 +303,5 @@ def path_information(
 def _axis(window: tuple[float, float], span: float) -> np.ndarray:
     """Grid points from the least to the greatest value, GRID_OVERSAMPLING a cell of 1 / span."""
     least, greatest = window
-    if greatest < least:
-        raise ValueError(f"the window from {least:g} to {greatest:g} is empty: swap its ends")
     num_points = int(np.ceil((greatest - least) * span * GRID_OVERSAMPLING)) + 1
     return np.linspace(least, greatest, num_points)

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.linalg import get_blas_funcs, solve_triangular
 from scipy.special import gammainccinv
 
+import cooperative_isac.estimation.checks as checks
+
 
 @dataclass(frozen=True)
 class DelayDopplerGrid:
@@ -31,11 +33,14 @@ class DelayDopplerGrid:
     num_dopplers: int
 
     def __post_init__(self) -> None:
-        num_subcarriers, num_symbols = self.mask.shape
+        num_subcarriers, num_symbols = checks.mask("mask", self.mask).shape
+        checks.whole("num_delays", self.num_delays)
+        checks.whole("num_dopplers", self.num_dopplers)
         if self.num_delays < num_subcarriers or self.num_dopplers < num_symbols:
             raise ValueError(
-                f"a grid of {self.num_delays} x {self.num_dopplers} cells is coarser than the "
-                f"{num_subcarriers} x {num_symbols} resource elements: take at least as many"
+                f"num_delays x num_dopplers, {self.num_delays} x {self.num_dopplers} cells, are "
+                f"coarser than the {num_subcarriers} x {num_symbols} resource elements: take at "
+                "least as many"
             )
 
     @property
@@ -112,6 +117,9 @@ def peak_threshold(num_cells: int, false_alarm_rate: float, noise_power: float) 
     false_alarm_rate: probability that any of them exceeds the threshold under noise alone
     noise_power: variance of the circular noise on each resource element
     """
+    num_cells = checks.whole("num_cells", num_cells)
+    false_alarm_rate = checks.probability("false_alarm_rate", false_alarm_rate)
+    noise_power = checks.positive("noise_power", noise_power)
     return noise_power * statistic_threshold(num_cells, false_alarm_rate, 1)
 
 
@@ -137,6 +145,11 @@ def omp(
     Returns [num_delays, num_dopplers], complex128, coefficients, zero but for the chosen atoms.
     Source: Pati, Rezaiifar, Krishnaprasad, Proc. Asilomar, 1993.
     """
+    values = _measurement(values, grid)
+    threshold = checks.not_negative("threshold", threshold, "such as peak_threshold(...)")
+    max_paths = checks.whole("max_paths", max_paths)
+    if search is not None:
+        _check_search(search, grid)
     delays, dopplers = search or (range(grid.num_delays), range(grid.num_dopplers))
     rows = np.arange(delays.start, delays.stop) % grid.num_delays
     columns = np.arange(dopplers.start, dopplers.stop) % grid.num_dopplers
@@ -202,6 +215,11 @@ def fista(
     Returns [num_delays, num_dopplers], complex128, coefficients, biased towards zero.
     Source: Beck, Teboulle, SIAM J. Imaging Sciences 2(1), 2009, section 4.
     """
+    values = _measurement(values, grid)
+    remedy = "such as the square root of peak_threshold(...)"
+    shrinkage = checks.not_negative("shrinkage", shrinkage, remedy)
+    num_iterations = checks.whole("num_iterations", num_iterations)
+
     # The step is one over the Lipschitz constant of the gradient, which is known exactly.
     step = 1 / grid.squared_gain
     cells = np.zeros((grid.num_delays, grid.num_dopplers), complex)
@@ -231,6 +249,10 @@ def debiased(values: np.ndarray, grid: DelayDopplerGrid, cells: np.ndarray) -> n
     cells: [num_delays, num_dopplers], complex, solution of `fista`
     Returns [num_delays, num_dopplers], complex128.
     """
+    values = _measurement(values, grid)
+    cells = checks.array("cells", cells, "num_delays, num_dopplers")
+    checks.shape("cells", cells, (grid.num_delays, grid.num_dopplers), "the grid")
+
     # Local maxima.
     power = np.abs(cells) ** 2
     is_peak = power > 0
@@ -245,6 +267,29 @@ def debiased(values: np.ndarray, grid: DelayDopplerGrid, cells: np.ndarray) -> n
         coefficients, *_ = np.linalg.lstsq(dictionary, values[grid.mask], rcond=None)
         solved[delays, dopplers] = coefficients
     return solved
+
+
+def _measurement(values: np.ndarray, grid: DelayDopplerGrid) -> np.ndarray:
+    """Values on the resource elements of a grid, checked."""
+    remedy = "such as DelayDopplerGrid(mask, num_delays, num_dopplers)"
+    checks.instance("grid", grid, DelayDopplerGrid, remedy)
+    found = checks.array("values", values, "num_subcarriers, num_symbols")
+    checks.shape("values", found, grid.mask.shape, "the mask of the grid")
+    return found
+
+
+def _check_search(search: tuple[range, range], grid: DelayDopplerGrid) -> None:
+    """Ranges of consecutive cells, none of them twice."""
+    sizes = (grid.num_delays, grid.num_dopplers)
+    fits = len(search) == 2 and all(
+        isinstance(cells, range) and cells.step == 1 and 1 <= len(cells) <= size
+        for cells, size in zip(search, sizes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"search is {search}: pass two ranges of step 1, of 1 to {sizes[0]} cells of delay and "
+            f"1 to {sizes[1]} of Doppler shift"
+        )
 
 
 def _soft_threshold(cells: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, matrix_list
 
 # Relative deviation up to which a spacing counts as a multiple of the common one: spacings are
 # exact in a standard, and off by rounding in a file.
@@ -27,6 +27,7 @@ def reorganize(matrices: Sequence[ChannelMatrix]) -> list[ChannelMatrix]:
     Raises ValueError if a spacing is not a multiple of the finest.
     Source: DC section III-C2 and its reference [12].
     """
+    matrices = matrix_list("matrices", matrices)
     spacings_hz = [_spacing_hz(matrix) for matrix in matrices]
     finest_hz = min(spacings_hz)
     strides = [_stride(spacing_hz, finest_hz) for spacing_hz in spacings_hz]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import cooperative_isac.estimation.checks as checks
+
 # Points of the ambiguity function per resolution cell: 8 find the crest of a side lobe within
 # 0.06 dB.
 AMBIGUITY_OVERSAMPLING = 8
@@ -34,6 +36,8 @@ def ambiguity(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> n
     oversampling: points per resolution cell in both dimensions
     Returns [oversampling num_subcarriers, oversampling num_symbols], float64, 1 at [0, 0].
     """
+    mask = checks.mask("mask", mask)
+    oversampling = checks.whole("oversampling", oversampling)
     shape = tuple(oversampling * size for size in mask.shape)
     response = np.fft.fft2(mask.astype(float), shape)
     return np.abs(response / np.count_nonzero(mask)) ** 2
@@ -47,6 +51,7 @@ def sidelobes(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> S
     mask: [num_subcarriers, num_symbols], bool, resource elements in use
     oversampling: points per resolution cell in both dimensions
     """
+    mask = checks.mask("mask", mask)
     power = ambiguity(mask, oversampling)
 
     # Mask of the main lobe, as a product over both axes: its first zero along an axis is at one

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+import cooperative_isac.estimation.checks as checks
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, matrix_list, path_response
+
+# Distance of elements, over the least step within a part, up to which they are the same: the phase
+# of a path within the unambiguous span then differs by less than 0.4 degrees.
+SAME_STEP_SHARE = 1e-3
+
+# The same over the greatest value, where no part has a step: far above rounding.
+SAME_VALUE_SHARE = 1e-9
 
 
 def splice(parts: Sequence[ChannelMatrix], phases: np.ndarray) -> ChannelMatrix:
@@ -24,16 +32,19 @@ def splice(parts: Sequence[ChannelMatrix], phases: np.ndarray) -> ChannelMatrix:
     Raises ValueError if the parts differ in carrier, or overlap.
     Source: DC section III-A1.
     """
-    _check_parts(parts)
-    frequency_hz = np.unique(np.concatenate([part.frequency_hz for part in parts]))
-    time_s = np.unique(np.concatenate([part.time_s for part in parts]))
+    parts = matrix_list("parts", parts)
+    _check_carrier(parts)
+    phases = checks.reals("phases", phases, "num_parts")
+    checks.shape("phases", phases, (len(parts),), "parts")
+
+    # Union of the grids, and where each part is in it.
+    frequency_hz, all_rows = _united([part.frequency_hz for part in parts])
+    time_s, all_columns = _united([part.time_s for part in parts])
     values = np.zeros((len(frequency_hz), len(time_s)), complex)
     mask = np.zeros(values.shape, bool)
     weighted_noise = 0.0
-    for part, phase in zip(parts, phases, strict=True):
-        # Resource elements of the part within the union.
-        rows = np.searchsorted(frequency_hz, part.frequency_hz)
-        columns = np.searchsorted(time_s, part.time_s)
+    for part, phase, rows, columns in zip(parts, phases, all_rows, all_columns, strict=True):
+        # Resource elements of the part, which no other may use.
         place = np.ix_(rows, columns)
         if np.any(mask[place] & part.mask):
             raise ValueError(
@@ -59,6 +70,7 @@ def phases_of_path(
     path_speed_mps: known speed at which the path shortens, m/s
     Returns [num_parts], float64, rad; standard deviation 1 / sqrt(2 SNR num_elements).
     """
+    parts = matrix_list("parts", parts)
     correlations = [
         np.vdot(path_response(part, delay_s, path_speed_mps), part.values) for part in parts
     ]
@@ -73,15 +85,32 @@ def splicing_gain_db(num_parts: int) -> float:
 
     num_parts: parts of equal size and SNR, many samples each
     """
-    return 30 * np.log10(num_parts)
+    return float(30 * np.log10(checks.whole("num_parts", num_parts)))
 
 
-def _check_parts(parts: Sequence[ChannelMatrix]) -> None:
-    if not parts:
-        raise ValueError("there is nothing to splice: pass at least one part")
-    carriers = {part.carrier_hz for part in parts}
-    if len(carriers) > 1:
+def _united(axes: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Union of the axes of all parts, and the places of each part's elements in it.
+
+    Elements that differ by rounding alone are the same.
+    axes: of each part, [num_elements], float64
+    Returns the union [num_united], ascending, and of each part [num_elements], int.
+    """
+    # Distance up to which elements are the same.
+    steps = np.concatenate([np.diff(np.sort(axis)) for axis in axes])
+    steps = steps[steps > 0]
+    values = np.sort(np.concatenate(axes))
+    largest = np.abs(values).max()
+    same = SAME_STEP_SHARE * steps.min() if len(steps) else SAME_VALUE_SHARE * largest
+
+    # The first of each group of the same elements.
+    united = values[np.diff(values, prepend=-np.inf) > same]
+    return united, [np.searchsorted(united, axis + same, side="right") - 1 for axis in axes]
+
+
+def _check_carrier(parts: Sequence[ChannelMatrix]) -> None:
+    carriers_hz = [part.carrier_hz for part in parts]
+    if np.ptp(carriers_hz) > SAME_VALUE_SHARE * max(carriers_hz):
         raise ValueError(
-            f"the parts have the carriers {sorted(carriers)} Hz: splice parts of one carrier, and "
-            "fuse bands with range_doppler.estimate_path"
+            f"the parts have the carriers {sorted(set(carriers_hz))} Hz: splice parts of one "
+            "carrier, and fuse bands with range_doppler.estimate_path"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import cooperative_isac.estimation.checks as checks
 from cooperative_isac.estimation.covariance import steering
 
 # Points of the search grid of MUSIC per aperture's resolution 1 / span: 8 keep a grid point within
@@ -24,10 +25,8 @@ def noise_subspace(covariance: np.ndarray, num_sources: int) -> np.ndarray:
     covariance: [num_sensors, num_sensors], complex, Hermitian
     num_sources: dimension of the signal subspace
     Returns [num_sensors, num_sensors - num_sources], complex128.
-    Raises ValueError if there are not more sensors than sources.
     """
     num_sensors = len(covariance)
-    _check_order(num_sources, num_sensors)
     vectors = np.linalg.eigh(covariance).eigenvectors
     return vectors[:, : num_sensors - num_sources]
 
@@ -38,10 +37,8 @@ def signal_subspace(covariance: np.ndarray, num_sources: int) -> np.ndarray:
     covariance: [num_sensors, num_sensors], complex, Hermitian
     num_sources: dimension of the signal subspace
     Returns [num_sensors, num_sources], complex128.
-    Raises ValueError if there are not more sensors than sources.
     """
     num_sensors = len(covariance)
-    _check_order(num_sources, num_sensors)
     vectors = np.linalg.eigh(covariance).eigenvectors
     return vectors[:, num_sensors - num_sources :]
 
@@ -61,6 +58,7 @@ def music_spectrum(
     Returns [num_frequencies], float64: 1 / |projection of the unit steering vector on noise|^2.
     Source: Schmidt, IEEE Trans. AP 34(3), 1986, eq. (6).
     """
+    covariance, num_sources = _checked(covariance, num_sources)
     noise = noise_subspace(covariance, num_sources)
     vectors = steering(frequencies, _positions(positions, len(covariance)))
     in_noise = noise.conj().T @ vectors
@@ -79,6 +77,7 @@ def music(
     Returns [<= num_sources], float64, ascending; fewer where peaks have merged.
     Source: Schmidt, IEEE Trans. AP 34(3), 1986.
     """
+    covariance, num_sources = _checked(covariance, num_sources)
     places = _positions(positions, len(covariance))
     noise = noise_subspace(covariance, num_sources)
 
@@ -128,6 +127,7 @@ def root_music(covariance: np.ndarray, num_sources: int) -> np.ndarray:
     Returns [num_sources], float64, ascending.
     Source: Barabell, Proc. ICASSP, 1983.
     """
+    covariance, num_sources = _checked(covariance, num_sources)
     noise = noise_subspace(covariance, num_sources)
     num_sensors = len(covariance)
 
@@ -161,10 +161,12 @@ def esprit(covariance: np.ndarray, num_sources: int, displacement: int | None = 
     Raises ValueError if the subarrays have fewer elements than there are sources.
     Source: Roy, Kailath, IEEE Trans. ASSP 37(7), 1989.
     """
+    covariance, num_sources = _checked(covariance, num_sources)
     num_sensors = len(covariance)
     signal = signal_subspace(covariance, num_sources)
     if displacement is None:
         displacement = max(1, min(num_sensors // 3, num_sensors - num_sources))
+    displacement = checks.whole("displacement", displacement, 0)
     if not 1 <= displacement <= num_sensors - num_sources:
         raise ValueError(
             f"subarrays {displacement} elements apart leave {num_sensors - displacement} elements "
@@ -212,18 +214,20 @@ def _positions(positions: np.ndarray | None, num_sensors: int) -> np.ndarray:
     """Positions as given, checked, or those of a uniform array."""
     if positions is None:
         return np.arange(num_sensors, dtype=float)
-    places = np.asarray(positions, float)
-    if places.shape != (num_sensors,):
-        raise ValueError(
-            f"positions have shape {places.shape}, but the covariance is of {num_sensors} sensors"
-        )
+    places = checks.reals("positions", positions, "num_sensors")
+    checks.shape("positions", places, (num_sensors,), "the covariance")
     return places
 
 
-def _check_order(num_sources: int, num_sensors: int) -> None:
+def _checked(covariance: np.ndarray, num_sources: int) -> tuple[np.ndarray, int]:
+    """Covariance and number of sources, checked."""
+    covariance = checks.covariance(covariance)
+    num_sources = checks.whole("num_sources", num_sources, 0)
+    num_sensors = len(covariance)
     if not 1 <= num_sources < num_sensors:
         raise ValueError(
-            f"{num_sources} sources on {num_sensors} sensors: subspace methods need at least one "
-            "source and more sensors than sources (a sparse array's virtual array has more: "
-            "estimation.coarray)"
+            f"num_sources: {num_sources} sources on {num_sensors} sensors: subspace methods need "
+            "at least one source and more sensors than sources (a sparse array's virtual array has "
+            "more: estimation.coarray)"
         )
+    return covariance, num_sources

@@ -13,9 +13,14 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.stats import ncx2
 
+import cooperative_isac.estimation.checks as checks
 from cooperative_isac.estimation.channel_matrix import ChannelMatrix
 from cooperative_isac.estimation.path_likelihood import phase_slopes
-from cooperative_isac.estimation.range_doppler import delay_speed_map, path_information
+from cooperative_isac.estimation.range_doppler import (
+    checked_search,
+    delay_speed_map,
+    path_information,
+)
 
 # Points per resolution cell at which the density of outliers is taken; the side lobes of the
 # ambiguity function are two or more points wide.
@@ -80,11 +85,19 @@ def threshold_error(
     snrs: [num_bands], float64, power ratio of the path to the noise on one resource element
     delay_window_s: least and greatest delay of the search, s
     speed_window_mps: least and greatest speed of the search, m/s
-    delay_s, path_speed_mps: the path
+    delay_s, path_speed_mps: the path, within the windows
     Source: Van Trees, "Detection, Estimation, and Modulation Theory" I, section 4.2.3; Athley, IEEE
     Trans. SP 53(4), 2005. Here the number of outliers is that of the maxima of a random field
     (Worsley, Adv. Appl. Prob. 26, 1994) in place of that of independent cells.
     """
+    matrices, delay_window_s, speed_window_mps = checked_search(
+        matrices, delay_window_s, speed_window_mps
+    )
+    snrs = checks.positives("snrs", snrs, "num_bands")
+    checks.shape("snrs", snrs, (len(matrices),), "matrices")
+    delay_s = _inside("delay_s", delay_s, delay_window_s)
+    path_speed_mps = _inside("path_speed_mps", path_speed_mps, speed_window_mps)
+
     # Offsets from the path over the window without the main lobe.
     cell_s, cell_mps = _resolution(matrices)
     delays_s = _midpoints(delay_window_s, cell_s) - delay_s
@@ -118,6 +131,17 @@ def threshold_error(
     covariance = np.linalg.inv(path_information(matrices, snrs))
     bound = np.diag(covariance)
     return ThresholdError(probability, (1 - probability) * bound + probability * outlying)
+
+
+def _inside(name: str, value: float, window: tuple[float, float]) -> float:
+    """A number within the window of the search, checked."""
+    found = checks.number(name, value)
+    if not window[0] <= found <= window[1]:
+        raise ValueError(
+            f"{name} is {found:g}, outside the window of the search from {window[0]:g} to "
+            f"{window[1]:g}: pass a window that contains the path"
+        )
+    return found
 
 
 def _expected_outliers(bands: _Bands) -> np.ndarray:

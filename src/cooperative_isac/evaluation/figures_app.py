@@ -10,7 +10,9 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Measure and draw figures and tables of two papers.")
 Option = typer.Option
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "rate", "I", "II", "III")
-Fig = Annotated[str, Option(help=f"Figure or table: {', '.join(FIGURES)}, or all.")]
+Fig = Annotated[
+    str, Option(help=f"Comma-separated figures and tables: {', '.join(FIGURES)}, or all.")
+]
 Scale = Annotated[
     str,
     Option(
@@ -39,7 +41,7 @@ DC_FIGURES = (
     "macro_micro",
     "bs_ue_zones",
 )
-DcFig = Annotated[str, Option(help=f"Figure: {', '.join(DC_FIGURES)}, or all.")]
+DcFig = Annotated[str, Option(help=f"Comma-separated figures: {', '.join(DC_FIGURES)}, or all.")]
 Runs = Annotated[int, Option(help="Number of Monte Carlo runs per point.", min=1)]
 Out = Annotated[Path, Option(help="Folder for pictures, tables and measured points.")]
 Schemes = Annotated[
@@ -48,6 +50,11 @@ Schemes = Annotated[
 Epochs = Annotated[int, Option(help="Number of training epochs of Fig. 11.", min=1)]
 Samples = Annotated[int, Option(help="Number of training samples of Fig. 11.", min=16)]
 Batch = Annotated[int, Option(help="Number of frames per batch of Table III.", min=1)]
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
 @app.callback()
@@ -78,13 +85,13 @@ def cf(
         frames=frames,
         seed=seed,
         out=out,
-        schemes=tuple(name.strip() for name in schemes.split(",")) if schemes else None,
+        schemes=names_of(schemes) if schemes else None,
         epochs=epochs,
         samples=samples,
         batch=batch,
     )
     try:
-        make_figures(fig, FIGURES, options)
+        make_figures(names_of(fig), FIGURES, options)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -105,7 +112,7 @@ def dc(
     from cooperative_isac.evaluation.deep_cooperation.command import make_figures
 
     try:
-        make_figures(fig, runs, seed, out)
+        make_figures(names_of(fig), runs, seed, out)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

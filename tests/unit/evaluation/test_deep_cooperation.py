@@ -306,8 +306,8 @@ def test_picture_and_table_are_written(tmp_path, monkeypatch):
     import cooperative_isac.evaluation.deep_cooperation.command as command
 
     monkeypatch.setattr(command, "EXPERIMENTS", {"5": lambda: NOISE})
-    monkeypatch.setattr(command, "FIGURES", {"5a": ("5",)})
-    make_figures("5a", 20, 1, tmp_path)
+    monkeypatch.setattr(command, "FIGURES", {"5a": ("5",), "5b": ("5",), "6a": ("6",)})
+    make_figures(("5a", "5b"), 20, 1, tmp_path)
     assert (tmp_path / "dc_fignoise.png").stat().st_size > 10_000
     with (tmp_path / "dc_fignoise.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -316,5 +316,6 @@ def test_picture_and_table_are_written(tmp_path, monkeypatch):
 
 
 def test_unknown_figure_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="figures are 5a, 5b"):
-        make_figures("7", 20, 1, tmp_path)
+    for choice in (("7",), ("5a", "7"), ("all", "7")):
+        with pytest.raises(ValueError, match="--fig 7: figures are 5a, 5b"):
+            make_figures(choice, 20, 1, tmp_path)

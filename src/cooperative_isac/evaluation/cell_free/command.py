@@ -90,24 +90,25 @@ class Made:
     pictures: list[Path]
 
 
-def make_figures(choice: str, figures: Sequence[str], options: FigureOptions) -> None:
+def make_figures(choice: Sequence[str], figures: Sequence[str], options: FigureOptions) -> None:
     """Make figures and tables: pictures, a CSV file and a printed table for each.
 
-    choice: one of figures, or "all"
+    choice: some of the names of figures, or "all"
     figures: names of all figures and tables
 
     Raises ValueError: an option is not valid, or a scheme fails
     """
-    if choice != "all":
-        names = (choice,)
+    if "all" not in choice:
+        names = tuple(choice)
     elif options.scale == "compact":
         names = tuple(figures)
     else:
         names = TABLE1_FIGURES
-    if not set(names) <= set(figures) or options.scale not in SCALES:
+    unknown = set(choice) - {*figures, "all"}
+    if unknown or options.scale not in SCALES:
         raise ValueError(
-            f"--fig {choice} --scale {options.scale}: figures are {', '.join(figures)}, all; "
-            f"scales {', '.join(SCALES)}"
+            f"--fig {', '.join(sorted(unknown or choice))} --scale {options.scale}: figures are "
+            f"{', '.join(figures)}, all; scales {', '.join(SCALES)}"
         )
 
     console = make_console()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -102,18 +102,21 @@ def sidelobe_table() -> Table:
 TABLES: Mapping[str, Callable[[], Table]] = {"reference_signals": sidelobe_table}
 
 
-def make_figures(choice: str, num_runs: int, seed: int, out: Path) -> None:
+def make_figures(choice: Sequence[str], num_runs: int, seed: int, out: Path) -> None:
     """Make figures, a picture and a CSV file for each experiment; measured runs are kept.
 
-    choice: one of FIGURES, or all
+    choice: names of FIGURES, or all
     num_runs: Monte Carlo runs a point
     seed: random seed
     out: folder of pictures, tables and runs
     Raises ValueError if there is no such figure.
     """
-    if choice != "all" and choice not in FIGURES:
-        raise ValueError(f"--fig {choice}: figures are {', '.join(FIGURES)}, all")
-    figures = tuple(FIGURES) if choice == "all" else (choice,)
+    figures = tuple(FIGURES) if "all" in choice else choice
+    unknown = set(choice) - FIGURES.keys() - {"all"}
+    if unknown:
+        raise ValueError(
+            f"--fig {', '.join(sorted(unknown))}: figures are {', '.join(FIGURES)}, all"
+        )
     names = dict.fromkeys(name for figure in figures for name in FIGURES[figure])
 
     console = make_console()

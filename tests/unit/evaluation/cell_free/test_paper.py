@@ -282,7 +282,16 @@ def test_all_makes_every_figure_of_a_scale(scale, names, tmp_path, monkeypatch):
     assert tuple(made) == names
 
 
-@pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])
+def test_a_list_of_figures_is_made_in_its_order(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(command, "_make", lambda name, *_: made.append(name))
+    assert isac("figures", "cf", "--fig", "7, I,6,7", "--out", tmp_path).exit_code == 0
+    assert made == ["7", "I", "6"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--fig", "5"], ["--fig", "6,5"], ["--fig", "6", "--scale", "huge"]]
+)
 def test_an_unknown_figure_or_scale_is_an_error(arguments):
     result = isac("figures", "cf", *arguments)
     assert result.exit_code == 1 and "figures are 6, 7," in result.output

@@ -126,7 +126,7 @@ def options(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("schemes", [("dvqvae",), ("local_ml",)])
 def test_any_choice_of_schemes_is_drawn_with_the_bound(tmp_path, options, schemes):
-    command.make_figures("rate", ("rate",), options(*schemes))
+    command.make_figures(("rate",), ("rate",), options(*schemes))
     text = (tmp_path / "cf_figrate_compact.csv").read_text(encoding="utf-8")
     assert CRLB in text and all(scheme in text for scheme in schemes)
     assert (tmp_path / "cf_figrate_compact.png").is_file()
@@ -134,7 +134,7 @@ def test_any_choice_of_schemes_is_drawn_with_the_bound(tmp_path, options, scheme
 
 def test_schemes_without_a_curve_are_refused(options):
     with pytest.raises(ValueError, match="rates has no curve of music; its schemes are dvqvae"):
-        command.make_figures("rate", ("rate",), options("music", "local_ml"))
+        command.make_figures(("rate",), ("rate",), options("music", "local_ml"))
 
 
 def test_points_are_scenes_with_their_key():

@@ -15,9 +15,9 @@ from rich.table import Table
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.fusion.points import fuse_reports
 from cooperative_isac.fusion.reports import reports_of
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Box
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 # Standard deviation of a reported location in each direction, m.

@@ -18,7 +18,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.fronthaul.delivery import deliver
+from cooperative_isac.fronthaul.delivery import deliver, result_sender
 from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import make_encoders, make_frame, receive
@@ -43,6 +43,7 @@ class Measured:
     bands: number of bands on the air in a frame
     undelivered: share of the packets of UEs that do not arrive, in frames with some, by zone
     fused_at_ue: whether a UE fuses, by frame
+    is_kept: whether its result does not get to the base station, in frames that a UE fuses
     num_false: detections farther than DETECTION_CUTOFF_M from the target
     continuity: of each run; None where it was too short for any
     switches: identity switches of all runs
@@ -55,6 +56,7 @@ class Measured:
     bands: list = field(default_factory=list)
     undelivered: dict = field(default_factory=lambda: defaultdict(list))
     fused_at_ue: list = field(default_factory=list)
+    is_kept: list = field(default_factory=list)
     num_false: int = 0
     continuity: list = field(default_factory=list)
     switches: int = 0
@@ -114,6 +116,9 @@ def measure(zoned, scene, num_frames, measured):
         score.add(time_s, targets, detections, tracks)
         add_errors(zoned, targets[0], detections, measured)
         add_delivery(zoned, targets[0], packets, delivery, measured)
+        if measured.fused_at_ue[-1]:
+            sender = result_sender(scene, frame, delivery.fused_at, len(detections))
+            measured.is_kept.append(not sender)
 
     summary = score.summary()
     (target,) = summary.targets.values()
@@ -209,13 +214,14 @@ def cost_table(results):
 def delivery_table(results):
     """Table of the packets of UEs that do not arrive in each zone."""
     table = table_of_links(
-        "share of the packets of UEs that do not arrive; frames that a UE fuses",
-        [*ZONES, "fused at a UE"],
+        "share of the packets of UEs that do not arrive; frames that a UE fuses, results it keeps",
+        [*ZONES, "fused at a UE", "of them kept"],
     )
     for variant, measured in results.items():
         shares = [measured.undelivered[zone] for zone in ZONES]
         cells = [f"{np.mean(values):.0%}" if values else "-" for values in shares]
-        table.add_row(variant, *cells, f"{np.mean(measured.fused_at_ue):.0%}")
+        kept = f"{np.mean(measured.is_kept):.0%}" if measured.is_kept else "-"
+        table.add_row(variant, *cells, f"{np.mean(measured.fused_at_ue):.0%}", kept)
     return table
 
 

@@ -166,10 +166,14 @@ def _commands(name: str, command) -> list[tuple[str, typing.Any]]:
 
 def _option(option) -> list[str]:
     """Row of an argument or option."""
-    names = option.opts if option.param_type_name == "option" else [option.metavar or option.name]
+    # Its names.
+    is_option = option.param_type_name == "option"
+    names = option.opts if is_option else [option.metavar or option.name]
     shown = ", ".join(f"`{name}`" for name in names)
     if option.secondary_opts:
         shown += f" (`{option.secondary_opts[0]}`)"
+
+    # Limits of its value.
     low = "" if option.min is None else f"from {option.min:g}"
     high = "" if option.max is None else f"to {option.max:g}"
     return [shown, f"{low} {high}".strip(), _shown_default(option), option.help or ""]

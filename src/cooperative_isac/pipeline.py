@@ -20,7 +20,7 @@ from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_path
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
-from cooperative_isac.fronthaul.delivery import deliver
+from cooperative_isac.fronthaul.delivery import deliver, result_sender
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets, true_poses
@@ -51,6 +51,8 @@ class Snapshot:
     packets: sent ones, by name of the station
     undelivered: names of the stations whose packets are out of range of the fusion center
     fused_at: name of the station that fuses them; empty: all packets arrive, wherever it is
+    result_sender: name of the station over whose uplink the result gets to the base station; empty:
+    a UE that fuses keeps it, or all packets arrive
     """
 
     number: int
@@ -61,6 +63,7 @@ class Snapshot:
     tracks: tuple[Track, ...]
     undelivered: tuple[str, ...] = ()
     fused_at: str = ""
+    result_sender: str = ""
 
     def __repr__(self) -> str:
         """Time and numbers of things; the bytes of the packets would fill pages."""
@@ -370,6 +373,7 @@ def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Sn
         detections = decoder.decode(delivery.packets, frame)
         answered = 1 - len(delivery.undelivered) / len(encoders)
         tracks = tracker.update(time_s, detections, answered)
+        sender = result_sender(scene, frame, delivery.fused_at, len(detections))
         yield Snapshot(
             number,
             time_s,
@@ -379,4 +383,5 @@ def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Sn
             tracks,
             delivery.undelivered,
             delivery.fused_at,
+            sender,
         )

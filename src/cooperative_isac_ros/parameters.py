@@ -57,7 +57,8 @@ class Parameter:
         """Fault of a value, in words; None where it is valid."""
         if isinstance(value, float) and not math.isfinite(value):
             return f"parameter '{self.name}' is {value}; it must be finite"
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+        has_limits = self.low is not None and self.high is not None
+        if has_limits and not self.low <= value <= self.high:
             return f"parameter '{self.name}' is {value}; allowed: {self.low} to {self.high}"
         if self.choices and value not in self.choices:
             return f"parameter '{self.name}' is '{value}'; allowed: {', '.join(self.choices)}"

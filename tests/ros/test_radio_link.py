@@ -97,7 +97,8 @@ def test_simulated_packets_out_of_range_are_left_out(
     health = center.node.health
     assert health.counts["packets_undelivered"] == len(missing)
     assert health.counts["frames_incomplete"] == 0 and health.counts[f"fused_at_{fused_at}"] == 1
-    assert health.figures["fusing_station"] == fused_at
+    assert health.figures["fusing_station"] == health.figures["result_sender"] == fused_at
+    assert health.counts["results_kept"] == 0
     assert health.figures["sites_out_of_range"] == (", ".join(missing) or "none")
 
     real_bench.executor.remove_node(center.node)

@@ -153,3 +153,9 @@ def test_ues_fuse_among_themselves_beyond_the_uplink():
         assert snapshot.fused_at == "ue3" and not snapshot.undelivered
         (detection,) = snapshot.detections
         assert detection.sites == ("ue1", "ue2", "ue3")
+
+    # Results get to the base station over its uplink in the first frames, and none in the last.
+    kept = [snapshot.result_sender == "" for snapshot in snapshots]
+    assert snapshots[0].result_sender == "ue3" and kept[-4:] == [True] * 4
+    figures = measure_sequence(scene, ["local_ml"], 24)["local_ml"]
+    assert figures.kept == sum(kept) and 4 <= figures.longest_kept <= figures.kept

@@ -123,7 +123,8 @@ def _fisher_information(
     # [elements, signal factors, streams].
     basis = streams[0]
     num_paths = len(basis)
-    receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise_power_w)
+    receive = np.concatenate([path.receive for path in basis]).T
+    receive = receive / np.sqrt(noise_power_w)
     of_streams = [np.concatenate([path.signal for path in stream]) for stream in streams]
     signal = np.stack(of_streams, -1).swapaxes(0, 1)
 
@@ -131,7 +132,8 @@ def _fisher_information(
     # derivatives with the real parts of the reflections, times the reflections.
     derivatives = derivative_weights(basis, target_of_path, num_targets, dimension)
     reflections = np.array([path.amplitude / path.gain for path in basis])
-    echo = np.tensordot(reflections, derivatives[-2 * num_paths : -num_paths], 1)
+    of_real_parts = derivatives[-2 * num_paths : -num_paths]
+    echo = np.tensordot(reflections, of_real_parts, 1)
 
     # Independent symbols: the information of the resource elements adds up.
     num_blocks = -(-len(signal) // ELEMENTS_AT_ONCE)
@@ -190,18 +192,26 @@ def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarr
 
     # Derivatives of the parameters with the phase of each reflection: its real part changes by
     # minus its imaginary part, its imaginary part by its real part.
+    of_real = -np.diag(reflections.imag)
+    of_imaginary = np.diag(reflections.real)
     phases = np.zeros((len(fisher), num_paths))
-    phases[first_reflection:] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
+    phases[first_reflection:] = np.vstack([of_real, of_imaginary])
 
     # Scale them to about unit information.
-    information = np.diag(fisher)[first_reflection:].reshape(2, num_paths).sum(axis=0)
+    of_reflections = np.diag(fisher)[first_reflection:]
+    information = of_reflections.reshape(2, num_paths).sum(axis=0)
     phase_information = information * np.abs(reflections) ** 2
-    phases /= np.sqrt(np.where(phase_information > 0, phase_information, 1.0))
+    scale = np.sqrt(np.where(phase_information > 0, phase_information, 1.0))
+    phases /= scale
 
-    # Combinations of phases without information; a reflection of zero has no phase.
+    # Combinations of phases without information.
     eigenvalues, eigenvectors = np.linalg.eigh(phases.T @ fisher @ phases)
-    unobservable = phases @ eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
-    unobservable = unobservable[:, np.any(unobservable != 0, axis=0)]
+    without = eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
+    unobservable = phases @ without
+
+    # A reflection of zero has no phase.
+    has_phase = np.any(unobservable != 0, axis=0)
+    unobservable = unobservable[:, has_phase]
 
     # Add information about them: one along each combination v, by v v^T / |v|^4.
     unobservable /= np.sum(unobservable**2, axis=0)

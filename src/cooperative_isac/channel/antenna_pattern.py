@@ -36,6 +36,9 @@ def element_amplitude(site: Site, directions: np.ndarray) -> np.ndarray:
 
     # Directions in the axes of the array.
     local = directions @ site.rotation
-    zenith_deg = np.degrees(np.arccos(np.clip(local[..., 2], -1, 1)))
-    azimuth_deg = np.degrees(np.arctan2(local[..., 1], local[..., 0]))
-    return 10 ** (tr38901_gain_dbi(zenith_deg, azimuth_deg) / 20)
+    x, y, z = np.moveaxis(local, -1, 0)
+    zenith_deg = np.degrees(np.arccos(np.clip(z, -1, 1)))
+    azimuth_deg = np.degrees(np.arctan2(y, x))
+
+    gain_dbi = tr38901_gain_dbi(zenith_deg, azimuth_deg)
+    return 10 ** (gain_dbi / 20)

@@ -89,7 +89,8 @@ def draw_reflections(
     Source: CF section II-C; 3GPP TR 38.901 section 7.9.2, without its angular component sigma_D.
     """
     propagation = scene.propagation
-    clutter = complex_normal(generator, (num_scatterers,), propagation.clutter.reflection_variance)
+    clutter_variance = propagation.clutter.reflection_variance
+    clutter = complex_normal(generator, (num_scatterers,), clutter_variance)
     if not propagation.has_radar_equation:
         of_targets = complex_normal(generator, (len(targets),), propagation.reflection_variance)
         return np.append(of_targets, clutter)
@@ -99,7 +100,8 @@ def draw_reflections(
     deviation_db = np.array([scene.body(target.target_class).rcs_std_db for target in targets])
     rcs_m2 = mean_m2 * unit_log_normal(deviation_db, generator)
     phases = np.exp(2j * np.pi * generator.random(len(targets)))
-    return np.append(np.sqrt(rcs_m2) * phases, clutter)
+    of_targets = np.sqrt(rcs_m2) * phases
+    return np.append(of_targets, clutter)
 
 
 def unit_log_normal(std_db: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -65,7 +65,8 @@ def mirrored_legs(
     # Straight lines from the image cross the plane where the wave is reflected.
     image_m = surface.mirrored(fixed_m)
     distance_m = np.linalg.norm(points_m - image_m, axis=-1)
-    crossing_m, share = surface.crossing(np.broadcast_to(image_m, points_m.shape), points_m)
+    images_m = np.broadcast_to(image_m, points_m.shape)
+    crossing_m, share = surface.crossing(images_m, points_m)
 
     # Both ends on one side of the plane (then a line from the image crosses it), and the reflection
     # within the rectangle.
@@ -73,12 +74,15 @@ def mirrored_legs(
 
     # Nothing between. A leg that does not exist gets some point, as its crossing may be NaN.
     reflection_m = np.where(exists[..., None], crossing_m, surface.corner_m)
-    exists &= ~world.blocks(fixed_m, reflection_m) & ~world.blocks(reflection_m, points_m)
+    is_free_before = ~world.blocks(fixed_m, reflection_m)
+    is_free_after = ~world.blocks(reflection_m, points_m)
+    exists &= is_free_before & is_free_after
 
     # Directions of travel before and after the surface.
     before = _unit(reflection_m - fixed_m)
     after = _unit(points_m - reflection_m)
-    coefficient = np.where(exists, copolar_coefficient(surface, before, after), 0)
+    reflected = copolar_coefficient(surface, before, after)
+    coefficient = np.where(exists, reflected, 0)
     return Legs(image_m, distance_m, before, coefficient, exists)
 
 

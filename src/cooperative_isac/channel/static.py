@@ -34,9 +34,11 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
 
         # Sum over the paths, with the phase of the delay at each subcarrier.
         weighted = arrival * paths.amplitude[chosen][:, None]
+        delays_s = paths.delay_s[chosen]
         for subcarrier, offset_hz in enumerate(offsets_hz):
-            phases = np.exp(-2j * np.pi * offset_hz * paths.delay_s[chosen])
-            matrix[subcarrier, :, antennas[index]] = (weighted * phases[:, None]).T @ departure
+            phases = np.exp(-2j * np.pi * offset_hz * delays_s)
+            delayed = weighted * phases[:, None]
+            matrix[subcarrier, :, antennas[index]] = delayed.T @ departure
 
     return matrix.transpose(1, 0, 2).astype(np.complex64)
 

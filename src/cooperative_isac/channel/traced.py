@@ -81,11 +81,16 @@ def _site_key(site: Site) -> tuple:
 
 def _matrix_of_kind(scene: Scene, receiver: Site, file: PathFile, kind: str) -> np.ndarray:
     """Channel matrix of one kind of static paths to one receiver."""
+    # Paths to the receiver.
+    index = _site_index(file.receivers_m, receiver, file)
     paths = file.static[kind]
-    paths = paths.chosen(paths.receiver == _site_index(file.receivers_m, receiver, file))
+    paths = paths.chosen(paths.receiver == index)
+
+    # Their channel.
     scatterer = np.full(len(paths), NO_SCATTERER)
     path_kind = PathKind.LINE_OF_SIGHT if kind == "line_of_sight" else PathKind.CLUTTER
-    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, scatterer, path_kind))
+    drawn = path_set(scene, receiver, paths, scatterer, path_kind)
+    return channel_matrix(scene, receiver, drawn)
 
 
 def path_set(

@@ -41,7 +41,7 @@ def load_or_end(name: str) -> Scene:
 
 def print_warnings(scene: Scene) -> None:
     """Print warnings about unusual values of a scene."""
-    from cooperative_isac.scene.describe import warnings
+    from cooperative_isac.scene.warnings import warnings
 
     for line in warnings(scene):
         typer.echo(f"warning: {line}", err=True)

@@ -17,7 +17,8 @@ def relative_phases(channels: np.ndarray) -> np.ndarray:
     Returns [num_channels], float64, rad, zero for the first.
     """
     snapshots = channels.reshape(len(channels), -1)
-    _, vectors = np.linalg.eigh(snapshots @ snapshots.conj().T)
+    covariance = snapshots @ snapshots.conj().T
+    _, vectors = np.linalg.eigh(covariance)
     dominant = vectors[:, -1]
     return np.angle(dominant * dominant[0].conj())
 
@@ -72,10 +73,16 @@ def migration_gain(
     Returns the power gain at the true middle delay and Doppler shift over that of a path that
     stays in its cell, from 0 to 1.
     """
-    frequency_hz = subcarrier_spacing_hz * (np.arange(num_subcarriers) - (num_subcarriers - 1) / 2)
-    time_s = symbol_s * (np.arange(num_symbols) - (num_symbols - 1) / 2)
+    # Frequencies and times of the grid about its middle.
+    subcarriers = np.arange(num_subcarriers) - (num_subcarriers - 1) / 2
+    symbols = np.arange(num_symbols) - (num_symbols - 1) / 2
+    frequency_hz = subcarrier_spacing_hz * subcarriers
+    time_s = symbol_s * symbols
+
+    # Phases that migration adds, and the sum that they leave.
     turns = np.multiply.outer(frequency_hz, time_s) * path_speed_mps / LIGHT_SPEED_MPS
-    return float(np.abs(np.mean(np.exp(2j * np.pi * turns))) ** 2)
+    coherence = np.mean(np.exp(2j * np.pi * turns))
+    return float(np.abs(coherence) ** 2)
 
 
 def delay_doppler_map(

@@ -51,7 +51,8 @@ def stochastic_crlb(
     # Model: R = A diag(p) A^H + s I, so that vec(R) = (A* kr A) p + s vec(I), with the Khatri-Rao
     # product kr, powers p and noise power s.
     array = steering(frequencies, positions)
-    covariance = (array * powers) @ array.conj().T + noise_power * np.eye(len(positions))
+    signal = (array * powers) @ array.conj().T
+    covariance = signal + noise_power * np.eye(len(positions))
 
     # Derivatives of vec(R) with respect to frequencies (product rule), powers and noise power.
     slopes = 2j * np.pi * positions[:, None] * array
@@ -70,7 +71,8 @@ def stochastic_crlb(
 
     # Nuisance parameters are projected out.
     basis, _ = np.linalg.qr(nuisance)
-    residual = jacobian - basis @ (basis.conj().T @ jacobian)
+    explained = basis @ (basis.conj().T @ jacobian)
+    residual = jacobian - explained
     information = num_snapshots * np.real(residual.conj().T @ residual)
     return np.linalg.inv(information)
 
@@ -100,8 +102,9 @@ def music_mse(
     array = steering(frequencies, positions)
     gram_inverse = np.linalg.inv(array.conj().T @ array)
     inverse_power = np.diag(1 / powers)
-    spread = inverse_power + noise_power * inverse_power @ gram_inverse @ inverse_power
-    return noise_power / (2 * num_snapshots) * np.real(np.diag(spread)) / curvature
+    by_overlap = noise_power * inverse_power @ gram_inverse @ inverse_power
+    spread = np.real(np.diag(inverse_power + by_overlap))
+    return noise_power / (2 * num_snapshots) * spread / curvature
 
 
 def coarray_music_mse(

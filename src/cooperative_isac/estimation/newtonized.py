@@ -124,7 +124,8 @@ def _highest(
     statistic: np.ndarray, delays_s: np.ndarray, path_speeds_mps: np.ndarray
 ) -> tuple[float, tuple[float, float]]:
     """Greatest value on a grid, and the delay and speed of the peak there."""
-    row, column = divmod(int(np.argmax(statistic)), len(path_speeds_mps))
+    highest = int(np.argmax(statistic))
+    row, column = divmod(highest, len(path_speeds_mps))
     delay_s = _between_points(delays_s, statistic[:, column], row)
     path_speed_mps = _between_points(path_speeds_mps, statistic[row], column)
     return float(statistic[row, column]), (delay_s, path_speed_mps)
@@ -161,10 +162,13 @@ def _phasors(points: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     # Every TABLE_SIZE-th point, and the points from the first one to the next of these.
     far_points = points[::TABLE_SIZE]
     near_points = points[:TABLE_SIZE] - points[0]
-    far = np.exp(2j * np.pi * np.multiply.outer(far_points, frequencies))
-    near = np.exp(2j * np.pi * np.multiply.outer(near_points, frequencies))
+    far_turns = np.multiply.outer(far_points, frequencies)
+    near_turns = np.multiply.outer(near_points, frequencies)
 
-    products = far.astype(np.complex64)[:, None] * near.astype(np.complex64)
+    # A phasor of each, and their products.
+    far = np.exp(2j * np.pi * far_turns).astype(np.complex64)
+    near = np.exp(2j * np.pi * near_turns).astype(np.complex64)
+    products = far[:, None] * near
     return products.reshape(-1, len(frequencies))[: len(points)]
 
 

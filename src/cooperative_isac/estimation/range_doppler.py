@@ -59,9 +59,14 @@ def delay_speed_map(
     path_speeds_mps: [num_speeds], float64, m/s
     Returns [num_delays, num_speeds], complex128.
     """
+    # Turns of the phase of each path over the elements.
     doppler_hz = matrix.carrier_hz * path_speeds_mps / LIGHT_SPEED_MPS
-    over_frequency = np.exp(2j * np.pi * np.multiply.outer(delays_s, matrix.frequency_hz))
-    over_time = np.exp(-2j * np.pi * np.multiply.outer(matrix.time_s, doppler_hz))
+    delay_turns = np.multiply.outer(delays_s, matrix.frequency_hz)
+    doppler_turns = np.multiply.outer(matrix.time_s, doppler_hz)
+
+    # Transforms over frequency and time that undo them.
+    over_frequency = np.exp(2j * np.pi * delay_turns)
+    over_time = np.exp(-2j * np.pi * doppler_turns)
     return over_frequency @ matrix.values @ over_time
 
 

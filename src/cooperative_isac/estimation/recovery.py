@@ -231,16 +231,19 @@ def debiased(values: np.ndarray, grid: DelayDopplerGrid, cells: np.ndarray) -> n
     cells: [num_delays, num_dopplers], complex, solution of `fista`
     Returns [num_delays, num_dopplers], complex128.
     """
+    # Local maxima.
     power = np.abs(cells) ** 2
     is_peak = power > 0
     for shift in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
         is_peak &= power >= np.roll(power, shift, axis=(0, 1))
     delays, dopplers = np.nonzero(is_peak)
 
+    # Their coefficients.
     solved = np.zeros_like(cells)
     if len(delays):
         dictionary = grid.atoms(delays, dopplers)
-        solved[delays, dopplers], *_ = np.linalg.lstsq(dictionary, values[grid.mask], rcond=None)
+        coefficients, *_ = np.linalg.lstsq(dictionary, values[grid.mask], rcond=None)
+        solved[delays, dopplers] = coefficients
     return solved
 
 

@@ -58,13 +58,21 @@ def fisher_scoring(
 
 def _newton_step(information: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Least-norm solution of information @ step = gradient, parameters scaled to equal units."""
+    # Equal units; a parameter with negligible information stays as it is.
     scale = np.sqrt(np.diag(information))
-    scale = np.where(scale > NEGLIGIBLE_SCALE * scale.max(), scale, np.inf)
+    least_scale = NEGLIGIBLE_SCALE * scale.max()
+    scale = np.where(scale > least_scale, scale, np.inf)
     correlation = information / np.multiply.outer(scale, scale)
+    scaled_gradient = gradient / scale
 
-    # Pseudo-inverse by eigenvectors, without those of directions that have no information.
+    # Directions that have information, by the eigenvalues.
     eigenvalues, vectors = np.linalg.eigh(correlation)
     magnitudes = np.abs(eigenvalues)
-    is_known = magnitudes > NEGLIGIBLE_EIGENVALUE * magnitudes.max()
-    inverses = np.where(is_known, 1 / np.where(is_known, eigenvalues, 1), 0)
-    return vectors @ (inverses * (vectors.T @ (gradient / scale))) / scale
+    least_magnitude = NEGLIGIBLE_EIGENVALUE * magnitudes.max()
+    is_known = magnitudes > least_magnitude
+
+    # Pseudo-inverse along them.
+    divisors = np.where(is_known, eigenvalues, 1)
+    inverses = np.where(is_known, 1 / divisors, 0)
+    components = inverses * (vectors.T @ scaled_gradient)
+    return vectors @ components / scale

@@ -54,13 +54,18 @@ def sidelobes(mask: np.ndarray, oversampling: int = AMBIGUITY_OVERSAMPLING) -> S
     main = np.ones((), bool)
     for axis, size in enumerate(power.shape):
         used = np.flatnonzero(mask.any(axis=1 - axis))
-        width = np.ceil(size / (np.ptp(used) + 1))
-        distance = np.minimum(np.arange(size), size - np.arange(size))
+        span = np.ptp(used) + 1
+        width = np.ceil(size / span)
+        places = np.arange(size)
+        distance = np.minimum(places, size - places)
         main = np.logical_and.outer(main, distance < width)
 
+    # Peak of the side lobes, and their power over that of the main lobe; their logs are finite.
+    least = np.finfo(float).tiny
     side = np.where(main, 0, power)
-    peak = max(float(side.max()), np.finfo(float).tiny)
-    integrated = max(float(side.sum() / power[main].sum()), np.finfo(float).tiny)
+    peak = max(float(side.max()), least)
+    share = side.sum() / power[main].sum()
+    integrated = max(float(share), least)
     return Sidelobes(10 * np.log10(peak), 10 * np.log10(integrated))
 
 

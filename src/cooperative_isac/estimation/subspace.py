@@ -63,7 +63,8 @@ def music_spectrum(
     """
     noise = noise_subspace(covariance, num_sources)
     vectors = steering(frequencies, _positions(positions, len(covariance)))
-    leakage = np.linalg.norm(noise.conj().T @ vectors, axis=0) ** 2 / len(covariance)
+    in_noise = noise.conj().T @ vectors
+    leakage = np.linalg.norm(in_noise, axis=0) ** 2 / len(covariance)
     return 1 / np.maximum(leakage, np.finfo(float).tiny)
 
 
@@ -84,10 +85,15 @@ def music(
     # Coarse search: all local minima of the projection on the noise subspace over one period.
     num_points = int(np.ceil(MUSIC_OVERSAMPLING * (np.ptp(places) + 1)))
     grid = np.arange(num_points) / num_points - 0.5
-    leakage = np.linalg.norm(noise.conj().T @ steering(grid, places), axis=0) ** 2
-    is_minimum = (leakage < np.roll(leakage, 1)) & (leakage <= np.roll(leakage, -1))
-    minima = np.flatnonzero(is_minimum)
-    deepest = minima[np.argsort(leakage[minima])[:num_sources]]
+    in_noise = noise.conj().T @ steering(grid, places)
+    leakage = np.linalg.norm(in_noise, axis=0) ** 2
+    falls_before = leakage < np.roll(leakage, 1)
+    rises_after = leakage <= np.roll(leakage, -1)
+    minima = np.flatnonzero(falls_before & rises_after)
+
+    # The deepest ones.
+    by_depth = np.argsort(leakage[minima])
+    deepest = minima[by_depth[:num_sources]]
 
     # Refinement of each, within its grid cell.
     found = [_refine(grid[i], noise, places, 1 / num_points) for i in deepest]
@@ -133,8 +139,10 @@ def root_music(covariance: np.ndarray, num_sources: int) -> np.ndarray:
     # Roots come in pairs z, 1 / z*: of each pair the one inside the unit circle; the sources are
     # the nearest to the circle.
     roots = np.roots(coefficients)
-    inside = roots[np.argsort(np.abs(roots))[: num_sensors - 1]]
-    nearest = inside[np.argsort(np.abs(inside))[-num_sources:]]
+    by_radius = np.argsort(np.abs(roots))
+    inside = roots[by_radius[: num_sensors - 1]]
+    by_radius = np.argsort(np.abs(inside))
+    nearest = inside[by_radius[-num_sources:]]
     return np.sort(np.angle(nearest) / (2 * np.pi))
 
 
@@ -186,7 +194,9 @@ def _rotation(signal: np.ndarray, displacement: int) -> np.ndarray:
     # Singular vectors of the least singular values: [first, second] @ null is as small as can be.
     _, _, right = np.linalg.svd(np.hstack([first, second]), full_matrices=True)
     null = right.conj().T[:, num_sources:]
-    return -null[:num_sources] @ np.linalg.inv(null[num_sources:])
+    of_first = null[:num_sources]
+    of_second = null[num_sources:]
+    return -of_first @ np.linalg.inv(of_second)
 
 
 def wrapped(frequencies: np.ndarray) -> np.ndarray:

@@ -92,24 +92,31 @@ def threshold_error(
     offsets = np.stack(np.meshgrid(delays_s, speeds_mps, indexing="ij"), axis=-1)
     is_outside = np.any(np.abs(offsets) >= (cell_s, cell_mps), axis=-1)
 
-    # Outliers expected around each of them.
+    # Coherence of the path with one at each offset: ambiguity functions of the bands.
     ambiguities = [
         delay_speed_map(replace(matrix, values=matrix.mask.astype(complex)), delays_s, speeds_mps)
         / np.count_nonzero(matrix.mask)
         for matrix in matrices
     ]
     squared = np.abs(np.array(ambiguities)[:, is_outside]) ** 2
+    least_squared = LEAST_INCOHERENCE**2
+
+    # Outliers expected around each offset.
     bands = _Bands(
         energies=np.array([_energy(*band) for band in zip(matrices, snrs, strict=True)]),
-        incoherences=np.sqrt(np.maximum(1 - squared, LEAST_INCOHERENCE**2)),
+        incoherences=np.sqrt(np.maximum(1 - squared, least_squared)),
         curvatures=np.array([np.cov(phase_slopes(matrix)) for matrix in matrices]),
     )
-    counts = _expected_outliers(bands) * cell_s * cell_mps / POINTS_PER_CELL**2
+    densities = _expected_outliers(bands)
+    counts = densities * cell_s * cell_mps / POINTS_PER_CELL**2
 
     # Bound without an outlier, squared distances with one.
-    probability = _any_outlier(float(counts.sum()), bands.energies)
-    outlying = counts @ offsets[is_outside] ** 2 / max(counts.sum(), np.finfo(float).tiny)
-    bound = np.diag(np.linalg.inv(path_information(matrices, snrs)))
+    total = counts.sum()
+    probability = _any_outlier(float(total), bands.energies)
+    squared_offsets = offsets[is_outside] ** 2
+    outlying = counts @ squared_offsets / max(total, np.finfo(float).tiny)
+    covariance = np.linalg.inv(path_information(matrices, snrs))
+    bound = np.diag(covariance)
     return ThresholdError(probability, (1 - probability) * bound + probability * outlying)
 
 
@@ -123,24 +130,31 @@ def _expected_outliers(bands: _Bands) -> np.ndarray:
     Source: Biglieri, Caire, Taricco, Ventura-Traveset, Eur. Trans. Telecom. 9(1), 1998.
     """
     # The line, where its integrand falls off fastest: between the pole at zero and the next one.
-    trials = CONTOUR_SHARES[:, None] / bands.incoherences.max(axis=0)
+    incoherences = bands.incoherences.max(axis=0)
+    trials = CONTOUR_SHARES[:, None] / incoherences
     heights = _log_moments(bands, trials) - np.log(trials)
-    places = np.take_along_axis(trials, heights.argmin(axis=0)[None], axis=0)[0]
+    lowest = heights.argmin(axis=0)
+    places = np.take_along_axis(trials, lowest[None], axis=0)[0]
 
-    # Gauss-Chebyshev quadrature along it.
+    # Nodes of the Gauss-Chebyshev quadrature along it.
     nodes = np.arange(1, CONTOUR_NODES // 2 + 1)
     angles = (2 * nodes - 1) * np.pi / (2 * CONTOUR_NODES)
     slopes = np.tan(angles)[:, None]
     line = places * (1 + 1j * slopes)
+
+    # Integrand at the nodes, and the integral.
     moments = np.exp(_log_moments(bands, line))
-    integrand = moments * _outlier_energies(bands, line).sum(axis=0)
-    energies = np.sum(integrand.real + slopes * integrand.imag, axis=0) / CONTOUR_NODES
+    outlying = _outlier_energies(bands, line).sum(axis=0)
+    integrand = moments * outlying
+    terms = integrand.real + slopes * integrand.imag
+    energies = np.sum(terms, axis=0) / CONTOUR_NODES
 
     # Curvature of the statistic: that of the bands, by their shares of the energy.
     by_band = np.maximum(_outlier_energies(bands, places), 0)
     shares = by_band / by_band.sum(axis=0)
     curvature = np.einsum("bo,bij->oij", shares, bands.curvatures)
-    return energies * np.sqrt(np.linalg.det(curvature)) / np.pi
+    root_curvature = np.sqrt(np.linalg.det(curvature))
+    return energies * root_curvature / np.pi
 
 
 def _log_moments(bands: _Bands, places: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.channel.world import line_of_sight
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site, TargetClass
+from cooperative_isac.scene.model import Scene, TargetClass
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.station import Site
 
 # Default number of grid points along each horizontal axis, and along the height. They are dense
 # enough for the percentiles that `isac check` prints.

@@ -85,11 +85,15 @@ class LabelPlacer:
         high = anchor + offset + half
 
         # Points of lines, labels and the border that it would cover.
-        covered = np.all((self._obstacles > low) & (self._obstacles < high), axis=1).sum()
-        taken = sum(np.all(low < box[2:]) and np.all(box[:2] < high) for box in self._taken)
-        outside = np.any(low < self._window.min) or np.any(high > self._window.max)
+        is_inside = (self._obstacles > low) & (self._obstacles < high)
+        num_points = float(np.all(is_inside, axis=1).sum())
+        overlaps = [np.all(low < box[2:]) and np.all(box[:2] < high) for box in self._taken]
+        is_outside = np.any(low < self._window.min) or np.any(high > self._window.max)
+
+        # Points count one each.
+        num_covered = sum(overlaps) + is_outside
         distance = float(np.linalg.norm(offset))
-        return float(covered) + LABEL_COST * (taken + outside) + PIXEL_COST * distance
+        return num_points + LABEL_COST * num_covered + PIXEL_COST * distance
 
 
 def _offsets(half: np.ndarray) -> Iterator[np.ndarray]:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from cooperative_isac.evaluation.label_placement import on_map
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Color and size, in points, of the markers of stations.
 SITE_COLOR = "0.25"

@@ -304,8 +304,9 @@ def mark_times(span_s: float) -> np.ndarray:
     step_s = next((step for step in MARK_STEPS_S if step >= least_s), MARK_STEPS_S[-1])
 
     # Its multiples.
-    numbers = np.arange(np.ceil(first_s / step_s), np.floor(span_s / step_s) + 1)
-    return step_s * numbers
+    first = np.ceil(first_s / step_s)
+    last = np.floor(span_s / step_s)
+    return step_s * np.arange(first, last + 1)
 
 
 def _marked_rows(seconds: np.ndarray, record: RunRecord) -> np.ndarray:
@@ -323,9 +324,15 @@ def _label_plan(axes: Axes, record: RunRecord) -> None:
     """Write names at the ends of the targets' routes, and times along them."""
     truths = _truths(record)
     placer = LabelPlacer(axes, [path[:, :2] for path, _ in truths.values()])
-    for name, (path, _) in list(truths.items())[: 2 * MAX_CURVES]:
+
+    # Names.
+    named = list(truths.items())[: 2 * MAX_CURVES]
+    for name, (path, _) in named:
         placer.place(name, path[-1, :2], 9.5, TRUTH_LINE)
-    for path, seconds in list(truths.values())[:MAX_CURVES]:
+
+    # Times.
+    marked = list(truths.values())[:MAX_CURVES]
+    for path, seconds in marked:
         for row in _marked_rows(seconds, record):
             placer.place(f"{seconds[row]:.3g}", path[row, :2], 7, "0.3")
 

@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends, states
-from cooperative_isac.fronthaul.delivery import deliver
+from cooperative_isac.fronthaul.delivery import deliver, result_sender
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.requirements import SensingQuality
@@ -46,6 +47,7 @@ class FrameScore:
     packet_bits: size of the packet of each station, 0 without one
     num_undelivered: packets out of range of the fusion center
     fused_at: name of the station that fuses the frame; empty: all packets arrive
+    is_kept: a UE fuses the frame, and its result does not get to the base station
     """
 
     near: np.ndarray
@@ -58,6 +60,7 @@ class FrameScore:
     packet_bits: tuple[int, ...]
     num_undelivered: int = 0
     fused_at: str = ""
+    is_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class SequenceFigures:
     uplink_bits: mean per station and frame
     undelivered: number of packets out of range of the fusion center
     fused_at: number of frames by the station that fuses them; empty where all packets arrive
+    kept: number of frames whose results do not get to the base station
+    longest_kept: largest number of such frames in a row, after which a result gets there
     quality: of the tracks
     """
 
@@ -97,6 +102,8 @@ class SequenceFigures:
     uplink_bits: float
     undelivered: int
     fused_at: Mapping[str, int]
+    kept: int
+    longest_kept: int
     quality: SensingQuality
 
 
@@ -192,6 +199,8 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
     detections = chain.ends.decoder.decode(delivery.packets, frame)
     answered = 1 - len(delivery.undelivered) / len(encoders)
     chain.tracks = chain.tracker.update(time_s, detections, answered)
+    fused_at = delivery.fused_at
+    sender = result_sender(scene, frame, fused_at, len(detections))
 
     # Score detections and tracks.
     chain.run.add(time_s, targets, detections, chain.tracks)
@@ -202,7 +211,8 @@ def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]
         replace(
             score,
             num_undelivered=len(delivery.undelivered),
-            fused_at=delivery.fused_at,
+            fused_at=fused_at,
+            is_kept=bool(fused_at) and not sender,
         )
     )
 
@@ -301,6 +311,8 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         uplink_bits=float(np.mean([bits for frame in frames for bits in frame.packet_bits])),
         undelivered=sum(frame.num_undelivered for frame in frames),
         fused_at=dict(Counter(frame.fused_at for frame in frames if frame.fused_at)),
+        kept=sum(frame.is_kept for frame in frames),
+        longest_kept=_longest_run([frame.is_kept for frame in frames]),
         quality=run.quality,
     )
 
@@ -310,6 +322,11 @@ def _paired(pairs: Sequence[tuple[int, int]], num_targets: int) -> np.ndarray:
     paired = np.zeros(num_targets, bool)
     paired[[target for target, _ in pairs]] = True
     return paired
+
+
+def _longest_run(flags: Sequence[bool]) -> int:
+    """Length of the longest run of true flags."""
+    return max((sum(run) for flag, run in groupby(flags) if flag), default=0)
 
 
 def _share(flags: np.ndarray) -> float:

@@ -179,12 +179,13 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
 
 
 def packet_table(results: Sequence[SequenceResult]) -> Table:
-    """Table of the packets that do not arrive, and of the stations that fuse."""
-    headers = ("not\ndelivered", "frames fused at")
+    """Table of the packets and results that do not arrive, and of the stations that fuse."""
+    headers = ("not\ndelivered", "frames fused at", "results\nkept", "in a row")
     table = figures_table("packets of UEs by radio", headers)
     for power, name, figures in _rows(results):
         stations = [f"{station} {count}" for station, count in sorted(figures.fused_at.items())]
-        table.add_row(power, name, str(figures.undelivered), ", ".join(stations))
+        kept = (str(figures.kept), str(figures.longest_kept))
+        table.add_row(power, name, str(figures.undelivered), ", ".join(stations), *kept)
     return table
 
 

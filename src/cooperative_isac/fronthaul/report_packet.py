@@ -364,7 +364,9 @@ def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int])
 def _read_path(reader: BitReader, fields: _Fields, transmitter: int) -> PathReport:
     """The next path of a report, from its Doppler shift on."""
     doppler_hz = fields.doppler_hz.decode(reader.read(fields.doppler_hz.width))
-    power = 10 ** (POWER_DB.decode(reader.read(POWER_DB.width)) / 10)
+    power_db = POWER_DB.decode(reader.read(POWER_DB.width))
+    power = 10 ** (power_db / 10)
+
     size = fields.view.dimension
     indices = [reader.read(width) for width in information_widths(size)]
     return PathReport(transmitter, doppler_hz, power, information_matrix(indices, size))

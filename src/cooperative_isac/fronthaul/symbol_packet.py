@@ -61,18 +61,22 @@ def pack_symbols(
     # Real and imaginary parts, and their standard deviation over the known samples.
     step, _ = STEPS[width]
     parts = np.ascontiguousarray(echo, np.complex64).view(np.float32)
-    power = float(np.sum(np.square(parts, dtype=float))) / max(np.count_nonzero(parts), 1)
+    num_known = max(np.count_nonzero(parts), 1)
+    power = float(np.sum(np.square(parts, dtype=float))) / num_known
     scale = max(float(np.sqrt(power)), np.finfo(np.float32).tiny)
 
     # Labels of the steps from the lowest one.
     lowest = -(1 << (width - 1))
-    labels = np.floor(parts / np.float32(step * scale)) - lowest
-    labels = np.clip(np.nan_to_num(labels), 0, (1 << width) - 1).astype(np.uint8)
+    highest_label = (1 << width) - 1
+    steps = np.floor(parts / np.float32(step * scale))
+    labels = np.nan_to_num(steps - lowest)
+    labels = np.clip(labels, 0, highest_label).astype(np.uint8)
 
     # Clock offsets, those of one link after the other.
     clocks = b""
     if offsets is not None:
-        clocks = np.column_stack([offsets.timing_s, offsets.frequency_hz]).astype("<f4").tobytes()
+        by_link = np.column_stack([offsets.timing_s, offsets.frequency_hz])
+        clocks = by_link.astype("<f4").tobytes()
     payload = _HEADER.pack(width, scale) + clocks + pack_labels(labels, width)
     return seal(scene, SYMBOLS_FORMAT, receiver, number, payload)
 

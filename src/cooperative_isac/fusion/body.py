@@ -60,8 +60,10 @@ def distinct_bodies(scene: Scene) -> list[Body]:
     A point is among them where the scene gives UAVs or vehicles no size, because every detection is
     taken for one of these two.
     """
-    bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
-    if any(scene.body(kind).radius_m == 0 for kind in (TargetClass.UAV, TargetClass.VEHICLE)):
+    with_size = [body for body in scene.bodies.values() if body.radius_m > 0]
+    bodies = {tuple(body.size_m): body for body in with_size}
+    detected = [scene.body(kind) for kind in (TargetClass.UAV, TargetClass.VEHICLE)]
+    if any(body.radius_m == 0 for body in detected):
         bodies[tuple(POINT_BODY.size_m)] = POINT_BODY
     return sorted(bodies.values(), key=lambda body: body.radius_m)
 
@@ -130,15 +132,20 @@ def body_model(
 
 def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Axes of the body as rows, [3, 3], and its extent along each, [3], m."""
-    speed_mps = 0.0 if velocity_mps is None else float(np.hypot(velocity_mps[0], velocity_mps[1]))
+    speed_mps = 0.0
+    if velocity_mps is not None:
+        speed_mps = float(np.hypot(velocity_mps[0], velocity_mps[1]))
 
     # Unknown heading: round, with the mean of length and width.
     if velocity_mps is None or speed_mps < SLOWEST_HEADING_MPS:
-        diameter_m = float(np.mean(body.size_m[:2]))
-        return np.eye(3), np.array([diameter_m, diameter_m, body.size_m[2]])
+        length_m, width_m, height_m = body.size_m
+        diameter_m = float(np.mean([length_m, width_m]))
+        return np.eye(3), np.array([diameter_m, diameter_m, height_m])
 
+    # Ahead, to the left, and up.
     x, y = velocity_mps[:2] / speed_mps
-    return np.array([[x, y, 0], [-y, x, 0], [0, 0, 1.0]]), body.size_m
+    axes = np.array([[x, y, 0], [-y, x, 0], [0, 0, 1.0]])
+    return axes, body.size_m
 
 
 def _bisector(scene: Scene, report: EchoReport) -> np.ndarray:

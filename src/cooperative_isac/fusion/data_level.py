@@ -10,7 +10,8 @@ from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.optimize import least_squares
 
 from cooperative_isac.estimation.range_doppler import PathEstimate
-from cooperative_isac.fusion.symbol_level import LinkChannel, StateEstimate, covariance_of, path_of
+from cooperative_isac.fusion.link_channel import LinkChannel, path_of
+from cooperative_isac.fusion.symbol_level import StateEstimate, covariance_of
 
 # Bits of a number on the fronthaul when estimates or channel matrices are compared: single
 # precision, without entropy coding.

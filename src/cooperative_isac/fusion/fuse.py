@@ -201,9 +201,13 @@ def _limited_information(
     scene: Scene, arrays: Reports, reports: Sequence[EchoReport]
 ) -> np.ndarray:
     """Information of reports with their SNR limited by multipath, [num_reports, D, D], 1/m^2."""
-    information = np.array([path.information for report in reports for path in report.paths])
+    # Information of each path, in proportion to its SNR.
+    paths = [path for report in reports for path in report.paths]
+    information = np.array([path.information for path in paths])
     shares = limited_by_multipath(scene, arrays.snr) / arrays.snr
     limited = information * shares[:, None, None]
+
+    # Sum over the paths of each report.
     first_paths = np.searchsorted(arrays.owner, np.arange(len(arrays)))
     return np.add.reduceat(limited, first_paths)
 
@@ -280,12 +284,17 @@ def _consistent(
 def _reduced(members: Sequence[Member], single_paths: bool) -> Iterator[list[Member]]:
     """Clusters with one report less, or with one path less of a report that has several."""
     for index, member in enumerate(members):
-        yield [*members[:index], *members[index + 1 :]]
-        if single_paths and len(member.used.paths) > 1:
-            for rejected in member.used.paths:
-                paths = tuple(path for path in member.used.paths if path is not rejected)
-                reduced = Member(member.report, replace(member.used, paths=paths))
-                yield [*members[:index], reduced, *members[index + 1 :]]
+        before = members[:index]
+        after = members[index + 1 :]
+        yield [*before, *after]
+        if not single_paths or len(member.used.paths) == 1:
+            continue
+
+        # Each of its paths left out.
+        for rejected in member.used.paths:
+            paths = tuple(path for path in member.used.paths if path is not rejected)
+            reduced = Member(member.report, replace(member.used, paths=paths))
+            yield [*before, reduced, *after]
 
 
 def _fit(

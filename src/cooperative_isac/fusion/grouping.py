@@ -276,18 +276,22 @@ class Grower:
         # Members of open groups.
         owners = np.concatenate([neighborhood for neighborhood, _ in growing.members])
         members = np.concatenate([report for _, report in growing.members])
-        members = members[growing.is_open[owners]]
-        owners = owners[growing.is_open[owners]]
+        is_open = growing.is_open[owners]
+        members = members[is_open]
+        owners = owners[is_open]
 
-        # Distances of the centers from their members.
+        # Centers of the groups.
         opened = np.flatnonzero(growing.is_open)
+        information = growing.information[opened]
+        weighted = growing.weighted[opened]
         centers = np.zeros_like(growing.weighted)
-        centers[opened] = np.linalg.solve(
-            growing.information[opened], growing.weighted[opened][..., None]
-        )[..., 0]
+        centers[opened] = np.linalg.solve(information, weighted[..., None])[..., 0]
+
+        # Those within the gate of a member.
         distances_m = np.linalg.norm(self.points[members] - centers[owners], axis=1)
+        is_gated = distances_m <= self.reach_m[members]
         is_near = np.zeros(len(growing.is_open), bool)
-        is_near[owners[distances_m <= self.reach_m[members]]] = True
+        is_near[owners[is_gated]] = True
         return bool(is_near[opened].all())
 
 
@@ -333,8 +337,11 @@ def _in_order(growing: _Growing, rank: np.ndarray) -> Groups:
 
     # Number of the group of each neighborhood.
     first, seeds = growing.members[0]
+    in_order = first[np.argsort(rank[seeds])]
     number = np.zeros(len(growing.information), int)
-    number[first[np.argsort(rank[seeds])]] = np.arange(len(seeds))
+    number[in_order] = np.arange(len(seeds))
+
+    # Members by group, and within each by round.
     group = number[neighborhood]
     order = np.lexsort((round_added, group))
     return Groups(rows[order], group[order])

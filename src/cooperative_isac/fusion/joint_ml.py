@@ -9,7 +9,8 @@ import numpy as np
 
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState

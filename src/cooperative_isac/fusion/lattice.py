@@ -79,13 +79,16 @@ class Lattice:
     @cached_property
     def spacing_m(self) -> np.ndarray:
         """Distance of neighboring points along each axis, [D], float64, m."""
-        size_m = (self.scene.box.high_m - self.scene.box.low_m)[: self.scene.dimension]
-        shares = np.array([SPACING, SPACING, VERTICAL_SPACING])[: self.scene.dimension]
+        # Shares of the range resolution.
+        dimension = self.scene.dimension
+        shares = np.array([SPACING, SPACING, VERTICAL_SPACING])[:dimension]
         spacing_m = shares * self.scene.grid.range_resolution_m
 
         # Coarser along all axes alike where the points would be too many.
-        num_points = float(np.prod(size_m / spacing_m + 1))
-        return spacing_m * max(1.0, num_points / MOST_POINTS) ** (1 / self.scene.dimension)
+        size_m = self.scene.box.high_m - self.scene.box.low_m
+        num_points = float(np.prod(size_m[:dimension] / spacing_m + 1))
+        excess = max(1.0, num_points / MOST_POINTS)
+        return spacing_m * excess ** (1 / dimension)
 
     @cached_property
     def points_m(self) -> np.ndarray:
@@ -104,7 +107,8 @@ class Lattice:
         count = 2 * math.ceil(largest_mps / self._velocity_spacing_mps) + 1
         line = np.linspace(-largest_mps, largest_mps, count)
         velocities_mps = self._in_space([line] * self.scene.dimension, 0.0)
-        return velocities_mps[np.linalg.norm(velocities_mps, axis=1) <= largest_mps]
+        speeds_mps = np.linalg.norm(velocities_mps, axis=1)
+        return velocities_mps[speeds_mps <= largest_mps]
 
     @property
     def threshold(self) -> float:

@@ -16,7 +16,11 @@ from cooperative_isac.calibration.offsets import (
 )
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.offset_history import LEAST_AGREEING, LinkHistories
+from cooperative_isac.sensing.offset_history import (
+    LEAST_AGREEING,
+    LinkHistories,
+    predicted_links,
+)
 from cooperative_isac.sensing.target_offsets import PathOffset, mean_link_offsets
 
 # Stations that must detect a target by their own echoes before it gives offsets, and before it
@@ -58,10 +62,8 @@ class LinkClocks:
         if time_s is None:
             return {name: {} for name in self._histories}
         if self._last is None or self._last[0] != time_s:
-            offsets = {
-                name: history.predicted(time_s, self._least)
-                for name, history in self._histories.items()
-            }
+            found = predicted_links(list(self._histories.values()), time_s, self._least)
+            offsets = dict(zip(self._histories, found, strict=True))
             self._last = (time_s, offsets)
         return self._last[1]
 

@@ -109,7 +109,10 @@ class PathMeasurements:
         blur = np.zeros_like(self.weights)
         blur[:, 0] = 2 * BLUR_M
         blur[:, 1:-1] = BLUR_M / np.maximum(distance_m, NEAREST_M)[:, None]
-        return self.weights / (1 + self.weights * blur**2)
+
+        # Variances add: 1 / (1 / w + b^2), which holds for a weight of zero.
+        excess = self.weights * blur**2
+        return self.weights / (1 + excess)
 
     def geometry(
         self, rows: np.ndarray, points_m: np.ndarray, velocities_mps: np.ndarray

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from cooperative_isac.fusion.received import Received
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Distance behind the plane of an array up to which a point counts as in front of it, m: rounding.
 EDGE_M = 1e-6

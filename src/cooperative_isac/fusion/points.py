@@ -218,9 +218,11 @@ class _Part:
 
         chosen: mask [num_groups], bool
         """
+        # Their reports, and the groups numbered anew.
         rows = chosen[self.groups.group]
         number = np.cumsum(chosen) - 1
-        groups = Groups(self.groups.rows[rows], number[self.groups.group[rows]])
+        group = number[self.groups.group[rows]]
+        groups = Groups(self.groups.rows[rows], group)
         return _Part(groups, self.found.take(chosen, rows), self.label[chosen])
 
 
@@ -351,8 +353,9 @@ class _Clusters:
     def _sites(self) -> list[tuple[str, ...]]:
         """Names of the stations of each cluster's reports."""
         names = self.reports.links.stations
+        station = self.reports.station[self.groups.rows]
         has_station = np.zeros((self.groups.count, len(names)), bool)
-        has_station[self.groups.group, self.reports.station[self.groups.rows]] = True
+        has_station[self.groups.group, station] = True
 
         # Many clusters have the same stations: one tuple for each combination.
         combinations, place = np.unique(has_station, axis=0, return_inverse=True)
@@ -365,13 +368,15 @@ class _Clusters:
         names = self.reports.links.names
 
         # Distinct pairs of a cluster and a link, each as one number, in the order of clusters.
-        pairs = np.unique(len(names) * self.groups.group[paths.owner] + paths.link)
+        cluster = self.groups.group[paths.owner]
+        pairs = np.unique(len(names) * cluster + paths.link)
         links = (pairs % len(names)).tolist()
 
         # Links of each cluster, from the first of its pairs to that of the next cluster.
         first_pairs = len(names) * np.arange(self.groups.count + 1)
         bounds = np.searchsorted(pairs, first_pairs).tolist()
-        return [tuple(names[link] for link in links[begin:end]) for begin, end in pairwise(bounds)]
+        of_clusters = [links[begin:end] for begin, end in pairwise(bounds)]
+        return [tuple(names[link] for link in own) for own in of_clusters]
 
     def _possible(self) -> np.ndarray:
         """Mask of the clusters with a possible speed, [num_clusters] (rejection.is_possible)."""
@@ -379,9 +384,11 @@ class _Clusters:
         limit_mps = self.scene.sensing.max_speed_mps
         speeds_mps = np.linalg.norm(self.states.velocity_mps, axis=1)
         valid = self.is_valid
-        variances = np.linalg.eigvalsh(self.states.covariance[valid][:, 3:, 3:])[:, -1]
+        of_velocities = self.states.covariance[valid][:, 3:, 3:]
+        variances = np.linalg.eigvalsh(of_velocities)[:, -1]
+        limits_mps = limit_mps + SPEED_SIGMAS * np.sqrt(variances)
         possible = np.zeros(len(speeds_mps), bool)
-        possible[valid] = speeds_mps[valid] <= limit_mps + SPEED_SIGMAS * np.sqrt(variances)
+        possible[valid] = speeds_mps[valid] <= limits_mps
 
         # Clusters without a full velocity one by one.
         is_underdetermined = self.found.num_paths < self.scene.dimension
@@ -452,7 +459,8 @@ class _Clusters:
 def _states(scene: Scene, found: Estimates) -> _States:
     """Estimates in three dimensions; in a plane with the height and its accuracy of the scene."""
     position_m, velocity_mps = in_space(scene, found)
-    covariance = np.tile(np.diag([scene.height_std_m**2] * 6), (len(position_m), 1, 1))
+    of_height = np.diag([scene.height_std_m**2] * 6)
+    covariance = np.tile(of_height, (len(position_m), 1, 1))
     axes = STATE_AXES[scene.dimension]
     covariance[:, axes[:, None], axes] = found.covariance
     return _States(position_m, velocity_mps, covariance)

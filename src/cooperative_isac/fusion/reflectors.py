@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
-    link_response,
     location_statistic,
     refine_state,
     velocity_statistic,
@@ -138,11 +137,15 @@ def _fitted_echoes(
 
     Returns [num_links, num_antennas, num_subcarriers, num_symbols], complex128.
     """
-    in_use = np.broadcast_to(links[0].mask, links[0].values.shape)
+    # Responses of the paths on the elements in use.
+    measured = links[0].values
+    in_use = np.broadcast_to(links[0].mask, measured.shape)
     responses = np.stack([link_response(link, position_m, velocity_mps) for link in links])
     columns = responses[:, in_use].T
+
+    # Their amplitudes by least squares.
     gram = columns.conj().T @ columns
-    correlations = columns.conj().T @ links[0].values[in_use]
+    correlations = columns.conj().T @ measured[in_use]
     amplitudes = np.linalg.lstsq(gram, correlations, rcond=None)[0]
     return amplitudes[:, None, None, None] * responses
 

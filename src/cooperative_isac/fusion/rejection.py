@@ -14,7 +14,8 @@ from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.fusion.paths_needed import paths_needed
 from cooperative_isac.fusion.received import Received
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Body, Scene, Site
+from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -224,15 +225,20 @@ def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
     report: of one receiver
     limit_mps: speed, m/s
     """
+    # Measured shifts beside those of a point at rest.
     view = scene.on(report.band)
     at_rest_hz = _shifts_hz(view, report, report.point_m, np.zeros(3))
     measured_hz = np.array([path.doppler_hz for path in report.paths])
+    shifts_hz = np.abs(measured_hz - at_rest_hz)
+
+    # Their accuracies.
     snr = np.array([path.power for path in report.paths])
     information = shift_information(view.grid, snr, measured_hz, scene.sensing.static_paths)
+    accuracies_hz = STATIC_SIGMAS / np.sqrt(information)
 
-    # Largest shift of clutter, 2 v / lambda, and the accuracy of the measured ones.
-    shifts_hz = np.abs(measured_hz - at_rest_hz)
-    limits_hz = 2 * limit_mps / view.grid.wavelength_m + STATIC_SIGMAS / np.sqrt(information)
+    # Largest shift of clutter, 2 v / lambda, within the accuracies.
+    clutter_hz = 2 * limit_mps / view.grid.wavelength_m
+    limits_hz = clutter_hz + accuracies_hz
     return bool(np.all(shifts_hz < limits_hz))
 
 
@@ -369,7 +375,8 @@ def is_located(scene: Scene, cluster: Cluster) -> bool:
     cluster: its reports
     """
     # Largest standard deviation, from the diagonal of the area.
-    limit_m = LOCATED_SHARE * np.linalg.norm((scene.box.high_m - scene.box.low_m)[:2])
+    size_m = scene.box.high_m - scene.box.low_m
+    limit_m = LOCATED_SHARE * np.linalg.norm(size_m[:2])
 
     # Information along the least accurate axis.
     information = sum(report.information for report in cluster)

@@ -21,8 +21,8 @@ from cooperative_isac.scene.geometry import (
     BistaticGeometry,
     bistatic_geometry,
 )
-from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.scene.station import Link
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Link, Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
 
@@ -268,7 +268,17 @@ def _velocities_of_links(velocities_mps: np.ndarray | None, link: np.ndarray) ->
 
 
 def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None = None) -> Reports:
-    """Reports as arrays, in their order.
+    """Reports as arrays, in their order, with the errors of uncertain positions of stations.
+
+    scene: of one or several bands
+    reports: of all stations
+    links: of the scene, where they are known already
+    """
+    return with_station_errors(scene, arrays_of(scene, reports, links))
+
+
+def arrays_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None = None) -> Reports:
+    """Reports as arrays, in their order, as if all positions of stations were exact.
 
     scene: of one or several bands
     reports: of all stations
@@ -286,7 +296,7 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
 
     doppler_hz = np.array([path.doppler_hz for path in paths], float)
     snr = np.array([path.power for path in paths], float)
-    arrays = Reports(
+    return Reports(
         links=links,
         point_m=np.array([report.point_m for report in reports]).reshape(-1, 3),
         information=np.array([report.information for report in reports]).reshape(-1, size, size),
@@ -298,11 +308,35 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
         shift_information=shift_weights(scene, links.view[link], snr, doppler_hz),
     )
 
-    # Less information from stations whose positions are uncertain.
-    stations = uncertain_stations(scene, links.names)
-    if stations is None or not reports:
-        return arrays
-    return _displaced(scene, arrays, stations)
+
+def joined_reports(one: Reports, other: Reports) -> Reports:
+    """Reports of one scene one after another.
+
+    Both are without displacement, as if all positions of stations were exact.
+    """
+    return replace(
+        one,
+        point_m=np.concatenate([one.point_m, other.point_m]),
+        information=np.concatenate([one.information, other.information]),
+        link=np.concatenate([one.link, other.link]),
+        owner=np.concatenate([one.owner, len(one) + other.owner]),
+        doppler_hz=np.concatenate([one.doppler_hz, other.doppler_hz]),
+        snr=np.concatenate([one.snr, other.snr]),
+        snr_loss=np.concatenate([one.snr_loss, other.snr_loss]),
+        shift_information=np.concatenate([one.shift_information, other.shift_information]),
+    )
+
+
+def with_station_errors(scene: Scene, reports: Reports) -> Reports:
+    """Reports with less information where positions of stations are uncertain.
+
+    scene: of one or several bands
+    reports: of all stations, as if all positions were exact
+    """
+    stations = uncertain_stations(scene, reports.links.names)
+    if stations is None or not len(reports):
+        return reports
+    return _displaced(scene, reports, stations)
 
 
 def _displaced(scene: Scene, reports: Reports, stations: UncertainStations) -> Reports:

@@ -15,7 +15,7 @@ same bound holds for the noise that meets them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import chdtri
@@ -102,6 +102,9 @@ class SoftFusion:
         self.scene = scene
         self.links = links_of(scene)
         self._names = [site.name for site in scene.receivers]
+        self._is_used = np.array(
+            [scene.link_mode.allows(one.tx, one.rx) for one in self.links.names]
+        )
 
         # Noise makes exp(-x) hypotheses or fewer with a log-likelihood ratio above x (see above).
         self.threshold = -float(np.log(false_alarms))
@@ -112,22 +115,26 @@ class SoftFusion:
         candidates: Mapping[str, Candidates],
         detections: Sequence[Detection] = (),
     ) -> tuple[Detection, ...]:
-        """Detections of targets beside those of the reports alone, the likeliest first.
+        """Detections of the reports, located by all paths of the frame, and those of other targets.
+
+        A detection by reports has the paths above the thresholds of the stations alone, one of
+        which may be a noise peak in place of a weaker path.
 
         reports: of all stations in the frame
         candidates: by name of the station
         detections: of the reports alone
+        Returns the detections of the reports in their order, then the others, the likeliest first.
         """
         pool = self.pool(reports, candidates)
         groups = self._hypotheses(pool)
         if not groups:
-            return ()
+            return tuple(detections)
         hypotheses = self._scored(pool, groups)
 
         # Take the likeliest, each path once.
         same_echo = self._same_echo(pool.paths)
         used = np.zeros(len(pool.evidence), bool)
-        taken: list[Detection] = []
+        found: list[Detection] = []
         ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
         for index in np.argsort(-ratios, kind="stable").tolist():
             if not ratios[index] > self.threshold:
@@ -142,11 +149,10 @@ class SoftFusion:
 
             # Its paths, and their echoes in the replicas of other transmitters, are explained.
             used |= same_echo[own].any(axis=0)
-            is_known = any(_is_same(detection, other) for other in detections)
             is_likely = evidence.log_likelihood_ratio > self.threshold
-            if is_likely and not is_known and not self._is_static(detection):
-                taken.append(detection)
-        return tuple(taken)
+            if is_likely and not self._is_static(detection):
+                found.append(detection)
+        return _merged(detections, found)
 
     def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
         """All paths of a frame.
@@ -400,13 +406,14 @@ class SoftFusion:
         pool: paths of the frame, with the thresholds
         found: states of the targets
         Returns the probability that it does, and the logarithm of the probability that it does not,
-        each [num_targets, num_links], float64; 0 on links of stations without a threshold.
+        each [num_targets, num_links], float64; 0 on links that are not used, or whose station has
+        no threshold.
         """
         # Power of a path of mean SNR m is Exp(1 + m): it exceeds z with probability exp(-z/(1+m)).
         exponents = np.full((len(found.position_m), len(self.links.names)), np.inf)
         for number, name in enumerate(self.links.names):
             threshold = pool.least[self._names.index(name.rx)]
-            if np.isfinite(threshold):
+            if self._is_used[number] and np.isfinite(threshold):
                 link = np.full(len(found.position_m), number)
                 snr = self.expected_snr(link, found.position_m)
                 exponents[:, number] = threshold / (1 + snr)
@@ -430,8 +437,8 @@ class SoftFusion:
     def _same_echo(self, paths: PathMeasurements) -> np.ndarray:
         """Which paths of a station are one echo, [n, n], bool.
 
-        All transmitters send the same streams: an echo has peaks in the replicas of all of them, at
-        points of the same delay and angle of arrival.
+        Transmitters of one signal have the same streams: an echo has peaks in the replicas of all
+        of them, at points of the same delay and angle of arrival.
         """
         # Range and Doppler shift of each path; direction cosines are the columns between.
         grid = self.scene.grid
@@ -521,6 +528,35 @@ class SoftFusion:
         velocity_mps = detection.velocity_mps[:size]
         covariance = detection.covariance[3 : 3 + size, 3 : 3 + size]
         return bool(are_static(self.scene, velocity_mps[None], covariance[None])[0])
+
+
+def _merged(by_reports: Sequence[Detection], found: Sequence[Detection]) -> tuple[Detection, ...]:
+    """Detections by reports with the better location of the same target, then those of others.
+
+    by_reports: of the reports alone, in their order
+    found: by all paths of the frame, the likeliest first
+    """
+    merged = list(by_reports)
+    not_located = [row for row, one in enumerate(by_reports) if not one.is_partial]
+    others = []
+    for detection in found:
+        # Detections by reports of the same target.
+        near_m = {
+            row: float(np.linalg.norm(detection.position_m - one.position_m))
+            for row, one in enumerate(by_reports)
+            if not one.is_partial and _is_same(detection, one)
+        }
+        if not near_m:
+            others.append(detection)
+            continue
+
+        # The nearest of them that no likelier one has located. It stays one by the stations.
+        rows = [row for row in near_m if row in not_located]
+        if rows:
+            nearest = min(rows, key=near_m.__getitem__)
+            merged[nearest] = replace(detection, evidence=None)
+            not_located.remove(nearest)
+    return (*merged, *others)
 
 
 def _is_same(detection: Detection, other: Detection) -> bool:

@@ -142,7 +142,12 @@ def with_position_error(information: np.ndarray, displacement: np.ndarray) -> np
         coordinates of its stations
     Returns [n, D, D], float64, 1/m^2.
     """
+    # Information that both have in common, which is lost.
     weighted = information @ displacement
-    inner = np.eye(displacement.shape[-1]) + displacement.transpose(0, 2, 1) @ weighted
-    left = information - weighted @ np.linalg.solve(inner, weighted.transpose(0, 2, 1))
+    gram = displacement.transpose(0, 2, 1) @ weighted
+    inner = np.eye(displacement.shape[-1]) + gram
+    lost = weighted @ np.linalg.solve(inner, weighted.transpose(0, 2, 1))
+
+    # What is left, symmetric beyond rounding.
+    left = information - lost
     return (left + left.transpose(0, 2, 1)) / 2

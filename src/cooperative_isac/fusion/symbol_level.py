@@ -8,14 +8,20 @@ stations' positions imply. No link has to exceed a threshold alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
 from cooperative_isac.estimation.scoring import fisher_scoring
+from cooperative_isac.fusion.link_channel import (
+    LinkChannel,
+    direction_slopes,
+    grid_response,
+    length_gradient,
+    path_lengths_m,
+    steering_vectors,
+)
 
 # Lattice points that are compared at once, which bounds the memory.
 CHUNK = 256
@@ -33,84 +39,6 @@ LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
-class LinkChannel:
-    """Channel of one link: echoes at the antennas of one station from the signal of another.
-
-    The amplitude and phase of the target's path are unknown and differ from link to link.
-
-    values: [num_antennas, num_subcarriers, num_symbols], complex, zero where the mask is False
-    frequency_hz: [num_subcarriers], float64, Hz, relative to the carrier
-    time_s: [num_symbols], float64, s
-    carrier_hz: carrier frequency, Hz
-    noise_power: variance of the circular noise on each element of `values`
-    mask: [num_subcarriers, num_symbols], bool, resource elements in use
-    transmitter_m: [D], float64, m, position of the transmitting station
-    receiver_m: [D], float64, m, position of the receiving station, the same if monostatic
-    elements_m: [num_antennas, D], float64, m, receive elements relative to the station
-    """
-
-    values: np.ndarray
-    frequency_hz: np.ndarray
-    time_s: np.ndarray
-    carrier_hz: float
-    noise_power: float
-    mask: np.ndarray
-    transmitter_m: np.ndarray
-    receiver_m: np.ndarray
-    elements_m: np.ndarray
-
-    @property
-    def wavelength_m(self) -> float:
-        """Wavelength of the carrier, m."""
-        return LIGHT_SPEED_MPS / self.carrier_hz
-
-    @property
-    def num_elements(self) -> int:
-        """Antennas times resource elements in use."""
-        return len(self.elements_m) * int(np.count_nonzero(self.mask))
-
-    @cached_property
-    def values_in_use(self) -> np.ndarray:
-        """Values of the resource elements in use, [num_antennas, num_elements_in_use], complex."""
-        return self.values[:, self.mask]
-
-    @cached_property
-    def path_slopes(self) -> np.ndarray:
-        """Derivatives of a path's phase by its delay and speed, about their mean.
-
-        Returns [num_elements_in_use, 2], float64, rad/s and rad/(m/s).
-        """
-        rows, columns = np.nonzero(self.mask)
-        frequency_hz = self.frequency_hz[rows]
-        time_s = self.time_s[columns]
-        by_delay = -2 * np.pi * frequency_hz
-        by_speed = 2 * np.pi * (self.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
-        slopes = np.stack([by_delay, by_speed], axis=-1)
-        return slopes - slopes.mean(axis=0)
-
-    @cached_property
-    def path_moments(self) -> np.ndarray:
-        """Sums of products of `path_slopes` over the elements in use, [2, 2], float64."""
-        return self.path_slopes.T @ self.path_slopes
-
-    def toward(self, position_m: np.ndarray) -> ChannelMatrix:
-        """Channel after phase compensation and accumulation of the antennas toward a point.
-
-        position_m: [D], float64, m
-        """
-        steering = steering_vectors(self, position_m[None])[0]
-        accumulated = np.tensordot(steering.conj(), self.values, axes=1) / len(steering)
-        return ChannelMatrix(
-            accumulated,
-            self.frequency_hz,
-            self.time_s,
-            self.carrier_hz,
-            self.noise_power / len(steering),
-            self.mask,
-        )
-
-
-@dataclass(frozen=True)
 class StateEstimate:
     """Location and velocity of a target.
 
@@ -122,73 +50,6 @@ class StateEstimate:
     position_m: np.ndarray
     velocity_mps: np.ndarray
     covariance: np.ndarray
-
-
-def path_of(
-    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
-) -> tuple[float, float]:
-    """Delay, s, and speed at which the path shortens, m/s, of a target's path on a link.
-
-    link: link between stations at rest
-    position_m: [D], float64, m
-    velocity_mps: [D], float64, m/s
-    """
-    # Delay by way of the target.
-    to_target_m = np.linalg.norm(position_m - link.transmitter_m)
-    from_target_m = np.linalg.norm(position_m - link.receiver_m)
-    delay_s = (to_target_m + from_target_m) / LIGHT_SPEED_MPS
-
-    # Speed against the gradient of the path's length.
-    path_speed_mps = -length_gradient(link, position_m) @ velocity_mps
-    return float(delay_s), float(path_speed_mps)
-
-
-def unit_toward(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
-    """Unit vector from a station to a location.
-
-    position_m, station_m: [D], float64, m
-    Returns [D], float64.
-    """
-    offset_m = position_m - station_m
-    return offset_m / np.linalg.norm(offset_m)
-
-
-def length_gradient(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
-    """Gradient of a path's length: the sum of the unit vectors from both stations to the target.
-
-    link: whose stations are taken
-    position_m: [D], float64, m, of the target
-    Returns [D], float64.
-    """
-    from_transmitter = unit_toward(position_m, link.transmitter_m)
-    from_receiver = unit_toward(position_m, link.receiver_m)
-    return from_transmitter + from_receiver
-
-
-def link_response(
-    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
-) -> np.ndarray:
-    """Response of a target's path of unit amplitude on a link.
-
-    link: its values are not used
-    position_m: [D], float64, m
-    velocity_mps: [D], float64, m/s
-    Returns [num_antennas, num_subcarriers, num_symbols], complex128.
-    """
-    steering = steering_vectors(link, position_m[None])[0]
-    return steering[:, None, None] * _grid_response(link, position_m, velocity_mps)
-
-
-def steering_vectors(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:
-    """Steering vectors of the receive array toward points.
-
-    link: whose array receives
-    points_m: [num_points, D], float64, m
-    Returns [num_points, num_antennas], complex128, entries of unit modulus.
-    """
-    away_m = points_m - link.receiver_m
-    directions = away_m / np.linalg.norm(away_m, axis=1, keepdims=True)
-    return np.exp(2j * np.pi / link.wavelength_m * directions @ link.elements_m.T)
 
 
 def location_statistic(
@@ -209,7 +70,7 @@ def location_statistic(
     for link in links:
         # Correlations of each antenna over a table of delays and Doppler shifts,
         # [num_antennas, num_delays, num_dopplers].
-        delays_s = _path_lengths(link, points_m) / LIGHT_SPEED_MPS
+        delays_s = path_lengths_m(link, points_m) / LIGHT_SPEED_MPS
         table_s = _delay_table(link, delays_s)
         over_frequency = np.exp(2j * np.pi * np.multiply.outer(table_s, link.frequency_hz))
         over_time = _doppler_phases(link, max_speed_mps)
@@ -242,7 +103,7 @@ def velocity_statistic(
     for link in links:
         # Channel toward the location, at the delay of its path: samples over symbols.
         beam = link.toward(position_m)
-        delay_s = _path_lengths(link, position_m[None])[0] / LIGHT_SPEED_MPS
+        delay_s = path_lengths_m(link, position_m[None])[0] / LIGHT_SPEED_MPS
         over_frequency = np.exp(2j * np.pi * delay_s * link.frequency_hz)
         over_time = over_frequency @ beam.values
 
@@ -358,17 +219,6 @@ def covariance_of(information: np.ndarray) -> np.ndarray:
     return covariance
 
 
-def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> LinkChannel:
-    """Channel of a link with the clock offset between its stations taken off.
-
-    link: channel with the offset
-    delay_s: time by which the receiver's clock makes paths look longer, s
-    frequency_hz: carrier frequency offset by which Doppler shifts look greater, Hz
-    """
-    correction = offset_correction(link.frequency_hz, link.time_s, delay_s, frequency_hz)
-    return replace(link, values=link.values * correction)
-
-
 @dataclass(frozen=True)
 class _Slopes:
     """Derivatives of a path's phase by the state, about their mean over all elements.
@@ -387,7 +237,7 @@ def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray)
     """Derivatives of the phase of a target's path by location and velocity."""
     # Angle of arrival: phases 2 pi e . u / lambda of antennas at e, u toward the target.
     size = len(position_m)
-    arrival_turning = _turning(position_m, link.receiver_m)
+    arrival_turning = direction_slopes(position_m, link.receiver_m)
     by_antenna = np.zeros((len(link.elements_m), 2 * size))
     by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ arrival_turning
     by_antenna -= by_antenna.mean(axis=0)
@@ -395,7 +245,7 @@ def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray)
     # Delay and Doppler shift: how both change with the state.
     unit_sum = length_gradient(link, position_m)
     delay_slope = np.concatenate([unit_sum / LIGHT_SPEED_MPS, np.zeros(size)])
-    turning = _turning(position_m, link.transmitter_m) + arrival_turning
+    turning = direction_slopes(position_m, link.transmitter_m) + arrival_turning
     speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
     of_path = np.stack([delay_slope, speed_slope])
 
@@ -421,7 +271,7 @@ def _likelihood(
         # Channel with the phases of the path taken off: summed over antennas,
         # [num_elements_in_use], and summed over resource elements, [num_antennas].
         steering = steering_vectors(link, position_m[None])[0].conj()
-        grid = _grid_response(link, position_m, velocity_mps)[link.mask].conj()
+        grid = grid_response(link, position_m, velocity_mps)[link.mask].conj()
         values = link.values_in_use
         over_antennas = (steering @ values) * grid
         per_antenna = steering * (values @ grid)
@@ -439,32 +289,6 @@ def _likelihood(
         snr = abs(correlation / link.num_elements) ** 2 / link.noise_power
         information += snr * slopes.information
     return likelihood, gradient, information
-
-
-def _grid_response(
-    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
-) -> np.ndarray:
-    """Response over subcarriers and symbols, [num_subcarriers, num_symbols], zero off the mask."""
-    # Phases in cycles: those of each subcarrier's Doppler shift grow, those of the delay fall.
-    delay_s, path_speed_mps = path_of(link, position_m, velocity_mps)
-    frequencies_hz = link.carrier_hz + link.frequency_hz
-    by_doppler = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
-    by_delay = link.frequency_hz[:, None] * delay_s
-    return np.where(link.mask, np.exp(2j * np.pi * (by_doppler - by_delay)), 0)
-
-
-def _turning(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
-    """Derivative of the unit vector from a station to the target by the location, [D, D], 1/m."""
-    range_m = np.linalg.norm(position_m - station_m)
-    unit = unit_toward(position_m, station_m)
-    return (np.eye(len(unit)) - np.multiply.outer(unit, unit)) / range_m
-
-
-def _path_lengths(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:
-    """Lengths from the transmitter over points to the receiver, [num_points], m."""
-    to_points = np.linalg.norm(points_m - link.transmitter_m, axis=1)
-    from_points = np.linalg.norm(points_m - link.receiver_m, axis=1)
-    return to_points + from_points
 
 
 def _delay_table(link: LinkChannel, delays_s: np.ndarray) -> np.ndarray:
@@ -487,6 +311,7 @@ def _doppler_phases(link: LinkChannel, max_speed_mps: float) -> np.ndarray:
     """Phases that undo the Doppler shifts of a search, [num_symbols, num_dopplers]."""
     greatest_hz = 2 * max_speed_mps / link.wavelength_m
     duration_s = np.ptp(link.time_s)
-    num_dopplers = 2 * int(np.ceil(greatest_hz * duration_s * DOPPLER_OVERSAMPLING)) + 1
-    dopplers_hz = np.linspace(-greatest_hz, greatest_hz, num_dopplers)
-    return np.exp(-2j * np.pi * np.multiply.outer(link.time_s, dopplers_hz))
+    num_positive = int(np.ceil(greatest_hz * duration_s * DOPPLER_OVERSAMPLING))
+    dopplers_hz = np.linspace(-greatest_hz, greatest_hz, 2 * num_positive + 1)
+    turns = np.multiply.outer(link.time_s, dopplers_hz)
+    return np.exp(-2j * np.pi * turns)

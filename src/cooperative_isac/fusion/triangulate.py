@@ -15,7 +15,8 @@ from cooperative_isac.fusion.fuse import detection_of
 from cooperative_isac.fusion.rejection import is_possible, is_static
 from cooperative_isac.fusion.reports import Links, links_of
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.path_parameters import (
     Accuracy,
@@ -169,8 +170,10 @@ def _gauss_newton(
         point_m = np.append(fitted.position_m, start_m[2])
         reports, fitted = _step(scene, chosen, point_m, links)
 
+    # Misfit over the one that agreeing measurements have at most.
     gate = chdtri(max(fitted.degrees, 1), 1 - AGREEMENT_PROBABILITY)
-    return Match(members, reports, fitted, float(fitted.misfits.sum() / gate))
+    share = fitted.misfits.sum() / gate
+    return Match(members, reports, fitted, float(share))
 
 
 def _step(

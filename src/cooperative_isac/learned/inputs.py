@@ -6,7 +6,8 @@ from itertools import product
 
 import numpy as np
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Signal
 
 # Noise power of a sum over half of the samples, whose Fourier transform has noise of unit power.
@@ -106,8 +107,10 @@ def _departure_weights(frame: Signal, transmitter: int) -> np.ndarray:
     weights = frame.stream_gains(transmitter, steering).conj()
 
     # Unit norm of each beam's weights, on the mean over groups; a beam without power stays zero.
-    power = np.mean(np.sum(np.abs(weights) ** 2, axis=2), axis=0)
-    weights /= np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))[:, None]
+    by_group = np.sum(np.abs(weights) ** 2, axis=2)
+    power = np.mean(by_group, axis=0)
+    norm = np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))
+    weights /= norm[:, None]
 
     # All subcarriers of a group have its weights.
     return np.repeat(weights, frame.group_size, axis=0)
@@ -150,8 +153,13 @@ def _transforms(scene: Scene, num_ant: int) -> tuple[np.ndarray, ...]:
 
 def _transform(size: int, bins: np.ndarray, sign: int) -> np.ndarray:
     """One transform of _transforms; sign is that of its exponent."""
+    # Unitary discrete Fourier transform at the bins.
     samples = np.arange(size)
-    transform = np.exp(2j * np.pi * sign / size * np.outer(bins, samples)) / np.sqrt(size)
+    turn = 2j * np.pi * sign / size
+    phasors = np.exp(turn * np.outer(bins, samples))
+    transform = phasors / np.sqrt(size)
+
+    # The same with opposite signs of both halves of the samples.
     half_signs = np.where(samples < size / 2, -1, 1)
     return np.stack([transform, transform * half_signs]).astype(np.complex64)
 
@@ -236,7 +244,8 @@ def transmit_tensor(frame: Signal) -> np.ndarray:
     # Antennas of all transmitters first, at a mean power of one.
     signal = np.concatenate(signals, axis=1).transpose(1, 0, 2)
     power = np.mean(signal.real**2 + signal.imag**2)
-    return real_channels(signal[None] / np.sqrt(np.maximum(power, np.finfo(np.float32).tiny)))
+    amplitude = np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))
+    return real_channels(signal[None] / amplitude)
 
 
 def real_channels(signals: np.ndarray) -> np.ndarray:

@@ -79,7 +79,8 @@ class Codebook(nn.Module):
         parts = self._parts(latents.detach())
         squares = self.codewords.square().sum(-1)[:, None]
         distances = torch.baddbmm(squares, parts, self.codewords.mT, alpha=-2)
-        return distances.argmin(-1).T.reshape(*latents.shape[:-1], -1)
+        indices = distances.argmin(-1).T
+        return indices.reshape(*latents.shape[:-1], -1)
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codewords of indices (CF eq. 14).

@@ -10,23 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from cooperative_isac.learned.construction import WeightsError, first_fault, is_large, make_network
 from cooperative_isac.learned.index_coder import are_tables, frequency_tables
-from cooperative_isac.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.learned.network import Network
-from cooperative_isac.learned.paper.cnn import Cnn
-from cooperative_isac.learned.paper.config import CnnConfig, DvqvaeConfig
-from cooperative_isac.learned.paper.dvqvae import Dvqvae
 from cooperative_isac.learned.quantizer import TRAINING_STATE
-from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
+from cooperative_isac.learned.scene_facts import fact_differences, scene_facts
 from cooperative_isac.scene.file.errors import quoted
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
 
 # Format of files that save_weights writes.
 WEIGHTS_FORMAT = "cooperative_isac weights 2"
@@ -38,30 +34,14 @@ RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
 WEIGHTS_FILE = "weights.safetensors"
 # Key of the description in the metadata of a file.
 METADATA_KEY = "cooperative_isac"
-# Networks by their kind, with their hyperparameters.
-KINDS: dict[str, tuple[type[Network], type]] = {
-    "paper_dvqvae": (Dvqvae, DvqvaeConfig),
-    "paper_cnn": (Cnn, CnnConfig),
-    "maps": (Maps, MapsConfig),
-    "spectra": (Spectra, SpectraConfig),
-}
 
 # Remedy in error messages.
 TRAIN_ANEW = "train anew with 'isac train'"
-# Largest hyperparameters of networks that can be trained; beyond these a file is damaged.
-MAX_LAYERS = 64
-MAX_SIZE = 2**20
-# Sizes above which a network's shapes are checked without its memory before it is made.
-ORDINARY_SIZE = 512
 # Name in files of the tables of a codebook, which a file need not have, and their type.
 TABLES = re.compile(r"codebooks\.(.+)\.tables")
 TABLES_TYPE = torch.int32
 # Types of numbers in files: those that save_weights writes, and bfloat16, which others may write.
 NUMBER_TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be used; the message has the reason and the remedy."""
 
 
 class DamagedWeightsError(WeightsError):
@@ -133,7 +113,7 @@ def load_weights(path: Path, scene: Scene) -> Network:
     kind = description["kind"]
     config = description["config"]
     try:
-        if _is_large(config):
+        if is_large(config):
             with torch.device("meta"):
                 _check_shapes(path, make_network(scene, kind, config), tensors)
         network = make_network(scene, kind, config)
@@ -217,45 +197,6 @@ def initialize_from(network: Network, path: Path) -> None:
         codebook.begin_with(codewords.float(), tables)
 
 
-def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
-    """A new network of a kind; hyperparameters that config does not have are the defaults.
-
-    Raises WeightsError with the hyperparameter that does not fit.
-    """
-    if kind not in KINDS:
-        raise WeightsError(
-            f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}"
-        )
-    network_class, config_class = KINDS[kind]
-    given = dict(config or {})
-
-    # Check the hyperparameters.
-    try:
-        hyperparameters = TypeAdapter(config_class).validate_python(given)
-    except ValidationError as error:
-        raise WeightsError(f"hyperparameters of '{kind}': {_first_fault(error)}") from None
-    unknown = _unknown(given, asdict(hyperparameters))
-    if unknown:
-        raise WeightsError(
-            f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
-            f"it has {', '.join(asdict(hyperparameters))}"
-        )
-    fault = _size_fault(asdict(hyperparameters))
-    if fault is not None:
-        raise WeightsError(f"hyperparameters of '{kind}': {fault}")
-
-    # Make the network.
-    try:
-        return network_class(scene, hyperparameters)
-    except ValueError as error:
-        raise WeightsError(str(error)) from None
-    except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError) as error:
-        reason = quoted(str(error).partition("\n")[0])
-        raise WeightsError(
-            f"hyperparameters of '{kind}' make no network for scene '{scene.name}': {reason}"
-        ) from None
-
-
 def weights_description(path: Path) -> dict:
     """Description of the network in a file: format, kind, config, scene, training.
 
@@ -288,7 +229,7 @@ def weights_description(path: Path) -> dict:
     try:
         WeightsDescription.model_validate(description)
     except ValidationError as error:
-        raise DamagedWeightsError(f"weights {path}: {_first_fault(error)}; {TRAIN_ANEW}") from None
+        raise DamagedWeightsError(f"weights {path}: {first_fault(error)}; {TRAIN_ANEW}") from None
     return description
 
 
@@ -412,88 +353,3 @@ def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -
                 f"weights {path} are of another version of network '{network.kind}': {name} is "
                 f"{list(tensors[name].shape)}, must be {list(shape)}; {TRAIN_ANEW}"
             )
-
-
-def scene_facts(scene: Scene) -> dict[str, object]:
-    """Properties of a scene on which weights depend: geometry, arrays and resource grid.
-
-    Power, noise and clutter may differ.
-    """
-    facts: dict[str, object] = {
-        "dimension": scene.dimension,
-        "num_users": scene.users.num_users,
-        **asdict(scene.grid),
-        "area_m": _rounded([scene.box.low_m, scene.box.high_m]),
-        "sensing.max_speed_mps": scene.sensing.max_speed_mps,
-    }
-    for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
-        facts[f"{role}s"] = [site.name for site in sites]
-        for site in sites:
-            for name, value in _site_facts(site).items():
-                facts[f"{role} {site.name} {name}"] = value
-    return facts
-
-
-def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Differences between the facts of two scenes, one phrase each."""
-    return [
-        f"{quoted(name)} {quoted(before.get(name))} there, {quoted(now.get(name))} here"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    ]
-
-
-def _first_fault(error: ValidationError) -> str:
-    """The first fault that pydantic found, with the name of its key."""
-    fault = error.errors(include_url=False)[0]
-    place = quoted(".".join(map(str, fault["loc"])))
-    return f"{place}: {quoted(fault['msg'])}" if place else quoted(fault["msg"])
-
-
-def _sizes(config: Mapping, prefix: str = "") -> dict[str, int]:
-    """Whole numbers of a nested mapping by their dotted names."""
-    sizes: dict[str, int] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            sizes |= _sizes(value, f"{prefix}{name}.")
-        elif isinstance(value, (tuple, list)):
-            items = {f"{name}[{index}]": item for index, item in enumerate(value)}
-            sizes |= _sizes(items, prefix)
-        elif isinstance(value, int):
-            sizes[f"{prefix}{name}"] = value
-    return sizes
-
-
-def _size_fault(config: Mapping) -> str | None:
-    """Description of the first hyperparameter that no network can have; None: all are fine."""
-    for name, value in _sizes(config).items():
-        most = MAX_LAYERS if name.endswith(("_layers", "_residuals")) else MAX_SIZE
-        if not 0 <= value <= most:
-            return f"{name} is {value}, must be within 0 and {most}"
-    return None
-
-
-def _is_large(config: Mapping) -> bool:
-    """True where a network may need so much memory that its shapes are checked first."""
-    return any(value > ORDINARY_SIZE for value in _sizes(config).values())
-
-
-def _unknown(given: Mapping, known: Mapping, prefix: str = "") -> list[str]:
-    """Names in a nested mapping that another one does not have."""
-    names = [prefix + name for name in given if name not in known]
-    for name in given.keys() & known.keys():
-        if isinstance(given[name], Mapping) and isinstance(known[name], Mapping):
-            names += _unknown(given[name], known[name], f"{prefix}{name}.")
-    return names
-
-
-def _site_facts(site: Site) -> dict[str, object]:
-    return {
-        "num_ant": site.num_ant,
-        "position_m": _rounded(site.position_m),
-        "elements_m": _rounded(site.elements_m),
-    }
-
-
-def _rounded(values) -> list:
-    return np.round(np.array(values, float), 6).tolist()

@@ -30,10 +30,16 @@ def planar(num_horizontal: int, num_vertical: int, spacing_m: float) -> np.ndarr
 
     Returns [num_horizontal * num_vertical, 3], float64, m; z runs fastest.
     """
-    y_m = (np.arange(num_horizontal) - (num_horizontal - 1) / 2) * spacing_m
-    z_m = (np.arange(num_vertical) - (num_vertical - 1) / 2) * spacing_m
-    grid_m = np.stack(np.meshgrid(y_m, z_m, indexing="ij"), axis=-1).reshape(-1, 2)
-    return np.column_stack([np.zeros(len(grid_m)), grid_m])
+    # Places along both axes about the middle.
+    columns = np.arange(num_horizontal) - (num_horizontal - 1) / 2
+    rows = np.arange(num_vertical) - (num_vertical - 1) / 2
+    y_m, z_m = np.meshgrid(columns * spacing_m, rows * spacing_m, indexing="ij")
+
+    # Pairs of both, in the plane x = 0.
+    elements_m = np.zeros((num_horizontal * num_vertical, 3))
+    elements_m[:, 1] = y_m.ravel()
+    elements_m[:, 2] = z_m.ravel()
+    return elements_m
 
 
 def steering_vectors(
@@ -71,7 +77,8 @@ def steering_derivatives(
     # The direction turns with the location's component perpendicular to it.
     perpendicular = np.eye(3) - directions[..., :, None] * directions[..., None, :]
     offsets_m = elements_m @ perpendicular
-    phase_slope = offsets_m * (2 * np.pi / wavelength_m) / distances_m[..., None, None]
+    wavenumber = 2 * np.pi / wavelength_m
+    phase_slope = offsets_m * wavenumber / distances_m[..., None, None]
     return 1j * phase_slope * steering[..., None]
 
 
@@ -116,6 +123,10 @@ def steering_with_slopes(
     # Slope of the phase: the element's offset perpendicular to the direction, over the distance.
     axes = slice(0, num_slopes)
     offsets_m = elements_m.T[axes] - directions[:, axes, None] * along_m[:, None, :]
-    phase_slopes = offsets_m * (2 * np.pi / wavelength_m / distances_m)[:, None, None]
-    np.multiply(phase_slopes.astype(np.float32), 1j * steering[:, None], out=together[:, 1:])
+    per_meter = 2 * np.pi / wavelength_m / distances_m
+    phase_slopes = offsets_m * per_meter[:, None, None]
+
+    # Slope of the vector: its own quarter turn ahead, times that of the phase.
+    turned = 1j * steering[:, None]
+    np.multiply(phase_slopes.astype(np.float32), turned, out=together[:, 1:])
     return together

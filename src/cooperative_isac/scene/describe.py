@@ -1,18 +1,17 @@
-"""Description of a scene and of its resolution in words, and warnings of likely mistakes."""
+"""Description of a scene and of its resolution in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from cooperative_isac.scene.band import Band
-from cooperative_isac.scene.cooperation import SHORT_PACKET_BITS
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
-from cooperative_isac.scene.model import Box, Scene, Target
+from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.slot_layout import grid_elements
@@ -27,8 +26,6 @@ DUPLEX_WORDS = {
 }
 # Points along each axis of the area at which the share in front of an array is counted: every 5 %.
 CELLS_PER_AXIS = 21
-# Share of the area in front of an array below which its orientation is taken for a mistake.
-LEAST_SHARE_IN_FRONT = 0.5
 # Depth behind an array's plane up to which a point counts as in front, m: rounding.
 BEHIND_M = 1e-9
 # Extent of an array along an axis up to which it is none, m: rounding.
@@ -235,160 +232,15 @@ def share_in_front(area: Box, site: Site) -> float:
 
     A flat array cannot distinguish its two sides.
     """
-    axes_m = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
-    points_m = np.stack(np.meshgrid(*axes_m), axis=-1).reshape(-1, 3)
+    # Points all over the area.
+    edges_m = zip(area.low_m, area.high_m)
+    axes_m = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in edges_m]
+    grid_m = np.meshgrid(*axes_m)
+    points_m = np.stack(grid_m, axis=-1).reshape(-1, 3)
+
+    # Those that are not behind the array's plane.
     depths_m = (points_m - site.position_m) @ site.boresight
     return float(np.mean(depths_m >= -BEHIND_M))
-
-
-def warnings(scene: Scene) -> list[str]:
-    """Likely mistakes in a scene that are allowed, one line each."""
-    lines = [
-        *_without_links(scene),
-        *_clocks_apart(scene),
-        *_without_sight(scene),
-        *_short_uplink(scene),
-    ]
-    for view in scene.views:
-        lines += _facing_away(view)
-        lines += _without_angles(view)
-    return lines
-
-
-def _without_links(scene: Scene) -> Iterator[str]:
-    """Stations without a link on a band on which they have an array."""
-    if scene.layout is None:
-        return
-    used = {(name, link.band) for link in scene.links for name in (link.tx, link.rx)}
-    for station in scene.stations:
-        for antenna in station.antennas:
-            if (station.name, antenna.band) in used:
-                continue
-            yield (
-                f"station '{station.name}' has no link on band '{antenna.band}': it "
-                f"{DUPLEX_WORDS[antenna.duplex]} there, and links are {scene.link_mode}; change "
-                "`links` or its duplex, or leave the array out"
-            )
-
-
-def _short_uplink(scene: Scene) -> Iterator[str]:
-    """Uplinks of UEs that do not reach the outer limit of zone B."""
-    cooperation = scene.cooperation
-    if cooperation is None or cooperation.limits_m is None or cooperation.radio_link is None:
-        return
-    reach_m = cooperation.radio_link.reach_m(SHORT_PACKET_BITS)
-    needed_m = cooperation.limits_m[1] + cooperation.overlap_m
-    if "B" in cooperation.kinds and reach_m < needed_m:
-        yield (
-            f"packets of {SHORT_PACKET_BITS} bits of UEs reach {reach_m:.0f} m, and zone B ends at "
-            f"{needed_m:.0f} m with its overlap: reports of UEs there may not arrive; lower "
-            "cooperation.zones_m, or change cooperation.radio_link"
-        )
-
-
-def _clocks_apart(scene: Scene) -> Iterator[str]:
-    """Bands with links whose clocks differ by more than the unambiguous delay or Doppler shift."""
-    if scene.layout is None:
-        return
-    for view in scene.views:
-        # Clock differences of the band's bistatic links.
-        timing_s = {}
-        frequency_hz = {}
-        for link in scene.links:
-            if link.band != view.band or link.is_monostatic:
-                continue
-            tx_clock = scene.station(link.tx).clock
-            rx_clock = scene.station(link.rx).clock
-            name = f"{link.tx} - {link.rx}"
-            timing_s[name] = abs(tx_clock.timing_s(0.0) - rx_clock.timing_s(0.0))
-            frequency_hz[name] = abs(tx_clock.frequency_hz(0.0) - rx_clock.frequency_hz(0.0))
-
-        # Timing: within the cyclic prefix.
-        most_s = view.grid.cyclic_prefix_s
-        worst = max(timing_s, key=timing_s.__getitem__, default="")
-        if worst and timing_s[worst] > most_s:
-            yield (
-                f"clocks of link {worst} on band '{view.band}' are {timing_s[worst]:.3g} s apart, "
-                f"which is more than the cyclic prefix ({most_s:.3g} s): ranges over it are "
-                "wrong; reduce clock.timing_offset_s"
-            )
-
-        # Frequency: within the unambiguous Doppler shifts.
-        most_hz = 2 * unambiguous_speed(view) / view.grid.wavelength_m
-        worst = max(frequency_hz, key=frequency_hz.__getitem__, default="")
-        if worst and frequency_hz[worst] > most_hz:
-            yield (
-                f"clocks of link {worst} on band '{view.band}' are {frequency_hz[worst]:.6g} Hz "
-                f"apart, and Doppler shifts unambiguous within {most_hz:.6g} Hz: speeds over it "
-                "are wrong; reduce clock.frequency_offset_hz"
-            )
-
-
-def _without_sight(scene: Scene) -> Iterator[str]:
-    """Bands whose simulated echoes have no path by which their links could be synchronized."""
-    if scene.sensing.synchronization != "line_of_sight" or scene.propagation.paths is not None:
-        return
-    for view in scene.views:
-        if view.world is None or not (view.world.line_of_sight or view.world.surfaces):
-            yield (
-                "sensing.synchronization is 'line_of_sight', but simulated echoes of band "
-                f"'{view.band}' contain none: clock offsets stay unknown; add `world: {{}}`"
-            )
-
-
-def _key(scene: Scene, group: str, index: int) -> str:
-    """Name of a site in a warning.
-
-    group: transmitters | receivers
-    """
-    site = getattr(scene, group)[index]
-    if scene.layout is None:
-        return f"{group}[{index}] ('{site.name}')"
-    return f"station '{site.name}' on band '{scene.band}'"
-
-
-def _turns(scene: Scene, site: Site) -> bool:
-    """True where the look direction of a site changes as it moves."""
-    return scene.layout is not None and scene.station(site.name).is_mobile
-
-
-def _facing_away(scene: Scene) -> Iterator[str]:
-    """Receivers, and transmitters with directive elements, that look away from the area.
-
-    Receivers look for targets in front of their array only.
-    """
-    effects = {
-        "transmitters": "its elements radiate little behind them",
-        "receivers": "it looks for targets in front of its array alone",
-    }
-    for group, effect in effects.items():
-        for index, site in enumerate(getattr(scene, group)):
-            is_blind_behind = group == "receivers" or site.pattern != "isotropic"
-            if _turns(scene, site) or not is_blind_behind:
-                continue
-            share = share_in_front(scene.box, site)
-            if share >= LEAST_SHARE_IN_FRONT:
-                continue
-
-            # Orientation towards the center of the area.
-            center_m = (scene.box.low_m + scene.box.high_m) / 2
-            toward_m = center_m - site.position_m
-            yaw_deg = math.degrees(math.atan2(toward_m[1], toward_m[0]))
-            yield (
-                f"{_key(scene, group, index)} has {share:.0%} of the area in front; {effect}: "
-                f"turn it, orientation.yaw_deg: {yaw_deg:.0f} looks at the middle of the area"
-            )
-
-
-def _without_angles(scene: Scene) -> Iterator[str]:
-    """Receivers whose arrays have no extent, as those of a single antenna."""
-    for index, site in enumerate(scene.receivers):
-        if min(angle_resolution(scene, site)) < NO_RESOLUTION_DEG:
-            continue
-        yield (
-            f"{_key(scene, 'receivers', index)} measures no angle, as its array of {site.num_ant} "
-            "has no extent across its look direction: give it more elements"
-        )
 
 
 def _site(scene: Scene, site: Site) -> str:
@@ -398,11 +250,14 @@ def _site(scene: Scene, site: Site) -> str:
 
 def _array(scene: Scene, site: Site) -> str:
     """Elements, look direction and beam widths of an array on a band."""
+    # Look direction.
     x, y, z = site.boresight
+    sine = max(-1.0, min(1.0, z))
     yaw_deg = math.degrees(math.atan2(y, x))
-    pitch_deg = math.degrees(math.asin(max(-1.0, min(1.0, z))))
+    pitch_deg = math.degrees(math.asin(sine))
     look = f"yaw {yaw_deg:.0f} deg, pitch {pitch_deg:.0f} deg"
 
+    # Beam widths, and the share of the area in front.
     widths_deg = angle_resolution(scene, site)
     widths = [f"{width:.1f}" for width in widths_deg if width < NO_RESOLUTION_DEG]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""

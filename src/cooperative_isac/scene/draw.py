@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.scene.model import Box, Scene, TargetClass, TargetState
+from cooperative_isac.scene.box import Box
+from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.scene.motion.motion import is_defined
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.scene.world import World

@@ -61,6 +61,8 @@ class BistaticGeometry:
         """
         seen_by_tx = _relative(velocities_mps, transmitter_velocity_mps)
         seen_by_rx = _relative(velocities_mps, receiver_velocity_mps)
+
+        # A direction turns with the velocity across it, over the distance.
         tx_slope = _perpendicular(seen_by_tx, self.aod) / self.tx_distance_m[..., None]
         rx_slope = _perpendicular(seen_by_rx, self.aoa) / self.rx_distance_m[..., None]
         return -(tx_slope + rx_slope) / np.asarray(wavelength_m)[..., None]
@@ -145,5 +147,7 @@ def point_on_ray(
     # Distance r from the receiver: |baseline - r u| + r is the range.
     excess_m2 = np.square(ranges_m) - baseline_m @ baseline_m
     along_m = ranges_m - directions @ baseline_m
-    distance_m = np.where(is_beyond, excess_m2, 0) / np.where(is_beyond, 2 * along_m, 1)
+    numerator_m2 = np.where(is_beyond, excess_m2, 0)
+    denominator_m = np.where(is_beyond, 2 * along_m, 1)
+    distance_m = numerator_m2 / denominator_m
     return receiver_m + distance_m[..., None] * directions

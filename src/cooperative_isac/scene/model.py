@@ -10,7 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.band import ONLY_BAND, Band, OfdmGrid, Propagation, Users, Waveform
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.cooperation import Cooperation
+from cooperative_isac.scene.layout import Layout
 from cooperative_isac.scene.motion.motion import Motion
 from cooperative_isac.scene.station import (
     Antenna,
@@ -35,32 +37,6 @@ class TargetClass(Enum):
     UNKNOWN = 0
     UAV = 1
     VEHICLE = 2
-
-
-@dataclass(frozen=True)
-class Box:
-    """The axis-aligned box in which targets are looked for.
-
-    low_m: [3], float64, m in map, its lowest corner
-    high_m: [3], float64, m in map, its highest corner
-    """
-
-    low_m: np.ndarray
-    high_m: np.ndarray
-
-    def padded(self, share: float) -> Box:
-        """The box grown on every side by a share of its size."""
-        margin_m = share * (self.high_m - self.low_m)
-        return Box(self.low_m - margin_m, self.high_m + margin_m)
-
-    def cell_centers_m(self, num_cells: int) -> np.ndarray:
-        """Centers of num_cells x num_cells cells over the ground.
-
-        Returns [num_cells, num_cells, 2], float64, m, rows along y.
-        """
-        shares = (np.arange(num_cells)[:, None] + 0.5) / num_cells
-        x, y = (self.low_m[:2] + shares * (self.high_m - self.low_m)[:2]).T
-        return np.stack(np.meshgrid(x, y), -1)
 
 
 @dataclass(frozen=True)
@@ -204,45 +180,6 @@ class Tracking:
     max_speed_mps: float = 40.0
     uav_height_m: float = 4.0
     false_tracks_per_minute: float = 0.05
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Bands and stations of a scene whose file names them."""
-
-    bands: tuple[Band, ...]
-    stations: tuple[Station, ...]
-
-    @cached_property
-    def fixed_sites(self) -> dict[tuple[str, str], Site]:
-        """Sites of the stations at time 0, by names of station and band."""
-        return {
-            (station.name, band): station.site(band, station.pose_at(0.0))
-            for station in self.stations
-            for band in station.bands
-        }
-
-    def sites(self, band: str, poses: Mapping[str, Pose]) -> dict[str, tuple[Site, ...]]:
-        """Transmitters and receivers of a band, in the order of the stations.
-
-        poses: by name of the station, of those that are not where they were at time 0
-        Returns the fields `transmitters` and `receivers` of a Scene on the band.
-        """
-        transmitters = []
-        receivers = []
-        for station in self.stations:
-            antenna = station.antenna(band)
-            if antenna is None:
-                continue
-            if station.name in poses:
-                site = station.site(band, poses[station.name])
-            else:
-                site = self.fixed_sites[station.name, band]
-            if antenna.duplex.transmits:
-                transmitters.append(site)
-            if antenna.duplex.receives:
-                receivers.append(site)
-        return {"transmitters": tuple(transmitters), "receivers": tuple(receivers)}
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,11 @@ class PathFile:
 
         Returns [num_targets], int.
         """
-        is_direct = (self.frames == frame) & ~self.multi_bounce & (self.moving.gain != 0)
+        # Direct paths of the frame that have any power.
+        has_gain = self.moving.gain != 0
+        is_direct = (self.frames == frame) & ~self.multi_bounce & has_gain
+
+        # Distinct links of each target.
         ends = np.stack([self.targets, self.moving.transmitter, self.moving.receiver], axis=1)
         links = np.unique(ends[is_direct], axis=0)
         return np.bincount(links[:, 0], minlength=len(self.kinds))

@@ -60,10 +60,14 @@ class Surface:
         points_m: [..., 3], float64, m
         Returns [...], bool.
         """
-        offset = points_m - self.corner_m
-        along = offset @ self.first_m / (self.first_m @ self.first_m)
-        across = offset @ self.second_m / (self.second_m @ self.second_m)
-        return (along >= 0) & (along <= 1) & (across >= 0) & (across <= 1)
+        # Shares of both edges, which are perpendicular.
+        offset_m = points_m - self.corner_m
+        along = offset_m @ self.first_m / (self.first_m @ self.first_m)
+        across = offset_m @ self.second_m / (self.second_m @ self.second_m)
+
+        is_along = (along >= 0) & (along <= 1)
+        is_across = (across >= 0) & (across <= 1)
+        return is_along & is_across
 
     def mirrored(self, points_m: np.ndarray) -> np.ndarray:
         """Images of points behind the plane.
@@ -92,11 +96,15 @@ class Surface:
         and the share of the segment before them, [...], float64, between 0 and 1 where the segment
         itself crosses the plane.
         """
-        rise_m = (ends_m - starts_m) @ self.normal
+        # Heights along the normal: of the segment, and of the plane over its start.
+        segment_m = ends_m - starts_m
+        rise_m = segment_m @ self.normal
         height_m = (self.corner_m - starts_m) @ self.normal
-        parallel = np.full(np.shape(rise_m), np.nan)
-        share = np.divide(height_m, rise_m, out=parallel, where=rise_m != 0)
-        return starts_m + share[..., None] * (ends_m - starts_m), share
+
+        # Share of the segment up to the plane; not a number where it is parallel.
+        share = np.full(np.shape(rise_m), np.nan)
+        np.divide(height_m, rise_m, out=share, where=rise_m != 0)
+        return starts_m + share[..., None] * segment_m, share
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
         """Mask of the segments that pass through the rectangle.
@@ -116,12 +124,20 @@ class Surface:
 
         Returns their centers [num_tiles, 3], float64, m, and the area of each, m^2.
         """
+        # Middles of equal parts of both edges, from 0 to 1.
         counts = self._tile_counts(size_m)
         along, across = ((np.arange(count) + 0.5) / count for count in counts)
-        shares = np.stack(np.meshgrid(along, across, indexing="ij"), axis=-1).reshape(-1, 2)
-        centers_m = self.corner_m + shares @ np.stack([self.first_m, self.second_m])
+        pairs = np.meshgrid(along, across, indexing="ij")
+        shares = np.stack(pairs, axis=-1).reshape(-1, 2)
+
+        # Centers there.
+        edges_m = np.stack([self.first_m, self.second_m])
+        centers_m = self.corner_m + shares @ edges_m
+
+        # Area of each.
         lengths_m = [np.linalg.norm(self.first_m), np.linalg.norm(self.second_m)]
-        return centers_m, float(np.prod(lengths_m) / np.prod(counts))
+        area_m2 = np.prod(lengths_m) / np.prod(counts)
+        return centers_m, float(area_m2)
 
     def num_tiles(self, size_m: float) -> int:
         """Number of tiles of at most that size."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.fronthaul.downlink import downlink_size
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component, Signal, comb, whole_signal
 

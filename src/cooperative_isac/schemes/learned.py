@@ -22,13 +22,12 @@ from cooperative_isac.learned.latent_packet import (
     LatentCodec,
 )
 from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions
+from cooperative_isac.learned.scene_facts import fact_differences, scene_facts
 from cooperative_isac.learned.weights import (
     WEIGHTS_FILE,
     DamagedWeightsError,
-    fact_differences,
     load_weights,
     model_before_tables,
-    scene_facts,
     weights_description,
 )
 from cooperative_isac.scene.model import Scene

@@ -21,7 +21,7 @@ from cooperative_isac.fronthaul.report_packet import (
     pack_reports,
     unpack_reports,
 )
-from cooperative_isac.fusion.detection import Detection, complete
+from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.soft_fusion import SoftFusion
 from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
@@ -43,7 +43,7 @@ class LocalMlScheme(Scheme):
     offsets, stations send single paths (schemes.observed_reports). With the scene's
     `candidate_bits` they also send weak candidates, which the center adds up over stations.
 
-    Raises ValueError where weak candidates are asked for in a scene of bodies or of named stations.
+    Raises ValueError where weak candidates are asked for in a scene that cannot have them.
     """
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
@@ -51,13 +51,9 @@ class LocalMlScheme(Scheme):
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):
-        is_plain = scene.layout is None and len(scene.bands) == 1 and not scene.has_bodies
-        if scene.sensing.candidate_bits and not is_plain:
-            raise ValueError(
-                "sensing.candidate_bits: weak candidates are for point targets on one band, with "
-                "transmitters and receivers; leave the key out"
-            )
         self._is_observed = scene.sensing.synchronization in OBSERVED_MODES
+        if scene.sensing.candidate_bits:
+            _check_weak(scene)
         if self._is_observed:
             check_observed(scene, name)
         super().__init__(scene, name)
@@ -77,14 +73,38 @@ class LocalMlScheme(Scheme):
         return frame_downlink_bits(self.scene, frame)
 
 
+def _check_weak(scene: Scene) -> None:
+    """Raise ValueError with the reason why a scene cannot have weak candidates, if there is one."""
+    reasons = {
+        "several bands": len(scene.bands) > 1,
+        "bodies": scene.has_bodies,
+        "stations that move": any(station.is_mobile for station in scene.stations),
+        "position_std_m": any(station.position_std_m for station in scene.stations),
+        "offsets by targets": scene.sensing.synchronization in OBSERVED_MODES,
+    }
+    found = [reason for reason, applies in reasons.items() if applies]
+    if found:
+        raise ValueError(
+            "sensing.candidate_bits: weak candidates are for point targets on one band, and "
+            "stations that stand still at known positions; this scene has "
+            f"{', '.join(found)}: leave the key out"
+        )
+
+
 class LocalMlEncoder(Encoder):
     """Encoder of one station: a search on each band on which it receives."""
 
     def __init__(self, scene: Scene, station: str):
         self.scene = scene
         self.station = scene.station(station).name
+
+        # With clock offsets, transmitters have streams of their own; weak candidates are sums over
+        # a correlation with streams.
+        sensing = scene.sensing
+        by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
-            place.band: LocalReceiver(place) for place in receiving_views(scene, station)
+            place.band: LocalReceiver(place, by_samples=by_samples)
+            for place in receiving_views(scene, station)
         }
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
@@ -102,7 +122,7 @@ class LocalMlEncoder(Encoder):
         most = count_fitting(self.scene, packet, most_bits)
         candidates = NO_CANDIDATES
         for one in sensed.values():
-            candidates = find_candidates(one.sensor, one.joint, one.fit, most)
+            candidates = find_candidates(one.sensor, one.joint, one.fit, most, one.linked)
         return pack_candidates(self.scene, self.station, frame.number, packet, candidates)
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
@@ -147,7 +167,7 @@ class LocalMlDecoder(ReportDecoder):
         return self._contents(station, packet, frame)[0]
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
-        """Detections of the reports, then those of weak candidates; see schemes.contract."""
+        """Detections of the reports, then those of weak candidates alone; see schemes.contract."""
         detections = super().decode(packets, frame)
         if self._soft is None:
             return detections
@@ -156,8 +176,7 @@ class LocalMlDecoder(ReportDecoder):
         for station, packet in sorted(packets.items()):
             own_reports, candidates[station] = self._contents(station, packet, frame)
             reports += own_reports
-        found = self._soft.fuse(reports, candidates, complete(detections))
-        return (*detections, *found)
+        return self._soft.fuse(reports, candidates, detections)
 
     def _contents(
         self, station: str, packet: bytes, frame: Frame

@@ -89,6 +89,7 @@ class LocalReceiver:
     memory: paths of an earlier frame, of another receiver of the same station; None: none
     cells: of the search of a station at rest, where they are computed already; None: computed here
     budget: limits of the computation of a frame; None: those of the kind of scene
+    by_samples: match paths with samples where that is faster (LocalMl)
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class LocalReceiver:
         memory: Memory | None = None,
         cells: SearchGrid | None = None,
         budget: SearchBudget | None = None,
+        by_samples: bool = False,
     ):
         self.place = place
         self._budget = budget
+        self._by_samples = by_samples
         self._cells = cells
         self.known = KnownSymbols(place.view)
         self.memory = memory
@@ -114,7 +117,12 @@ class LocalReceiver:
         if self._sensor is None or self._sensor.scene is not scene:
             receiver = scene.receiver(self.place.station)
             self._sensor = LocalMl(
-                scene, receiver, self.known.grid, cells=self._cells, budget=self._budget
+                scene,
+                receiver,
+                self.known.grid,
+                cells=self._cells,
+                budget=self._budget,
+                by_samples=self._by_samples,
             )
         return self._sensor
 

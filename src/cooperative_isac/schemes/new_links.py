@@ -46,13 +46,20 @@ def unused_paths(
     paths: their paths on all links
     used: transmitters of the links in use, by index
     """
+    # Paths that the targets predict on each of these links.
+    links = {path.transmitter for path in paths} - {*used}
+    shifts_hz = {
+        index: predicted_paths(
+            scene, scene.transmitters[index], receiver, targets
+        ).geometry.doppler_hz
+        for index in links
+    }
+
     unused = []
     for path in paths:
-        if path.transmitter in used:
+        if path.transmitter not in links:
             continue
-        transmitter = scene.transmitters[path.transmitter]
-        geometry = predicted_paths(scene, transmitter, receiver, targets).geometry
-        shift_hz = float(geometry.doppler_hz[path.target]) + path.measured.frequency_hz
+        shift_hz = float(shifts_hz[path.transmitter][path.target]) + path.measured.frequency_hz
         unused.append(NewPath(path, targets.positions_m[path.target], shift_hz))
     return tuple(unused)
 

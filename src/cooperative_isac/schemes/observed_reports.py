@@ -9,8 +9,9 @@ from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fronthaul.offset_packet import pack_offsets, unpack_offsets
 from cooperative_isac.fronthaul.report_packet import count_outside, pack_reports, unpack_reports
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports
+from cooperative_isac.fusion.report_clocks import ReportClocks
 from cooperative_isac.fusion.reports import links_of
+from cooperative_isac.fusion.single_paths import StationReports
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder
 from cooperative_isac.schemes.local_receiver import at_noise_power

@@ -103,7 +103,9 @@ class ObservingReceiver:
         coarse = replace(coarse, transmitters=view.transmitters)
         self._coarse_cells = coarse.of(range(len(names)))
         self._cells = search_grid(view, site, self.known.grid).of(range(len(names)))
-        self._receiver = LocalReceiver(own, cells=self._coarse_cells.of(self._used))
+        self._receiver = LocalReceiver(
+            own, cells=self._coarse_cells.of(self._used), by_samples=True
+        )
 
     def sense(
         self, samples: np.ndarray, frame: Frame, given: Mapping[int, ClockOffset] | None = None
@@ -207,13 +209,16 @@ class ObservingReceiver:
         # Paths that the search of the last frame found on new links start from there.
         if memory is not None:
             memory = with_new_paths(self.place.view, memory, self._new_paths, offsets, now)
-        part = _part(self.place, now)
+        budget = None
+        cells = self._cells
         if len(now) == 1:
-            self._receiver = LocalReceiver(part, memory, self._coarse_cells.of(now))
+            cells = self._coarse_cells
         elif self._is_starting and self._follows:
-            self._receiver = LocalReceiver(part, memory, self._coarse_cells.of(now), STARTUP_BUDGET)
-        else:
-            self._receiver = LocalReceiver(part, memory, self._cells.of(now))
+            cells = self._coarse_cells
+            budget = STARTUP_BUDGET
+        self._receiver = LocalReceiver(
+            _part(self.place, now), memory, cells.of(now), budget, by_samples=True
+        )
 
     def _path_offsets(
         self,

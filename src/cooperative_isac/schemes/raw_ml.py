@@ -12,8 +12,9 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies
 from cooperative_isac.fusion.joint_detect import detect_jointly, detections_of, significant
 from cooperative_isac.fusion.joint_ml import JointMl, Targets
-from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports
+from cooperative_isac.fusion.report_clocks import ReportClocks
 from cooperative_isac.fusion.reports import links_of
+from cooperative_isac.fusion.single_paths import StationReports
 from cooperative_isac.scene.model import OBSERVED_MODES, Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols

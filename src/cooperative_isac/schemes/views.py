@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.scene.station import LinkMode
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import LinkMode, Site
 from cooperative_isac.waveform.frame import Frame
 
 

@@ -110,7 +110,8 @@ def unknown_background(frame: Component, num_rx_ant: int, noise_power_w: float) 
 
     # That of the prior is a small share of it, the same for all antennas.
     prior = max(per_antenna / PRIOR_RATIO, np.finfo(float).tiny)
-    information = np.broadcast_to(prior * np.eye(num_tx_ant), (num_groups, num_tx_ant, num_tx_ant))
+    of_group = prior * np.eye(num_tx_ant)
+    information = np.broadcast_to(of_group, (num_groups, num_tx_ant, num_tx_ant))
     return Background(mean, information.astype(complex), prior)
 
 
@@ -129,17 +130,22 @@ def predict(background: Background, frame: Component, noise_power_w: float) -> P
     covariance = precoders.swapaxes(1, 2) @ spread
     covariance = (covariance + covariance.conj().swapaxes(1, 2)) / 2
 
-    # Square roots G^1/2 of the Gram matrices, and G^-1/2 in the span of the streams.
+    # Span of the streams, by the eigenvalues of the Gram matrices G.
     values, vectors = np.linalg.eigh(grams)
+    adjoint = vectors.conj().swapaxes(1, 2)
     kept = values > RANK_TOLERANCE * values[:, -1:]
+
+    # Square roots G^1/2, and G^-1/2 in the span.
     roots = np.sqrt(np.where(kept, values, 0))
-    inverses = np.where(kept, 1 / np.where(kept, roots, 1), 0)
-    root = (vectors * roots[:, None]) @ vectors.conj().swapaxes(1, 2)
-    inverse_root = (vectors * inverses[:, None]) @ vectors.conj().swapaxes(1, 2)
+    divisors = np.where(kept, roots, 1)
+    inverses = np.where(kept, 1 / divisors, 0)
+    root = (vectors * roots[:, None]) @ adjoint
+    inverse_root = (vectors * inverses[:, None]) @ adjoint
 
     # Precision (G Q G + sigma^2 G)^-1 of the correlation. Between two factors G^-1/2 it is that of
     # the whitened correlation, G^1/2 Q G^1/2 + sigma^2 I, which can be inverted for any rank of G.
-    whitened = root @ np.repeat(covariance, frame.group_size, axis=0) @ root
+    of_subcarriers = np.repeat(covariance, frame.group_size, axis=0)
+    whitened = root @ of_subcarriers @ root
     whitened += noise_power_w * np.eye(whitened.shape[-1])
     precision = inverse_root @ np.linalg.inv(whitened) @ inverse_root
 
@@ -148,8 +154,8 @@ def predict(background: Background, frame: Component, noise_power_w: float) -> P
 
     # Expected coefficients W^T h_hat, [num_rx_ant, num_subcarriers, num_streams].
     mean = _by_group(background.mean, frame) @ precoders
-    mean = mean.reshape(*background.mean.shape[:2], -1).transpose(1, 0, 2).astype(np.complex64)
-    nuisance = StaticNuisance(mean, inverse)
+    mean = mean.reshape(*background.mean.shape[:2], -1).transpose(1, 0, 2)
+    nuisance = StaticNuisance(mean.astype(np.complex64), inverse)
     return Prediction(precoders, grams, spread, precision, int(kept.sum()), nuisance)
 
 
@@ -198,11 +204,14 @@ def updated(
     """
     # Conditional mean of the channel, each subcarrier with its own Gram matrix.
     weights = (prediction.grams @ prediction.precision).swapaxes(1, 2)
-    steps = _by_group(correlation @ weights, frame) @ prediction.spread.swapaxes(1, 2)
+    weighted = _by_group(correlation @ weights, frame)
+    steps = weighted @ prediction.spread.swapaxes(1, 2)
     mean = background.mean + steps.reshape(background.mean.shape)
 
+    # Information of the frame.
     observed = _observed(prediction.precoders, prediction.grams, noise_power_w)
-    return replace(background, mean=mean, information=background.information + observed)
+    information = background.information + observed
+    return replace(background, mean=mean, information=information)
 
 
 def _by_group(values: np.ndarray, frame: Component) -> np.ndarray:
@@ -218,5 +227,6 @@ def _power(correlation: np.ndarray, weights: np.ndarray) -> float:
 def _observed(precoders: np.ndarray, grams: np.ndarray, noise_power_w: float) -> np.ndarray:
     """Information W^* G W^T / sigma^2 that a frame brings, [num_groups, num_tx_ant, num_tx_ant]."""
     num_streams = precoders.shape[-1]
-    mean_grams = grams.reshape(len(precoders), -1, num_streams, num_streams).mean(axis=1)
+    by_group = grams.reshape(len(precoders), -1, num_streams, num_streams)
+    mean_grams = by_group.mean(axis=1)
     return precoders.conj() @ (mean_grams / noise_power_w) @ precoders.swapaxes(1, 2)

@@ -6,6 +6,7 @@ stations and links that agree in location and velocity (fusion.soft_fusion).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,13 +74,16 @@ class Candidates:
 NO_CANDIDATES = Candidates(np.zeros(0, int), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
 
 
-def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: int) -> Candidates:
+def find_candidates(
+    sensor: LocalMl, joint: JointFit, known: Fit | None, most: int, linked: Sequence[int]
+) -> Candidates:
     """The strongest peaks of what the known paths of an echo leave.
 
     sensor: the search of the station
     joint: the echo; its budget is not touched
     known: paths that the station reports; None: none
     most: number of candidates, at most
+    linked: [num_linked], indices of the transmitters whose paths the station uses
     """
     if most < 1 or not len(sensor.search.points_m):
         return NO_CANDIDATES
@@ -104,8 +108,9 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
         residual = subtract_paths(residual, fit)
         surface = sensor.surface(joint, residual)
 
-    # Peaks of what is left.
-    peaks = _peaks(sensor, surface, most - len(found))
+    # Peaks of what is left, of paths that are used.
+    found = found.take(np.isin(found.transmitter, linked))
+    peaks = _peaks(sensor, surface, most - len(found), linked)
     if peaks.num_paths:
         found = _joined(found, _refined(sensor, joint, residual, peaks))
 
@@ -117,10 +122,17 @@ def find_candidates(sensor: LocalMl, joint: JointFit, known: Fit | None, most: i
     return found.take(strongest)
 
 
-def _peaks(sensor: LocalMl, surface: Surface, most: int) -> PathState:
-    """The strongest peaks of a likelihood surface, no two of a transmitter in one main lobe."""
-    # Highest cell of all transmitters, one after the other.
-    power = surface.power.copy()
+def _peaks(sensor: LocalMl, surface: Surface, most: int, linked: Sequence[int]) -> PathState:
+    """The strongest peaks of a likelihood surface, no two of a transmitter in one main lobe.
+
+    sensor: the search of the station
+    surface: of the echo
+    most: number of peaks, at most
+    linked: [num_linked], indices of the transmitters whose paths the station uses
+    """
+    # Highest cell of all these transmitters, one after the other.
+    power = np.zeros_like(surface.power)
+    power[list(linked)] = surface.power[list(linked)]
     cells = []
     transmitters = []
     for _ in range(most):

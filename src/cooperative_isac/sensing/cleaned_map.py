@@ -159,6 +159,7 @@ class CleanedMap:
                 filter=filters[place],
                 doppler_phase=doppler_phases[place],
                 noise_w=float(noise_w[place]),
+                reference=maker.reference,
             )
             for place in range(len(points_m))
         ]

@@ -13,7 +13,8 @@ from scipy import fft
 
 from cooperative_isac.scene.file.physics import largest_excess_path
 from cooperative_isac.scene.geometry import point_on_ray
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
@@ -60,14 +61,15 @@ class DelayDictionary:
         precoders = frame.precoders[:, frame.antennas[transmitter]]
         shape = (len(precoders), frame.group_size, *reference.gram.shape[1:])
         grams = reference.noise_gram(band_hz).reshape(shape).sum(axis=1)
-        noise = np.sum(precoders.conj() @ grams.conj() @ precoders.swapaxes(1, 2), axis=0)
+        by_group = precoders.conj() @ grams.conj() @ precoders.swapaxes(1, 2)
+        noise = np.sum(by_group, axis=0)
 
         # Columns of each group of subcarriers, whitened by it.
         values, vectors = np.linalg.eigh(noise / reference.num_blocks)
         kept = values > COLUMN_TOLERANCE * values[-1]
         whitener = (vectors[:, kept] / np.sqrt(values[kept])).conj().T
-        by_group = whitener @ precoders.conj()
-        self.columns = np.repeat(by_group, frame.group_size, axis=0).astype(np.complex64)
+        columns = whitener @ precoders.conj()
+        self.columns = np.repeat(columns, frame.group_size, axis=0).astype(np.complex64)
 
         # Delays from the direct line to the longest path over the area, and one more at both ends,
         # so that a peak at either end has two neighbors.
@@ -75,7 +77,9 @@ class DelayDictionary:
         direct_m = np.linalg.norm(site.position_m - receiver.position_m)
         longest_m = direct_m + largest_excess_path(scene.box, site.position_m, receiver.position_m)
         step_m = grid.range_resolution_m / DELAY_OVERSAMPLING
-        self._bins = np.arange(int(direct_m / step_m) - 1, int(longest_m / step_m) + 2)
+        first = int(direct_m / step_m) - 1
+        last = int(longest_m / step_m) + 1
+        self._bins = np.arange(first, last + 1)
         self._length = grid.num_subcarriers * DELAY_OVERSAMPLING
         self.ranges_m = self._bins * step_m
         self._noise_power_w = scene.propagation.noise_power_w
@@ -97,14 +101,17 @@ class DelayDictionary:
         # alone: sums over equal distances first, then a Fourier transform.
         pairs = projections @ projections.conj().T
         subcarriers = np.arange(num_subcarriers)
-        distances = (np.subtract.outer(subcarriers, subcarriers) % self._length).ravel()
+        differences = np.subtract.outer(subcarriers, subcarriers)
+        distances = (differences % self._length).ravel()
         real = np.bincount(distances, pairs.real.ravel(), self._length)
         imaginary = np.bincount(distances, pairs.imag.ravel(), self._length)
-        energy = fft.ifft(real + 1j * imaginary, norm="forward").real / self._noise_power_w
+        sums = real + 1j * imaginary
+        energies = fft.ifft(sums, norm="forward").real / self._noise_power_w
 
         # Under noise alone it is a chi-square variable of twice as many degrees as unknowns.
         num_unknowns = projections.shape[1]
-        return (energy[self._bins % self._length] - num_unknowns) / np.sqrt(num_unknowns)
+        energy = energies[self._bins % self._length]
+        return (energy - num_unknowns) / np.sqrt(num_unknowns)
 
 
 class DelaySearch(PathSearch):
@@ -129,7 +136,8 @@ class DelaySearch(PathSearch):
         # Range between the delays of the grid.
         ranges_m = self._dictionaries[transmitter].ranges_m
         offset, _ = vertex(*energy[best - 1 : best + 2])
-        range_m = float(ranges_m[best] + offset * (ranges_m[1] - ranges_m[0]))
+        step_m = ranges_m[1] - ranges_m[0]
+        range_m = float(ranges_m[best] + offset * step_m)
         return path_on_ellipse(self.finder, transmitter, range_m)
 
 

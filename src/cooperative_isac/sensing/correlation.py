@@ -213,8 +213,9 @@ class StreamReference:
         """
         num_subcarriers, num_streams, _ = self.streams.shape
         grams = self.block_grams.reshape(num_subcarriers, self.num_blocks, -1)
-        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s).astype(np.complex64)
-        return (phases @ grams).reshape(num_subcarriers, -1, num_streams, num_streams)
+        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s)
+        turned = phases.astype(np.complex64) @ grams
+        return turned.reshape(num_subcarriers, -1, num_streams, num_streams)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Correlation with the streams: sums of signal times conjugate stream over each block.
@@ -224,6 +225,63 @@ class StreamReference:
         """
         blocks = self._in_blocks(signal).transpose(1, 2, 0, 3)
         return np.ascontiguousarray((blocks @ self.conjugate_blocks).transpose(2, 0, 3, 1))
+
+    def waveforms(self, filters: np.ndarray) -> np.ndarray:
+        """Waveforms of paths without Doppler shift, correlated with the streams in each block.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64, stream weights
+        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
+        """
+        responses = self.responses
+        num_paths, num_subcarriers, num_streams = filters.shape
+
+        # One matrix product a subcarrier, written in place.
+        waveforms = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
+        np.matmul(filters.transpose(1, 0, 2), responses, out=waveforms.transpose(1, 0, 2))
+        return waveforms.reshape(num_paths, num_subcarriers, num_streams, -1)
+
+    def matched_filters(
+        self, filters: np.ndarray, doppler_phases: np.ndarray, waveforms: np.ndarray
+    ) -> np.ndarray:
+        """Filters in the correlation that are matched to paths.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64, stream weights
+        doppler_phases: [num_paths, num_blocks], complex64, exp(-j 2 pi f t)
+        waveforms: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, of these paths
+        Returns [num_paths, num_subcarriers * num_streams * num_blocks], complex64.
+        """
+        matched = filters.conj()[..., None] * doppler_phases[:, None, None, :]
+        return matched.reshape(len(filters), -1)
+
+    def behind_filters(self, filters: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Values in a beam behind the stream weights of paths, block by block.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64, stream weights
+        values: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, correlation in the
+            beam to each path's target
+        Returns [num_paths, num_blocks], complex64.
+        """
+        num_paths = len(filters)
+        by_block = values.reshape(num_paths, -1, self.num_blocks)
+        return (filters.conj().reshape(num_paths, 1, -1) @ by_block)[:, 0]
+
+    def over_blocks(self, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Sums over the blocks of each stream with given factors.
+
+        values: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, correlation in the
+            beam to each path's target
+        factors: [num_paths, num_blocks, num_factors], complex64
+        Returns [num_paths, num_subcarriers * num_streams, num_factors], complex64.
+        """
+        return values.reshape(len(values), -1, self.num_blocks) @ factors
+
+    def of_streams(self, values: np.ndarray) -> np.ndarray:
+        """Correlation with each stream, of a correlation of this kind.
+
+        values: [..., num_subcarriers, num_streams, num_blocks], complex64
+        Returns the same shape, complex64.
+        """
+        return values
 
     def _in_blocks(self, values: np.ndarray) -> np.ndarray:
         """Values over symbols, divided into blocks and padded with zeros.

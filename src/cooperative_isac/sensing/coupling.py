@@ -134,8 +134,9 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
     num_targets = len(targets)
 
     # Inner products of the waveforms and of the arrivals, each with their derivatives.
-    signal = maker.waveform_products(fit.replica.filters[paths], fit.replica.doppler_phases[paths])
-    receive = fit.replica.receive[state.owner[paths]]
+    replica = fit.replica
+    signal = maker.waveform_products(replica.filters[paths], replica.doppler_phases[paths])
+    receive = replica.receive[state.owner[paths]]
     steering = np.einsum("pim,qjm->piqj", receive.conj(), receive).astype(complex)
 
     # Derivatives of echoes: with the amplitude, with the location by product rule, with the shift.
@@ -149,24 +150,28 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
     energy = products[:, 0, :, 0].diagonal().real
     phases = np.exp(1j * np.angle(fit.amplitude[paths]))
     amplitudes = np.sqrt(2 * fit.power[paths] / energy) * phases
-    products *= (amplitudes.conj()[:, None] * amplitudes)[:, None, :, None]
+    of_pairs = amplitudes.conj()[:, None] * amplitudes
+    products *= of_pairs[:, None, :, None]
 
-    # Information of location and shift of every path, amplitudes unknown (Schur complement).
+    # Parts of their Gram matrix: amplitudes, these with locations and shifts, and the latter.
+    num_parameters = num_paths * (1 + size)
     scale = np.sqrt(2 * fit.power[paths])
     overlap = products[:, 0, :, 0] / np.outer(scale, scale)
-    num_parameters = num_paths * (1 + size)
     cross = products[:, 1:, :, 0].reshape(num_parameters, num_paths) / scale
     inner = products[:, 1:, :, 1:].reshape(num_parameters, num_parameters)
+
+    # Information of location and shift of every path, amplitudes unknown (Schur complement).
     loaded = overlap + INFORMATION_RIDGE * np.eye(num_paths)
     explained = np.linalg.solve(loaded, cross.conj().T)
     information = np.real(inner - cross @ explained)
 
     # Chain rule: the paths of a target share its location.
-    jacobian = np.zeros((num_paths, 1 + size, num_targets * size + num_paths))
+    num_coordinates = num_targets * size
+    jacobian = np.zeros((num_paths, 1 + size, num_coordinates + num_paths))
     all_paths = np.arange(num_paths)
     for axis in range(size):
         jacobian[all_paths, axis, owner * size + axis] = 1
-    jacobian[all_paths, size, num_targets * size + all_paths] = 1
+    jacobian[all_paths, size, num_coordinates + all_paths] = 1
     jacobian = jacobian.reshape(num_parameters, -1)
     joint = jacobian.T @ information @ jacobian
     return (joint + joint.T) / 2
@@ -279,11 +284,16 @@ def _is_held(fit: Fit, gain: np.ndarray) -> np.ndarray:
     gain: [num_targets], float64, expected gain of log-likelihood of each
     """
     state = fit.state
-    has_path = (state.owner == np.arange(state.num_targets)[:, None]).astype(float)
+    # Share of its energy that each pair of targets has in common.
+    targets = np.arange(state.num_targets)
+    has_path = (state.owner == targets[:, None]).astype(float)
     shared = has_path @ np.abs(fit.coherence) ** 2 @ has_path.T
+
+    # What stronger ones leak into each.
     power = fit.target_power
     is_stronger = power > power[:, None]
-    leaked = (is_stronger * np.minimum(shared, 1.0)) @ np.maximum(gain, 0.0)
+    shares = is_stronger * np.minimum(shared, 1.0)
+    leaked = shares @ np.maximum(gain, 0.0)
     return leaked > HELD_SHARE * power
 
 
@@ -313,19 +323,22 @@ def _coupled_step(
 
     # Step, scaled to unit information of each parameter.
     scale = np.sqrt(diagonal)
-    step = np.linalg.solve(damped / np.outer(scale, scale), slopes / scale) / scale
+    scaled = damped / np.outer(scale, scale)
+    step = np.linalg.solve(scaled, slopes / scale) / scale
     gain = float(step @ slopes)
 
     # Locations: steps within the main lobe.
+    num_coordinates = len(targets) * size
     moves_m = np.zeros((len(targets), 3))
-    moves_m[:, :size] = step[: len(targets) * size].reshape(-1, size)
+    moves_m[:, :size] = step[:num_coordinates].reshape(-1, size)
     information = fit.target_information[targets]
     squared = np.einsum("ni,nij,nj->n", moves_m[:, :size], information, moves_m[:, :size])
     longest = 2 * fit.target_power[targets] * LONGEST_STEP
-    moves_m *= np.sqrt(longest / np.maximum(squared, longest))[:, None]
+    shares = np.sqrt(longest / np.maximum(squared, longest))
+    moves_m *= shares[:, None]
 
     # Doppler shifts likewise.
     own_information = np.maximum(fit.doppler_information[paths], LEAST_INFORMATION)
     reach_hz = np.sqrt(2 * fit.power[paths] * LONGEST_STEP / own_information)
-    shifts_hz = np.clip(step[len(targets) * size :], -reach_hz, reach_hz)
+    shifts_hz = np.clip(step[num_coordinates:], -reach_hz, reach_hz)
     return moves_m, shifts_hz, gain

@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.surface import doppler_bins
@@ -44,9 +46,13 @@ class Detector:
     def max_doppler_hz(self) -> float:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed, Hz."""
         receiver_mps = np.linalg.norm(self.receiver.velocity_mps)
-        transmitter_mps = max(np.linalg.norm(site.velocity_mps) for site in self.scene.transmitters)
+        transmitters = self.scene.transmitters
+        transmitter_mps = max(np.linalg.norm(site.velocity_mps) for site in transmitters)
+
+        # Rate of a path's length: a target changes both of its legs, a site one.
         sites_mps = receiver_mps + transmitter_mps
-        return float(2 * self.scene.sensing.max_speed_mps + sites_mps) / self.grid.wavelength_m
+        rate_mps = 2 * self.scene.sensing.max_speed_mps + sites_mps
+        return float(rate_mps) / self.grid.wavelength_m
 
     @property
     def frame_stride(self) -> int:
@@ -66,9 +72,13 @@ class Detector:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
 
         # Independent trials; neighboring Doppler bins overlap by half.
-        num_trials = len(self.search.points_m) * len(self.scene.transmitters) * len(bins) / 2
+        num_filters = len(self.search.points_m) * len(self.scene.transmitters)
+        num_trials = num_filters * len(bins) / 2
+
+        # False-alarm probability of one trial, 1 - (1 - P)^(1 / num_trials), and its power.
         probability = self.scene.sensing.false_alarm_probability
-        return float(-np.log(-np.expm1(np.log1p(-probability) / num_trials)))
+        of_trial = -np.expm1(np.log1p(-probability) / num_trials)
+        return float(-np.log(of_trial))
 
     def path_threshold(self, reference: StreamReference) -> float:
         """Power that noise exceeds at one location with PATH_FALSE_ALARM, at any Doppler shift.

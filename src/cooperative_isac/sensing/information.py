@@ -126,7 +126,8 @@ def suppressed_doppler_information(
     cell_hz = grid.doppler_resolution_hz
     is_ambiguous = np.abs(shifts_hz) < AMBIGUOUS_CELLS * cell_hz
     distance_hz = np.hypot(2 * shifts_hz, AMBIGUOUS_STD_CELLS * cell_hz)
-    information[is_ambiguous] = 1 / (1 / information[is_ambiguous] + distance_hz[is_ambiguous] ** 2)
+    variance_hz2 = 1 / information[is_ambiguous]
+    information[is_ambiguous] = 1 / (variance_hz2 + distance_hz[is_ambiguous] ** 2)
     return information
 
 
@@ -140,13 +141,18 @@ def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
     gram: [num_paths, 1 + D, 1 + D], complex64, inner products of waveform and slopes
     Returns [num_paths, D, D], float, 1/m^2.
     """
+    # Inner products of the beams, of value and slopes as those of the waveforms.
     beams = receive.conj() @ receive.swapaxes(1, 2)
     energy = gram[:, 0, 0].real[:, None, None]
 
     # Inner products of the slopes of the replica, by the product rule.
+    of_beams = beams[:, 1:, 1:] * energy
+    of_waveforms = gram[:, 1:, 1:]
     mixed = beams[:, 1:, :1] * gram[:, :1, 1:]
-    inner = beams[:, 1:, 1:] * energy + mixed + mixed.conj().swapaxes(1, 2) + gram[:, 1:, 1:]
+    mirrored = mixed.conj().swapaxes(1, 2)
+    inner = of_beams + mixed + mirrored + of_waveforms
 
     # Without their components along the replica, which the unknown amplitude explains.
     along = beams[:, 0, 1:] * energy[:, 0] + gram[:, 0, 1:]
-    return np.real(inner - along[:, :, None].conj() * along[:, None, :] / energy) / energy
+    explained = along[:, :, None].conj() * along[:, None, :] / energy
+    return np.real(inner - explained) / energy

@@ -67,9 +67,9 @@ class JointFit:
 
         # Waveforms in the correlation, and the filters matched to them.
         waveforms = replica.waveforms.reshape(num_paths, -1)
-        phases = replica.doppler_phases[:, None, None, :]
-        matched_filters = replica.filters[:, 0].conj()[..., None] * phases
-        matched_filters = matched_filters.reshape(num_paths, -1)
+        matched_filters = self.maker.reference.matched_filters(
+            replica.filters[:, 0], replica.doppler_phases, replica.waveforms
+        )
 
         # Gather: the correlation behind the beam to each target, and behind each path's filter at
         # each antenna.
@@ -179,14 +179,12 @@ class JointFit:
         """
         reference = self.maker.reference
         num_paths, num_filters = replica.filters.shape[:2]
-        num_blocks = reference.num_blocks
 
         # Residual of each path's target, summed over blocks with its phases and with their slopes.
         phases = replica.doppler_phases
         ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
         with_slopes = np.stack([phases, phases * ramp.astype(np.complex64)], axis=-1)
-        blocks = residual.reshape(state.num_targets, -1, num_blocks)
-        summed = blocks[state.owner] @ with_slopes
+        summed = reference.over_blocks(residual[state.owner], with_slopes)
 
         # Behind the filters and their location slopes.
         filters = replica.filters.reshape(num_paths, num_filters, -1).conj()
@@ -235,5 +233,7 @@ def subtract_paths(
     Returns the same shape, complex64.
     """
     steering, waveforms = (factor[paths] for factor in fit.echoes)
+    if not len(waveforms):
+        return correlation
     waveforms = waveforms.reshape(len(waveforms), -1)
     return correlation - (steering.T @ waveforms).reshape(correlation.shape)

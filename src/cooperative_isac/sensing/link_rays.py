@@ -224,7 +224,8 @@ def _power_map(axes: Axes, ray: Ray, matched: np.ndarray, noise_power_w: float) 
     over_frequency = axes.over_frequency(ray.delay_s + delays_s)
     over_time = axes.over_time(ray.doppler_hz + dopplers_hz)
     correlation = over_frequency.conj() @ matched @ over_time.conj().T
-    return np.abs(correlation) ** 2 / (ray.energy * noise_power_w)
+    noise_variance = ray.energy * noise_power_w
+    return np.abs(correlation) ** 2 / noise_variance
 
 
 def _grid(half: float, num_cells: int) -> np.ndarray:
@@ -290,7 +291,10 @@ class _RayFits:
         self._matched = matched
         self._delays_s = np.array([ray.delay_s for ray in rays])
         self._dopplers_hz = np.array([ray.doppler_hz for ray in rays])
-        self._scale = 1 / (np.array([ray.energy for ray in rays]) * noise_power_w)
+
+        # Factor from squared correlations to noise variances.
+        energies = np.array([ray.energy for ray in rays])
+        self._scale = 1 / (energies * noise_power_w)
 
         # Inverse information, in units of each parameter's accuracy: s and Hz differ by many
         # orders.
@@ -298,7 +302,8 @@ class _RayFits:
         diagonal = np.diagonal(information, axis1=1, axis2=2)
         accuracies = 1 / np.sqrt(np.maximum(diagonal, np.finfo(float).tiny))
         scaling = accuracies[:, :, None] * accuracies[:, None, :]
-        self.unit_covariance = scaling * np.linalg.pinv(information * scaling, hermitian=True)
+        scaled = information * scaling
+        self.unit_covariance = scaling * np.linalg.pinv(scaled, hermitian=True)
 
     def power(self, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Power of each ray in noise variances [num_rays], and its gradient [num_rays, 2].

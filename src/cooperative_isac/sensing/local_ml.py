@@ -24,6 +24,7 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.peaks import Peak, find_peaks
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.sample_reference import SampleReplicaMaker, sample_reference
 from cooperative_isac.sensing.search_budget import (
     BODY_BUDGET,
     NETWORK_BUDGET,
@@ -71,9 +72,12 @@ class LocalMl(Detector):
     """Maximum-likelihood detection of targets in the echoes of one receiver, symbols known.
 
     budget: limits of the computation of a frame; None: those of the kind of scene
+    by_samples: match paths with the samples of echoes where a correlation with the streams is
+        larger; what is found is the same
     """
 
     budget: SearchBudget | None = field(default=None, kw_only=True)
+    by_samples: bool = field(default=False, kw_only=True)
 
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path, from which another path shares its location.
@@ -127,7 +131,12 @@ class LocalMl(Detector):
         Returns the likelihood of paths in it.
         """
         reference = stream_reference(frame, self.max_doppler_hz, static)
-        maker = ReplicaMaker(self.scene, self.receiver, reference)
+        make = ReplicaMaker
+        num_values = reference.streams.shape[1] * reference.num_blocks
+        if self.by_samples and static is None and num_values > frame.grid.num_symbols:
+            reference = sample_reference(frame)
+            make = SampleReplicaMaker
+        maker = make(self.scene, self.receiver, reference)
         correlation = reference.correlate(echo)
         return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
 
@@ -373,8 +382,7 @@ class LocalMl(Detector):
 
         # Residual behind the filter of each missing path.
         filters, energy = maker.filters_at(transmitters, state.points_m[owners])
-        residual = fit.residual[owners].reshape(len(owners), -1, maker.reference.num_blocks)
-        blocks = (filters.conj().reshape(len(owners), 1, -1) @ residual)[:, 0]
+        blocks = maker.reference.behind_filters(filters, fit.residual[owners])
 
         # Power over noise at every Doppler shift, and its peak.
         _, shifts_hz = doppler_bins(maker.reference, self.max_doppler_hz)

@@ -105,7 +105,10 @@ class LocationMap(MapFilters):
         frame: signal that was transmitted
         Returns [num_rx_ant, num_subcarriers * num_streams, num_shifts], complex64.
         """
+        # Samples without the symbols of each stream.
         by_stream = echo[:, :, None] * frame.streams.conj()
+
+        # Their spectra over the symbols.
         turns = self.scene.grid.symbol_times_s[:, None] * self.shifts_hz
         phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
         spectra = by_stream.reshape(-1, len(phases)) @ phases
@@ -198,7 +201,11 @@ class LocationMap(MapFilters):
     @cached_property
     def _beams(self) -> np.ndarray:
         """Conjugate steering vectors to the middle of each sector, [num_sectors, num_rx_ant]."""
-        angles = (self._sectors[self._order][self._starts[:-1]] + 0.5) * self._sector_width
+        # Middles of the sectors that have cells.
+        sectors = self._sectors[self._order][self._starts[:-1]]
+        angles = (sectors + 0.5) * self._sector_width
+
+        # Steering vectors there.
         directions = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(len(angles))])
         steering = steering_vectors(
             self.receiver.elements_m, directions, self.scene.grid.wavelength_m

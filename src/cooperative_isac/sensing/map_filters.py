@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Signal
 
 # Doppler shifts of the filters per resolution cell: the highest is interpolated between them.

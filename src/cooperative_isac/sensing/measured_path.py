@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import overload
 
 import numpy as np
 
@@ -26,17 +27,30 @@ def measured_path(
     """
     path = report.paths[0]
     geometry = path_geometry(scene, receiver, report)
-    grid = scene.grid
 
     # Variances by the SNR, amplitude unknown.
-    bandwidth_hz2 = float(np.var(grid.subcarrier_offsets_hz))
-    of_delay = 1 / (2 * path.power * (2 * np.pi) ** 2 * bandwidth_hz2)
+    of_delay = delay_variance(scene, path.power)
     of_shift = 1 / report_shift_information(scene, report)
     return ClockOffset(
         float(geometry.delay_s) + given.delay_s,
         path.doppler_hz + given.frequency_hz,
         np.diag([of_delay, of_shift]),
     )
+
+
+@overload
+def delay_variance(scene: Scene, power: float) -> float: ...
+@overload
+def delay_variance(scene: Scene, power: np.ndarray) -> np.ndarray: ...
+def delay_variance(scene: Scene, power: float | np.ndarray) -> float | np.ndarray:
+    """Variance of the delay of a path by its SNR, amplitude unknown.
+
+    scene: seen on the band
+    power: [...], float64, coherent SNR, linear
+    Returns [...], float64, s^2.
+    """
+    bandwidth_hz2 = float(np.var(scene.grid.subcarrier_offsets_hz))
+    return 1 / (2 * power * (2 * np.pi) ** 2 * bandwidth_hz2)
 
 
 def path_geometry(scene: Scene, receiver: Site, report: EchoReport) -> BistaticGeometry:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 
 # Time over which paths are predicted at most, s: later a target has left the main lobe of its

@@ -8,7 +8,7 @@ from scipy.signal import find_peaks
 from cooperative_isac.estimation.model_order import num_sources_aic
 from cooperative_isac.estimation.peaks import vertex
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
 from cooperative_isac.sensing.search_grid import SearchGrid, cells_along
@@ -57,19 +57,27 @@ def music_cosines(snapshots: np.ndarray, receiver: Site, wavelength_m: float) ->
     num_sources = num_sources_aic(positive, num_snapshots)
     noise = eigenvectors[:, : len(eigenvalues) - num_sources]
 
-    # Spectrum over cosines of the angle of arrival, in logarithms: its peaks are parabolas.
-    num_cosines = int(np.ceil(2 / beam_width(receiver, wavelength_m) * SPECTRUM_OVERSAMPLING)) + 1
+    # Cosines of the angle of arrival, several within the width of a beam.
+    num_beams = 2 / beam_width(receiver, wavelength_m)
+    num_cosines = int(np.ceil(num_beams * SPECTRUM_OVERSAMPLING)) + 1
     cosines = np.linspace(-1, 1, num_cosines)
+
+    # Spectrum over them, in logarithms: its peaks are parabolas.
     directions = arrival_direction(receiver, cosines)
     steering = steering_vectors(receiver.elements_m, directions, wavelength_m)
-    leakage = np.sum(np.abs(steering.conj() @ noise) ** 2, axis=1)
+    in_noise = steering.conj() @ noise
+    leakage = np.sum(np.abs(in_noise) ** 2, axis=1)
     spectrum = -np.log(leakage)
 
-    # Highest peaks, interpolated between samples.
+    # Highest peaks.
     peaks, _ = find_peaks(spectrum)
-    highest = peaks[np.argsort(-spectrum[peaks])][:num_sources]
+    by_height = np.argsort(-spectrum[peaks])
+    highest = peaks[by_height][:num_sources]
+
+    # Interpolated between samples.
     offsets, _ = vertex(spectrum[highest - 1], spectrum[highest], spectrum[highest + 1])
-    return cosines[highest] + offsets * (cosines[1] - cosines[0])
+    spacing = cosines[1] - cosines[0]
+    return cosines[highest] + offsets * spacing
 
 
 def strongest_cell(finder: PathFinder, cells: SearchGrid) -> FoundPath | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.calibration.offsets import ClockOffset, Source, add_common
+from cooperative_isac.calibration.offsets import ClockOffset, Source
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 
@@ -64,8 +64,8 @@ class OffsetHistory:
     """
 
     def __init__(self, timing_s: float, frequency_hz: float, longest_s: float = math.inf):
-        self._limits = np.array([timing_s, frequency_hz])
-        self._longest_s = longest_s
+        self.limits = np.array([timing_s, frequency_hz])
+        self.longest_s = longest_s
         self._kept: deque[tuple[float, ClockOffset]] = deque(maxlen=KEPT_ESTIMATES)
 
     def add(self, time_s: float, offset: ClockOffset) -> None:
@@ -81,140 +81,210 @@ class OffsetHistory:
         self._kept.clear()
 
     def predicted(self, time_s: float, least: int = 1) -> ClockOffset | None:
-        """Offsets at a time, with the variances that the estimates leave.
+        """Offsets at a time; see predicted_offsets."""
+        return predicted_offsets([self], time_s, least)[0]
 
-        The sources of common errors are those of the estimates, each with its time.
+    @property
+    def kept(self) -> Sequence[tuple[float, ClockOffset]]:
+        """The estimates that are kept, with their times in s, the last one last."""
+        return self._kept
 
-        least: number of estimates that must agree
-        Returns None where fewer agree, the last one is later, or longer ago than is predicted.
-        """
-        if not self._kept or not 0 <= time_s - self._kept[-1][0] <= self._longest_s:
-            return None
-        elapsed_s = np.array([time for time, _ in self._kept]) - time_s
-        values = np.array([[one.delay_s, one.frequency_hz] for _, one in self._kept])
-        variances = np.array([np.diag(one.covariance) for _, one in self._kept])
-        members = self._agreeing(elapsed_s, values, variances)
-        if np.count_nonzero(members) < least:
-            return None
-
-        # A line through the timing offsets, and one through the carrier offsets.
-        chosen = np.flatnonzero(members)
-        floors = np.square(LEAST_DEVIATION * self._limits)
-        lines = [
-            _line(
-                elapsed_s[chosen],
-                values[chosen, axis],
-                variances[chosen, axis],
-                floors[axis],
-                drift,
-            )
-            for axis, drift in enumerate(USUAL_DRIFTS)
-        ]
-        return _combined(lines, [self._kept[index] for index in chosen])
-
-    def _agreeing(
-        self, elapsed_s: np.ndarray, values: np.ndarray, variances: np.ndarray
-    ) -> np.ndarray:
-        """Mask of the largest set of estimates on a line through one or two of them, [num], bool.
-
-        elapsed_s: [num], float64, times of the estimates, s
-        values, variances: [num, 2], float64, of timing in s and carrier in Hz
-        """
-        # Lines through every two estimates, and level ones through each.
-        first, second = np.triu_indices(len(elapsed_s))
-        between_s = elapsed_s[second] - elapsed_s[first]
-        rises = values[second] - values[first]
-        lengths_s = np.where(between_s > 0, between_s, np.inf)
-        since_first_s = elapsed_s - elapsed_s[first][:, None]
-        shares = (since_first_s / lengths_s[:, None])[..., None]
-        lines = values[first][:, None] + shares * rises[:, None]
-
-        # Those of a possible drift.
-        ends = variances[first] + variances[second]
-        largest_drifts = between_s[:, None] * np.array(AGREEING_DRIFTS)
-        largest_rises = largest_drifts + AGREEING_SIGMAS * np.sqrt(ends)
-        is_possible = np.all(np.abs(rises) <= largest_rises, axis=1)
-
-        # Estimates near each line: by the errors of both, and within the limits by those of the
-        # estimate alone.
-        of_lines = (1 - shares) ** 2 * variances[first][:, None]
-        of_lines += shares**2 * variances[second][:, None]
-        of_both = AGREEING_SIGMAS * np.sqrt(of_lines + variances)
-        of_estimate = AGREEING_SIGMAS * np.sqrt(variances)
-        reach = np.minimum(LINE_SHARE * self._limits + of_both, self._limits + of_estimate)
-        agrees = np.all(np.abs(values - lines) <= reach, axis=-1)
-
-        # The largest set of them that is confirmed up to now.
-        is_recent = elapsed_s >= -self._longest_s
-        is_confirmed = np.any(agrees & is_recent, axis=1)
-        sizes = np.count_nonzero(agrees, axis=1) * (is_possible & is_confirmed)
-        return agrees[sizes.argmax()]
+    def is_confirmed(self, time_s: float) -> bool:
+        """True where the last estimate is not later than a time, nor too long ago."""
+        return bool(self._kept) and 0 <= time_s - self._kept[-1][0] <= self.longest_s
 
 
-def _combined(
-    lines: Sequence[_Line], estimates: Sequence[tuple[float, ClockOffset]]
-) -> ClockOffset:
-    """Offsets of two lines, of timing and carrier, with the common errors of their estimates."""
-    timing, carrier = lines
-    factor = np.diag(np.sqrt([timing.scatter, carrier.scatter]))
-    common: dict[Source, np.ndarray] = {}
-    for (time_s, one), of_timing, of_carrier in zip(
-        estimates, timing.shares, carrier.shares, strict=True
-    ):
-        timed = replace(one, common={(time_s, *key): part for key, part in one.common.items()})
-        add_common(common, timed, factor @ np.diag([of_timing, of_carrier]))
-    covariance = np.diag([timing.variance, carrier.variance])
-    return ClockOffset(timing.value, carrier.value, covariance, common)
+def predicted_offsets(
+    histories: Sequence[OffsetHistory], time_s: float, least: int = 1
+) -> list[ClockOffset | None]:
+    """Offsets of several links at a time, with the variances that their estimates leave.
+
+    The sources of common errors are those of the estimates, each with its time.
+
+    histories: of the links
+    time_s: s
+    least: number of estimates that must agree
+    Returns None where fewer agree, the last one is later, or longer ago than is predicted.
+    """
+    found: list[ClockOffset | None] = [None] * len(histories)
+    places = [place for place, one in enumerate(histories) if one.is_confirmed(time_s)]
+    if not places:
+        return found
+    estimates = _Estimates.of([histories[place] for place in places], time_s)
+    members = _agreeing(estimates)
+    lines = _lines(estimates, members)
+
+    # The links on which enough estimates agree.
+    counts = np.count_nonzero(members, axis=1)
+    for row in np.flatnonzero(counts >= least).tolist():
+        kept = histories[places[row]].kept
+        found[places[row]] = lines.offset(row, kept, np.flatnonzero(members[row]))
+    return found
 
 
 @dataclass(frozen=True)
-class _Line:
-    """Line through estimates at different times.
+class _Estimates:
+    """Estimates of several links, with gaps behind the last one of each.
 
-    value, variance: at time 0
-    shares: [num], float64, of the estimates in the value
-    scatter: factor of the estimates' variances by which they scatter about the line, one at least
+    elapsed_s: [num_links, num], float64, times of the estimates, s
+    values: [num_links, num, 2], float64, timing in s and carrier in Hz
+    variances: [num_links, num, 2], float64, of these; 1 in gaps
+    is_there: [num_links, num], bool, False in gaps
+    limits: [num_links, 2], float64, largest difference of exact estimates that agree, s and Hz
+    longest_s: [num_links], float64, time up to which a last estimate is recent, s
     """
 
-    value: float
-    variance: float
+    elapsed_s: np.ndarray
+    values: np.ndarray
+    variances: np.ndarray
+    is_there: np.ndarray
+    limits: np.ndarray
+    longest_s: np.ndarray
+
+    @classmethod
+    def of(cls, histories: Sequence[OffsetHistory], time_s: float) -> _Estimates:
+        """Estimates of histories, at their times from another one."""
+        counts = np.array([len(one.kept) for one in histories])
+        is_there = np.arange(counts.max()) < counts[:, None]
+        kept = [estimate for one in histories for estimate in one.kept]
+        elapsed_s = np.zeros(is_there.shape)
+        values = np.zeros((*is_there.shape, 2))
+        variances = np.ones((*is_there.shape, 2))
+        elapsed_s[is_there] = [time - time_s for time, _ in kept]
+        values[is_there] = [(one.delay_s, one.frequency_hz) for _, one in kept]
+        variances[is_there] = [one.covariance.diagonal() for _, one in kept]
+        return cls(
+            elapsed_s,
+            values,
+            variances,
+            is_there,
+            np.array([one.limits for one in histories]),
+            np.array([one.longest_s for one in histories]),
+        )
+
+
+def _agreeing(estimates: _Estimates) -> np.ndarray:
+    """Masks of the largest sets of estimates on a line through one or two of them.
+
+    Returns [num_links, num], bool.
+    """
+    # Lines through every two estimates, and level ones through each.
+    elapsed_s = estimates.elapsed_s
+    values = estimates.values
+    variances = estimates.variances
+    first, second = np.triu_indices(elapsed_s.shape[1])
+    between_s = elapsed_s[:, second] - elapsed_s[:, first]
+    rises = values[:, second] - values[:, first]
+    lengths_s = np.where(between_s > 0, between_s, np.inf)
+    since_first_s = elapsed_s[:, None] - elapsed_s[:, first, None]
+    shares = (since_first_s / lengths_s[..., None])[..., None]
+    lines = values[:, first, None] + shares * rises[:, :, None]
+
+    # Those of a possible drift.
+    ends = variances[:, first] + variances[:, second]
+    largest_drifts = between_s[..., None] * np.array(AGREEING_DRIFTS)
+    largest_rises = largest_drifts + AGREEING_SIGMAS * np.sqrt(ends)
+    is_possible = np.all(np.abs(rises) <= largest_rises, axis=-1)
+    is_possible &= estimates.is_there[:, first] & estimates.is_there[:, second]
+
+    # Estimates near each line: by the errors of both, and within the limits by those of the
+    # estimate alone.
+    of_lines = (1 - shares) ** 2 * variances[:, first, None]
+    of_lines += shares**2 * variances[:, second, None]
+    of_both = AGREEING_SIGMAS * np.sqrt(of_lines + variances[:, None])
+    of_estimate = AGREEING_SIGMAS * np.sqrt(variances[:, None])
+    limits = estimates.limits[:, None, None]
+    reach = np.minimum(LINE_SHARE * limits + of_both, limits + of_estimate)
+    agrees = np.all(np.abs(values[:, None] - lines) <= reach, axis=-1)
+    agrees &= estimates.is_there[:, None]
+
+    # The largest set of each link that is confirmed up to now.
+    is_recent = elapsed_s >= -estimates.longest_s[:, None]
+    is_confirmed = np.any(agrees & is_recent[:, None], axis=-1)
+    sizes = np.count_nonzero(agrees, axis=-1) * (is_possible & is_confirmed)
+    return agrees[np.arange(len(sizes)), sizes.argmax(axis=1)]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines through the timing and the carrier offsets of several links, at time 0.
+
+    values, variances: [num_links, 2], float64
+    shares: [num_links, num, 2], float64, of the estimates in the values
+    scatter: [num_links, 2], float64, factors of the estimates' variances by which they scatter
+        about the lines, one at least
+    """
+
+    values: np.ndarray
+    variances: np.ndarray
     shares: np.ndarray
-    scatter: float
+    scatter: np.ndarray
+
+    def offset(
+        self, row: int, kept: Sequence[tuple[float, ClockOffset]], members: np.ndarray
+    ) -> ClockOffset:
+        """Offsets of one link, with the common errors of its estimates.
+
+        row: of the link
+        kept: its estimates
+        members: [num_members], int, those that agree
+        """
+        weights = np.sqrt(self.scatter[row]) * self.shares[row]
+        common: dict[Source, np.ndarray] = {}
+        for place in members.tolist():
+            time_s, one = kept[place]
+            for source, change in one.common.items():
+                common[(time_s, *source)] = weights[place][:, None] * change
+        timing_s, carrier_hz = self.values[row].tolist()
+        return ClockOffset(timing_s, carrier_hz, np.diag(self.variances[row]), common)
 
 
-def _line(
-    elapsed_s: np.ndarray, values: np.ndarray, variances: np.ndarray, floor: float, drift: float
-) -> _Line:
-    """Line of least squares through estimates.
+def _lines(estimates: _Estimates, members: np.ndarray) -> _Lines:
+    """Lines of least squares through the estimates that agree.
 
-    elapsed_s: [num], float64, times of the estimates, s
-    values, variances: [num], float64, of the estimates
-    floor: variance of each estimate beside its own
-    drift: standard deviation of the slope about zero
+    members: [num_links, num], bool
     """
-    # A single one has no slope.
-    if len(values) == 1:
-        return _Line(float(values[0]), float(variances[0]), np.ones(1), 1.0)
-
-    # Least squares for value and slope, with the prior of the slope.
-    drift_information = drift**-2.0
-    line = np.column_stack([np.ones(len(values)), elapsed_s])
-    weighted = line / (variances + floor)[:, None]
-    normal = weighted.T @ line + np.diag([0.0, drift_information])
-    inverse = np.linalg.inv(normal)
+    # Sums of the normal equations of value and slope, with the prior of the slope.
+    is_member = members[..., None]
+    elapsed_s = estimates.elapsed_s[..., None]
+    variances = estimates.variances
+    floors = np.square(LEAST_DEVIATION * estimates.limits)
+    weights = is_member / (variances + floors[:, None])
+    drift_information = np.array(USUAL_DRIFTS) ** -2.0
+    of_values = np.sum(weights, axis=1)
+    of_both = np.sum(weights * elapsed_s, axis=1)
+    of_slopes = np.sum(weights * elapsed_s**2, axis=1) + drift_information
+    determinants = of_values * of_slopes - of_both**2
 
     # The value is a sum of shares of the estimates, whose own errors are in it alone, and the slope
     # that the prior has pulled toward zero.
-    shares = inverse[0] @ weighted.T
-    variance = np.square(shares) @ variances
+    slopes_rows = (of_slopes / determinants)[:, None]
+    both_rows = (of_both / determinants)[:, None]
+    values_rows = (of_values / determinants)[:, None]
+    shares = weights * (slopes_rows - both_rows * elapsed_s)
+    values = np.sum(shares * estimates.values, axis=1)
+    of_estimates = np.sum(shares**2 * variances, axis=1)
+    slope_shares = weights * (values_rows * elapsed_s - both_rows)
+    slopes = np.sum(slope_shares * estimates.values, axis=1)
 
     # Estimates that scatter more than by their variances have larger ones.
-    residuals = values - line @ (inverse @ weighted.T @ values)
-    scatter = 1.0
-    if len(values) > 2:
-        scatter = max(float(residuals**2 @ (1 / variances)) / (len(values) - 2), 1.0)
-    variance = scatter * variance + inverse[0, 1] ** 2 * drift_information
-    return _Line(float(shares @ values), float(variance), shares, scatter)
+    residuals = estimates.values - values[:, None] - slopes[:, None] * elapsed_s
+    squared = np.sum(is_member * residuals**2 / variances, axis=1)
+    counts = np.count_nonzero(members, axis=1)[:, None]
+    mean_squares = squared / np.maximum(counts - 2, 1)
+    scatter = np.where(counts > 2, np.maximum(mean_squares, 1.0), 1.0)
+    of_slope = both_rows[:, 0] ** 2 * drift_information
+
+    # A single one has no slope.
+    is_single = counts == 1
+    alone = np.sum(is_member * estimates.values, axis=1)
+    alone_variance = np.sum(is_member * variances, axis=1)
+    return _Lines(
+        values=np.where(is_single, alone, values),
+        variances=np.where(is_single, alone_variance, scatter * of_estimates + of_slope),
+        shares=np.where(is_single[..., None], is_member, shares),
+        scatter=scatter,
+    )
 
 
 def offset_history(
@@ -264,11 +334,34 @@ class LinkHistories:
 
     def predicted(self, time_s: float, least: int = LEAST_AGREEING) -> dict[int, ClockOffset]:
         """Offsets at a time, of the links on which at least so many estimates agree."""
-        predictions = {
-            index: history.predicted(time_s, least) for index, history in self._histories.items()
+        return predicted_links([self], time_s, least)[0]
+
+    @property
+    def by_transmitter(self) -> Mapping[int, OffsetHistory]:
+        """History of each link, by index of the transmitter."""
+        return self._histories
+
+    def is_exact(self, offset: ClockOffset) -> bool:
+        """True where the deviation of a predicted timing offset is small enough to use it."""
+        return bool(np.sqrt(offset.covariance[0, 0]) <= self._most_deviation_s)
+
+
+def predicted_links(
+    receivers: Sequence[LinkHistories], time_s: float, least: int = LEAST_AGREEING
+) -> list[dict[int, ClockOffset]]:
+    """Offsets at a time of the links to several receivers, by index of the transmitter.
+
+    receivers: histories of the links to each
+    time_s: s
+    least: number of estimates of a link that must agree
+    """
+    histories = [one for links in receivers for one in links.by_transmitter.values()]
+    predictions = iter(predicted_offsets(histories, time_s, least))
+    found: list[dict[int, ClockOffset]] = []
+    for links in receivers:
+        offsets = {index: next(predictions) for index in links.by_transmitter}
+        exact = {
+            index: one for index, one in offsets.items() if one is not None and links.is_exact(one)
         }
-        return {
-            index: one
-            for index, one in predictions.items()
-            if one is not None and np.sqrt(one.covariance[0, 0]) <= self._most_deviation_s
-        }
+        found.append(exact)
+    return found

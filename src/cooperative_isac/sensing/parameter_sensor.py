@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, cancel_paths

@@ -12,7 +12,8 @@ from scipy import fft
 
 from cooperative_isac.estimation.peaks import vertex
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
@@ -114,14 +115,22 @@ class PathFinder:
         bins, shifts_hz, weights = self._near
         num_bins = self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING
         spectrum = self.reference.spectrum(filtered, num_bins)[:, bins]
+
+        # Power over that of noise, corrected for the suppression of static paths.
         squared = spectrum.real**2 + spectrum.imag**2
-        power = weights * squared / (energy[:, None] * self.noise_power_w)
+        noise_w = energy[:, None] * self.noise_power_w
+        power = weights * squared / noise_w
 
         # Peak of the parabola through the highest bin and its neighbors.
-        best = np.clip(power.argmax(axis=1), 1, len(bins) - 2)
-        around = np.take_along_axis(power, best[:, None] + [-1, 0, 1], axis=1)
-        offset, peak = vertex(*around.T)
-        return peak, shifts_hz[best] + offset * (shifts_hz[1] - shifts_hz[0])
+        highest = power.argmax(axis=1)
+        best = np.clip(highest, 1, len(bins) - 2)
+        neighbors = best[:, None] + [-1, 0, 1]
+        before, middle, after = np.take_along_axis(power, neighbors, axis=1).T
+        offset, peak = vertex(before, middle, after)
+
+        # Doppler shift of the peak, between bins.
+        bin_hz = shifts_hz[1] - shifts_hz[0]
+        return peak, shifts_hz[best] + offset * bin_hz
 
     def sharpen(
         self, transmitter: int, line: Callable[[np.ndarray], np.ndarray], reach: float
@@ -132,11 +141,15 @@ class PathFinder:
         line: points [num, 3], m, of the line at offsets [num]
         reach: largest offset to both sides
         """
+        # Power along the line.
         offsets = np.linspace(-reach, reach, LINE_SAMPLES)
         power, _ = self.powers(transmitter, line(offsets))
+
+        # Peak of the parabola through the highest sample and its neighbors.
         best = int(np.clip(power.argmax(), 1, LINE_SAMPLES - 2))
         offset, _ = vertex(*power[best - 1 : best + 2])
-        return float(offsets[best] + offset * (offsets[1] - offsets[0]))
+        spacing = offsets[1] - offsets[0]
+        return float(offsets[best] + offset * spacing)
 
     def path_at(self, transmitter: int, point_m: np.ndarray) -> FoundPath:
         """The path over a point at its strongest Doppler shift.
@@ -169,12 +182,16 @@ class PathFinder:
         Returns indices, Doppler shifts in Hz, and the factors by which power is corrected for the
         suppression of static paths (sensing.surface).
         """
-        shifts_hz = self._shifts_hz(self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING)
         # One bin more at both ends, for the parabola through a peak and its neighbors.
+        shifts_hz = self._shifts_hz(self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING)
         bin_hz = shifts_hz[1]
-        near = np.flatnonzero(np.abs(shifts_hz) <= self.max_doppler_hz + bin_hz)
+        limit_hz = self.max_doppler_hz + bin_hz
+        near = np.flatnonzero(np.abs(shifts_hz) <= limit_hz)
+
+        # Ascending shifts; those of a Fourier transform begin with zero.
         near = near[np.argsort(shifts_hz[near])]
-        return near, shifts_hz[near], static_weights(self.reference, shifts_hz[near])
+        near_hz = shifts_hz[near]
+        return near, near_hz, static_weights(self.reference, near_hz)
 
     def _filtered(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Output of the matched filters over antennas and subcarriers, block by block.

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry, point_on_ray
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Vertical part of the axis of an array up to which it counts as in the plane: rounding.
@@ -91,7 +92,8 @@ def parameters_of(
     """
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
-    angle = np.arccos(np.clip(path.aoa @ receiver.axis, -1, 1))
+    cosine = np.clip(path.aoa @ receiver.axis, -1, 1)
+    angle = np.arccos(cosine)
     rate = -float(doppler_hz) * scene.grid.wavelength_m
     return PathParameters(transmitter, float(angle), float(path.range_m), rate)
 
@@ -153,8 +155,13 @@ def location_slopes(
     """
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
-    across = receiver.axis - (receiver.axis @ path.aoa) * path.aoa
-    return np.stack([across / path.rx_distance_m, path.range_gradient])[:, :2]
+
+    # The direction turns with the component of the array's axis across it.
+    cosine = receiver.axis @ path.aoa
+    across = receiver.axis - cosine * path.aoa
+    cosine_gradient = across / path.rx_distance_m
+    slopes = np.stack([cosine_gradient, path.range_gradient])
+    return slopes[:, :2]
 
 
 def location_information(

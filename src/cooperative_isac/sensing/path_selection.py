@@ -81,11 +81,20 @@ def is_same_echo(fit: Fit, threshold: float) -> np.ndarray:
     threshold: power that noise does not exceed
     Returns [num_paths], bool.
     """
+    # Powers of each path, along rows, beside those of all others.
+    own = fit.power[:, None]
+    other = fit.power[None, :]
+    is_stronger = own < other
+
+    # What a path adds beside another one, and what noise and replica errors may.
     coherence = np.abs(fit.coherence)
-    added = fit.power[:, None] * (1 - coherence**2)
-    is_stronger = fit.power[:, None] < fit.power[None, :]
-    is_little = added < np.maximum(threshold, REPLICA_ERROR * fit.power[None, :])
-    is_close = (coherence > SATELLITE_COHERENCE) | ((coherence > UNRESOLVED_COHERENCE) & is_little)
+    added = own * (1 - coherence**2)
+    is_little = added < np.maximum(threshold, REPLICA_ERROR * other)
+
+    # In the main lobe, or in its wider surroundings with little of its own.
+    is_satellite = coherence > SATELLITE_COHERENCE
+    is_unresolved = coherence > UNRESOLVED_COHERENCE
+    is_close = is_satellite | (is_unresolved & is_little)
     return np.any(is_close & is_stronger, axis=1)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.arrays import phasors
+from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, Surface
@@ -23,6 +24,7 @@ class Peak:
     filter: [num_subcarriers, num_streams], complex64, stream weights of its path
     doppler_phase: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
     noise_w: power of noise after all three, static paths suppressed, W
+    reference: known streams of the frame
     """
 
     transmitter: int
@@ -32,6 +34,7 @@ class Peak:
     filter: np.ndarray
     doppler_phase: np.ndarray
     noise_w: float
+    reference: StreamReference
 
     def power(self, correlation: np.ndarray) -> float:
         """Matched-filter power in noise variances.
@@ -41,7 +44,8 @@ class Peak:
         correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
         in_beam = self.beam @ correlation.reshape(len(self.beam), -1)
-        in_bin = in_beam.reshape(-1, len(self.doppler_phase)) @ self.doppler_phase
+        of_streams = self.reference.of_streams(in_beam.reshape(correlation.shape[1:]))
+        in_bin = of_streams.reshape(-1, len(self.doppler_phase)) @ self.doppler_phase
         return float(np.abs(np.vdot(self.filter.ravel(), in_bin)) ** 2 / self.noise_w)
 
 
@@ -93,6 +97,7 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
             filter=filters[place],
             doppler_phase=doppler_phases[place],
             noise_w=float(noise_w[place]),
+            reference=reference,
         )
         for place, (cell, transmitter) in enumerate(zip(cells, transmitters))
     ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
@@ -59,10 +59,9 @@ def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     offsets_hz = step_hz * np.arange(-num_steps, num_steps + 1)
 
     # Each path's waveform and the residual of the fit, behind its filter.
-    weights = fit.replica.filters[:, 0].conj()
     amplitude = fit.amplitude[:, None, None, None].astype(np.complex64)
     waveforms = amplitude * fit.replica.waveforms + fit.residual[fit.state.owner]
-    blocks = np.einsum("pki,pkib->pb", weights, waveforms)
+    blocks = reference.behind_filters(fit.replica.filters[:, 0], waveforms)
 
     # Spectrum about the predicted shift, which is the middle trial.
     trials_hz = fit.state.doppler_hz[:, None] + offsets_hz
@@ -99,9 +98,14 @@ def _coherence_of_places(fit: Fit) -> np.ndarray:
 
     Streams count as uncorrelated and equally strong.
     """
+    # Inner products of the waveforms, and of the arrivals.
     filters = fit.replica.filters[:, 0].reshape(fit.state.num_paths, -1)
+    of_waveforms = filters.conj() @ filters.T
     steering = fit.replica.receive[fit.state.owner, 0]
-    overlap = np.abs((filters.conj() @ filters.T) * (steering.conj() @ steering.T))
+    of_arrivals = steering.conj() @ steering.T
+
+    # Their product, over the energies.
+    overlap = np.abs(of_waveforms * of_arrivals)
     energy = overlap.diagonal()
     return overlap / np.sqrt(np.outer(energy, energy))
 
@@ -113,4 +117,5 @@ def _coherence_of_shifts(
     times_s = joint.maker.reference.block_times_s
     first = np.exp(2j * np.pi * first_hz[:, None] * times_s)
     second = np.exp(2j * np.pi * second_hz[:, None] * times_s)
-    return np.abs(first @ second.conj().T) / len(times_s)
+    correlation = first @ second.conj().T
+    return np.abs(correlation) / len(times_s)

@@ -8,7 +8,8 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import phasors, steering_with_slopes
 from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
@@ -63,7 +64,7 @@ class ReplicaMaker:
         num_streams = frame.precoders.shape[-1]
 
         # Positions of the transmitters, [num_tx, 3], m.
-        self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
+        self.transmitters_m = np.array([site.position_m for site in scene.transmitters])
 
         # Precoders of each transmitter, all groups of subcarriers side by side,
         # [num_tx_ant, num_groups * num_streams].
@@ -145,7 +146,7 @@ class ReplicaMaker:
         # Products of filters within each block, all pairs of paths: that of the conjugate filter
         # first, [num_paths, num_paths, num_filters^2, num_blocks].
         rows = filters.reshape(num_rows, -1)
-        correlated = self._correlated(filters.reshape(num_rows, *filters.shape[2:]))
+        correlated = self.reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
         correlated = correlated.reshape(num_rows, -1, num_blocks)
         by_block = rows.conj() @ correlated
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
@@ -170,20 +171,45 @@ class ReplicaMaker:
         if reference.static is None:
             return products
 
+        # Without those within the span of static streams.
+        removed = self._static_products(reference.static, correlated, doppler_phases, ramp)
+        return products - removed.reshape(products.shape)
+
+    def _static_products(
+        self,
+        static: StaticNuisance,
+        correlated: np.ndarray,
+        doppler_phases: np.ndarray,
+        ramp: np.ndarray,
+    ) -> np.ndarray:
+        """Inner products of waveforms and derivatives within the span of static streams.
+
+        static: suppression of static paths
+        correlated: [num_paths (1 + D), num_subcarriers num_streams, num_blocks], complex64, the
+            filters correlated with the streams in each block
+        doppler_phases: [num_paths, num_blocks], complex64 (Replica)
+        ramp: [num_blocks], complex128, factor over time of the derivative with the Doppler shift
+        Returns [num_paths (2 + D), num_paths (2 + D)], complex64.
+        """
+        num_paths = len(doppler_phases)
+        num_filters = len(correlated) // num_paths
+        num_streams = self.reference.streams.shape[1]
+
         # Correlation of each waveform with the streams over the whole frame.
-        phases = np.repeat(doppler_phases.conj(), num_filters, axis=0)
-        projected = np.empty((num_paths, num_filters + 1, rows.shape[1]), np.complex64)
-        over_frame = (correlated @ phases[..., None])[..., 0]
+        phases = doppler_phases.conj()
+        over_frame = (correlated @ np.repeat(phases, num_filters, axis=0)[..., None])[..., 0]
+        projected = np.empty((num_paths, num_filters + 1, correlated.shape[1]), np.complex64)
         projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
-        sloped = doppler_phases.conj() * ramp.astype(np.complex64)
+
+        # That of each derivative with the Doppler shift.
+        sloped = phases * ramp.astype(np.complex64)
         projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
 
-        # Inner products without those within the span of static streams.
-        whole = projected.reshape(-1, *filters.shape[2:])
-        weighted = (reference.static.weights @ whole[..., None])[..., 0]
-        flat = whole.reshape(len(whole), -1)
-        removed = flat.conj() @ weighted.reshape(flat.shape).T
-        return products - removed.reshape(products.shape)
+        # Inner products, weighted by the suppression of static paths.
+        flat = projected.reshape(num_paths * (num_filters + 1), -1)
+        by_stream = flat.reshape(len(flat), -1, num_streams, 1)
+        weighted = static.weights @ by_stream
+        return flat.conj() @ weighted.reshape(flat.shape).T
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
         """Receive steering to a point.
@@ -229,7 +255,7 @@ class ReplicaMaker:
 
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
-        directions, distances_m = _rays(self.receiver.position_m, points_m)
+        directions, distances_m = rays(self.receiver.position_m, points_m)
         return steering_with_slopes(
             self.receiver.elements_m,
             directions,
@@ -245,23 +271,9 @@ class ReplicaMaker:
         phases: [num_paths, num_blocks], complex64
         Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        waveforms = self._correlated(filters)
+        waveforms = self.reference.waveforms(filters)
         waveforms *= phases[:, None, None, :]
         return waveforms
-
-    def _correlated(self, filters: np.ndarray) -> np.ndarray:
-        """Waveforms without Doppler shift, correlated with the streams in each block.
-
-        filters: [num_paths, num_subcarriers, num_streams], complex64
-        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
-        """
-        responses = self.reference.responses
-        num_paths, num_subcarriers, num_streams = filters.shape
-
-        # One matrix product a subcarrier, written in place.
-        correlated = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
-        np.matmul(filters.transpose(1, 0, 2), responses, out=correlated.transpose(1, 0, 2))
-        return correlated.reshape(num_paths, num_subcarriers, num_streams, -1)
 
     def _filters(
         self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int
@@ -276,8 +288,8 @@ class ReplicaMaker:
         # Unit vectors and distances from both sites to the points.
         num_paths = len(points_m)
         num_subcarriers, num_streams, _ = self.reference.streams.shape
-        departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
-        arrivals, received_m = _rays(self.receiver.position_m, points_m)
+        departures, sent_m = rays(self.transmitters_m[transmitter], points_m)
+        arrivals, received_m = rays(self.receiver.position_m, points_m)
 
         # Gains a^T W and their slopes: per group of subcarriers that shares a precoder, then per
         # subcarrier and stream.
@@ -385,7 +397,7 @@ class ReplicaMaker:
         return suppressed, np.maximum(doppler_share, LEAST_REMAINING_SHARE)
 
 
-def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors from origins to points, and their distances.
 
     origins_m: [3] or [num_points, 3], float64, m

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import ONLY_BAND
+from cooperative_isac.scene.band import ONLY_BAND
 from cooperative_isac.sensing.fit import Fit
 
 

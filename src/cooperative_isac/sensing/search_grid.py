@@ -10,8 +10,10 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Box, Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Cells per half of a range cell of the bandwidth, along a beam: a bistatic path changes by up to
 # twice the distance.
@@ -119,8 +121,11 @@ class SearchGrid:
         cell: index
         Returns [num_cells], bool.
         """
-        beam = self.beam_of_cell[cell]
-        overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
+        # Beams that overlap with its own.
+        beam = self.beams[self.beam_of_cell[cell]]
+        correlation = np.abs(self.beams.conj() @ beam)
+        overlapping = correlation > BEAM_OVERLAP
+
         # Within one range cell of the bandwidth, which is 2 RANGE_OVERSAMPLING steps.
         differences_m = np.abs(self.ranges_m - self.ranges_m[cell])
         near = differences_m <= 2 * RANGE_OVERSAMPLING * self.range_step_m

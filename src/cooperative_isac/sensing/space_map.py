@@ -294,7 +294,8 @@ class SpaceMap(MapFilters):
         directions = self.filter_paths[0].aoa
         counts = np.diff(self._starts)[:, None]
         middle = np.add.reduceat(directions, self._starts[:-1]) / counts
-        return self._conjugate_arrivals(middle / np.linalg.norm(middle, axis=1, keepdims=True))
+        lengths = np.linalg.norm(middle, axis=1, keepdims=True)
+        return self._conjugate_arrivals(middle / lengths)
 
     @cached_property
     def _arrivals(self) -> np.ndarray:
@@ -323,9 +324,12 @@ class SpaceMap(MapFilters):
 
         Returns [num_points], float64, m for each transmitter.
         """
-        points_m = self.filter_points_m
-        middle_m = (self.scene.box.low_m[2] + self.scene.box.high_m[2]) / 2
-        at_middle_m = np.column_stack([points_m[:, :2], np.full(len(points_m), middle_m)])
+        # The points at the middle height.
+        low_m = self.scene.box.low_m[2]
+        high_m = self.scene.box.high_m[2]
+        at_middle_m = self.filter_points_m.copy()
+        at_middle_m[:, 2] = (low_m + high_m) / 2
+
         pairs = zip(self.filter_paths, self.paths_over(at_middle_m))
         return [paths.range_m - middle.range_m for paths, middle in pairs]
 
@@ -348,9 +352,15 @@ def _excess(quarters: np.ndarray) -> np.ndarray:
     quarters: [4, num_cells], complex64, filters of the quarters of the band, ascending
     Returns [num_cells], float64, between -2 and 2.
     """
+    # Between both halves.
     lower = quarters[:2].sum(axis=0)
     upper = quarters[2:].sum(axis=0)
     fine = np.angle(lower * upper.conj()) / np.pi
+
+    # From quarter to quarter.
     steps = (quarters[:-1] * quarters[1:].conj()).sum(axis=0)
     coarse = 2 * np.angle(steps) / np.pi
-    return fine + 2 * np.rint((coarse - fine) / 2)
+
+    # The fine phase, by the number of whole turns that is nearest to the coarse one.
+    turns = np.rint((coarse - fine) / 2)
+    return fine + 2 * turns

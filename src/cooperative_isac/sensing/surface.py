@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import fft
 
 from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.sample_reference import SampleReference
 from cooperative_isac.sensing.search_grid import SearchGrid
 
 # Doppler bins per resolution cell of the search: a path between two bins loses 0.9 dB.
@@ -17,6 +20,10 @@ SEARCH_DOPPLER_OVERSAMPLING = 2
 # Share of a path's energy that the suppression of static paths must leave, so that it is searched:
 # below, the normalization amplifies noise, and single cells differ from the average share.
 LEAST_STATIC_SHARE = 0.1
+
+# Beams of which replicas and samples are matched at a time: those of the usual 16 cells and of one
+# transmitter take 0.4 MB then, and stay in the cache of a core.
+BEAMS_IN_CACHE = 8
 
 
 @dataclass(frozen=True)
@@ -87,9 +94,8 @@ def likelihood_surface(
     noise_power_w: per antenna and resource element, W
     max_doppler_hz: largest Doppler shift of a target, Hz
     """
-    num_rx_ant, _, _, num_blocks = correlation.shape
-    num_cells = len(grid.points_m)
-    shape = (len(grid.delay_phases), num_cells)
+    num_blocks = reference.num_blocks
+    shape = (len(grid.delay_phases), len(grid.points_m))
     power = np.zeros(shape, np.float32)
     doppler_hz = np.zeros(shape)
 
@@ -97,6 +103,37 @@ def likelihood_surface(
     bins, shifts_hz = doppler_bins(reference, max_doppler_hz)
     weights = static_weights(reference, shifts_hz)
 
+    if isinstance(reference, SampleReference):
+        matched = _matched_samples(grid, reference, correlation)
+    else:
+        matched = _matched_streams(grid, reference, correlation)
+    for index, (filtered, energy) in enumerate(matched):
+        # Strongest Doppler shift of each cell.
+        spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
+        squared = _squared(spectrum) * weights
+        best = squared.argmax(axis=1)
+        peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
+        power[index] = peak / (energy * noise_power_w)
+        doppler_hz[index] = shifts_hz[best]
+    return Surface(power, doppler_hz)
+
+
+def _squared(values: np.ndarray) -> np.ndarray:
+    """Squared magnitudes of complex values [num_rows, n], complex64; float32."""
+    parts = np.ascontiguousarray(values).view(np.float32).reshape(*values.shape, 2)
+    squares = parts * parts
+    return squares[..., 0] + squares[..., 1]
+
+
+def _matched_streams(
+    grid: SearchGrid, reference: StreamReference, correlation: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Matched filters of all cells in a correlation with streams, transmitter by transmitter.
+
+    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+    Yields their outputs [num_cells, num_blocks], complex64, and energies [num_cells], float32.
+    """
+    num_rx_ant, _, _, num_blocks = correlation.shape
     beams = np.empty(0)
     received: slice | None = None
     for index, phases in enumerate(grid.delay_phases):
@@ -108,20 +145,77 @@ def likelihood_surface(
         gains = reference.frame.stream_gains(index, grid.departures[index])[..., own]
         replica = _replica(phases, gains)
         own_beams = beams.reshape(len(grid.beams), replica.shape[1], num_blocks)
+        filtered = np.empty((len(replica), num_blocks), np.complex64)
+        _filter(grid.starts, replica, own_beams, filtered)
+        yield filtered, _energy(gains, reference.gram[:, own, own])
 
-        # Matched filters of all cells, beam by beam.
-        filtered = np.empty((num_cells, num_blocks), np.complex64)
-        for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
-            np.matmul(replica[start:stop], own_beams[beam], out=filtered[start:stop])
 
-        # Strongest Doppler shift of each cell.
-        spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
-        squared = (spectrum.real**2 + spectrum.imag**2) * weights
-        best = squared.argmax(axis=1)
-        peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
-        power[index] = peak / (_energy(gains, reference.gram[:, own, own]) * noise_power_w)
-        doppler_hz[index] = shifts_hz[best]
-    return Surface(power, doppler_hz)
+def _matched_samples(
+    grid: SearchGrid, reference: SampleReference, samples: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Matched filters of all cells in the samples of an echo, transmitter by transmitter.
+
+    samples: [num_rx_ant, num_subcarriers, 1, num_symbols], complex64
+    Yields their outputs [num_cells, num_symbols], complex64, and energies [num_cells], float32.
+    """
+    frame = reference.frame
+    num_groups = len(frame.precoders)
+    num_cells = len(grid.points_m)
+    beams = grid.beams @ samples.reshape(len(samples), -1)
+    beams = beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
+    for index, phases in enumerate(grid.delay_phases):
+        # Conjugate streams that the transmitter sends, and their weights: stream by stream, then
+        # group by group of subcarriers that share a precoder.
+        own = frame.streams_of(index)
+        streams = np.ascontiguousarray(reference.streams[:, own].swapaxes(0, 1)).conj()
+        precoders = frame.precoders[:, frame.antennas[index], own].transpose(1, 2, 0)
+        departures = grid.departures[index]
+        gains = departures @ precoders.reshape(departures.shape[1], -1)
+        spread = np.repeat(gains.conj(), frame.group_size, axis=1)
+        spread = spread.reshape(num_cells, *streams.shape[:2])
+
+        # Replicas and samples of a few beams at a time.
+        filtered = np.empty((num_cells, samples.shape[-1]), np.complex64)
+        for first in range(0, len(beams), BEAMS_IN_CACHE):
+            starts = grid.starts[first : first + BEAMS_IN_CACHE + 1]
+            cells = slice(starts[0], starts[-1])
+            replica = (phases[cells, None] * spread[cells]).reshape(cells.stop - cells.start, -1)
+            own_beams = beams[first : first + BEAMS_IN_CACHE] * streams
+            own_beams = own_beams.reshape(len(own_beams), -1, samples.shape[-1])
+            _filter(starts - starts[0], replica, own_beams, filtered[cells])
+        yield filtered, _group_energy(gains, reference.gram[:, own, own], num_groups)
+
+
+def _filter(
+    starts: np.ndarray, replica: np.ndarray, beams: np.ndarray, filtered: np.ndarray
+) -> None:
+    """Matched filters of all cells, beam by beam.
+
+    starts: [num_beams + 1], int, first cell of each beam
+    replica: [num_cells, n], complex64, conjugate
+    beams: [num_beams, n, num_blocks], complex64
+    filtered: [num_cells, num_blocks], complex64, for the outputs
+    """
+    for beam, (start, stop) in enumerate(pairwise(starts)):
+        np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
+
+
+def _group_energy(gains: np.ndarray, grams: np.ndarray, num_groups: int) -> np.ndarray:
+    """Energy ||u||^2 of each cell's replica, by one matrix product.
+
+    gains: [num_cells, num_streams * num_groups], complex64
+    grams: [num_subcarriers, num_streams, num_streams], complex64, Gram matrices of these streams
+    Returns [num_cells], float32.
+    """
+    num_streams = grams.shape[-1]
+    by_group = grams.reshape(num_groups, -1, num_streams, num_streams).sum(axis=1)
+
+    # Gram matrices of all groups in one, with nothing between groups.
+    whole = np.zeros((num_streams, num_groups, num_streams, num_groups), np.complex64)
+    groups = np.arange(num_groups)
+    whole[:, groups, :, groups] = by_group.swapaxes(1, 2)
+    weighted = gains @ whole.reshape(gains.shape[1], -1)
+    return np.sum(weighted.view(np.float32) * gains.view(np.float32), axis=1)
 
 
 def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:

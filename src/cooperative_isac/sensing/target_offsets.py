@@ -13,7 +13,12 @@ import numpy as np
 from scipy.special import chdtri, comb
 
 from cooperative_isac.calibration.offsets import ClockOffset, Source, mean_offset
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, STATE_AXES, BistaticGeometry
+from cooperative_isac.scene.geometry import (
+    SPEED_OF_LIGHT_MPS,
+    STATE_AXES,
+    BistaticGeometry,
+    bistatic_geometry,
+)
 from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
@@ -103,7 +108,7 @@ class PredictedPaths:
     @property
     def covariances(self) -> np.ndarray:
         """Covariances of delays in s and Doppler shifts in Hz, [num_targets, 2, 2], float64."""
-        return self.gradients @ self.gradients.swapaxes(1, 2)
+        return self.gradients @ self.gradients.swapaxes(-1, -2)
 
     def offset(self, transmitter: int, target: int, measured: ClockOffset) -> PathOffset:
         """Offset of one path from its prediction.
@@ -130,19 +135,47 @@ def predicted_paths(
     geometry = link_geometry(
         transmitter, receiver, targets.positions_m, targets.velocities_mps, wavelength_m
     )
+    return PredictedPaths(geometry, _gradients(scene, geometry, targets))
 
-    # Gradients of delay and Doppler shift by location and velocity, [num_targets, 6] each.
+
+def predicted_paths_between(
+    scene: Scene, transmitters_m: np.ndarray, receivers_m: np.ndarray, targets: ObservedTargets
+) -> PredictedPaths:
+    """Paths of several links between stations at rest that an active observation predicts.
+
+    scene: seen on the band
+    transmitters_m, receivers_m: [num_links, 3], float64, m, map
+    Returns the same as predicted_paths, with a first axis of the links.
+    """
+    geometry = bistatic_geometry(
+        transmitters_m[:, None],
+        receivers_m[:, None],
+        targets.positions_m,
+        targets.velocities_mps,
+        scene.grid.wavelength_m,
+    )
+    return PredictedPaths(geometry, _gradients(scene, geometry, targets))
+
+
+def _gradients(scene: Scene, geometry: BistaticGeometry, targets: ObservedTargets) -> np.ndarray:
+    """Gradients of delays and Doppler shifts with the errors of targets; see PredictedPaths.
+
+    geometry: of [..., num_targets] paths by way of the targets
+    Returns [..., num_targets, 2, 2 D], float64.
+    """
+    # Gradients of delay and Doppler shift by location and velocity, [..., num_targets, 6] each.
+    wavelength_m = scene.grid.wavelength_m
     doppler_gradient = geometry.doppler_location_gradient(targets.velocities_mps, wavelength_m)
     range_gradient = geometry.range_gradient
     no_gradient = np.zeros_like(range_gradient)
-    of_delay = np.concatenate([range_gradient / SPEED_OF_LIGHT_MPS, no_gradient], axis=1)
-    of_shift = np.concatenate([doppler_gradient, -range_gradient / wavelength_m], axis=1)
+    of_delay = np.concatenate([range_gradient / SPEED_OF_LIGHT_MPS, no_gradient], axis=-1)
+    of_shift = np.concatenate([doppler_gradient, -range_gradient / wavelength_m], axis=-1)
 
     # Gradients with the errors of the targets, each by one standard deviation.
-    jacobians = np.stack([of_delay, of_shift], axis=1)[:, :, STATE_AXES[scene.dimension]]
+    jacobians = np.stack([of_delay, of_shift], axis=-2)[..., STATE_AXES[scene.dimension]]
     variances, axes = np.linalg.eigh(targets.covariances)
     deviations = axes * np.sqrt(np.maximum(variances, 0.0))[:, None]
-    return PredictedPaths(geometry, jacobians @ deviations)
+    return jacobians @ deviations
 
 
 def echo_offsets(

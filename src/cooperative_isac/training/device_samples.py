@@ -19,7 +19,7 @@ from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.training.batches import Batch, Examples, truth_arrays
 from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Sample
 from cooperative_isac.waveform.qam import constellation

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cooperative_isac.learned.maps.network import Maps
 from cooperative_isac.learned.network import Network, Truth
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.training.batches import Batch
 
 # Largest distance between a station and the image of another one, m: rounding of positions.

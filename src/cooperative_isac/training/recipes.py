@@ -12,7 +12,7 @@ from cooperative_isac.training.samples import SampleRanges
 class Recipe:
     """A network and its training.
 
-    kind: kind of the network (learned.weights.KINDS)
+    kind: kind of the network (learned.construction.KINDS)
     network: hyperparameters; others are the network's defaults
     settings: settings of the run and of its optimization; others are their defaults
     ranges: from which samples are drawn

@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cooperative_isac.fronthaul.downlink import pack_downlink, unpack_downlink
-from cooperative_isac.learned.weights import fact_differences, scene_facts
+from cooperative_isac.learned.scene_facts import fact_differences, scene_facts
 from cooperative_isac.output.files import OutputError, check_new_folder, write_file
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState

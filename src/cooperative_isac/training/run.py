@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.paper.cnn import Cnn
 from cooperative_isac.learned.paper.dvqvae import Dvqvae
-from cooperative_isac.learned.weights import initialize_from, make_network
+from cooperative_isac.learned.weights import initialize_from
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import (
     AccessPoint,

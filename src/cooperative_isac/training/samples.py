@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from cooperative_isac.pipeline import receive_echo, transmit
+from cooperative_isac.scene.band import Propagation
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
-from cooperative_isac.scene.model import Propagation, Scene, TargetClass, TargetState
+from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.training.splits import SPLITS, Split
 from cooperative_isac.waveform.signal import Signal
 

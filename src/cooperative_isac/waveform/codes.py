@@ -86,8 +86,11 @@ def leakage_db(codes: np.ndarray, turns_per_chip: float) -> float:
     # Correlations of all pairs, with the phase turning from chip to chip.
     length = codes.shape[1]
     rotation = np.exp(2j * np.pi * turns_per_chip * np.arange(length))
-    correlation = np.abs((codes * rotation) @ codes.conj().T) / length
+    turned = codes * rotation
+    correlation = np.abs(turned @ codes.conj().T) / length
 
     # The greatest of different codes, above zero so that its log is finite.
-    cross = correlation - np.diag(np.diag(correlation))
-    return 20 * np.log10(max(float(cross.max()), np.finfo(float).tiny))
+    own = np.diag(np.diag(correlation))
+    cross = correlation - own
+    greatest = max(float(cross.max()), np.finfo(float).tiny)
+    return 20 * np.log10(greatest)

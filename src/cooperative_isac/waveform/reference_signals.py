@@ -24,18 +24,15 @@ from cooperative_isac.scene.slot_layout import (
     SYNC_LENGTH,
     block_elements,
 )
+from cooperative_isac.waveform.sequences import (
+    gold_qpsk,
+    low_papr_sequence,
+    primary_sequence,
+    secondary_sequence,
+)
 
 # Cyclic shifts of a sounding reference signal by its comb, TS 38.211 table 6.4.1.4.2-1.
 NUM_CYCLIC_SHIFTS = {2: 8, 4: 12, 8: 6}
-
-# Advance of the Gold sequence, TS 38.211 section 5.2.1.
-GOLD_ADVANCE = 1600
-
-# Bits that are computed at once: each depends on those 28 to 31 before it.
-GOLD_STEP = 28
-
-# Bits of the registers of a Gold sequence, TS 38.211 section 5.2.1.
-GOLD_REGISTER = 31
 
 # Subcarriers from one pilot (DMRS) of the broadcast channel to the next, and the number of pilots
 # in the block, TS 38.211 section 7.4.1.4.
@@ -50,9 +47,6 @@ NUM_BLOCK_PHASES = 8
 # Initial states of Gold sequences have 31 bits.
 SEED_MODULUS = 2**31
 
-# Shortest sounding sequence by Zadoff-Chu; shorter ones are tables in TS 38.211 section 5.2.2.2.
-SHORTEST_ZADOFF_CHU = 36
-
 
 @dataclass(frozen=True)
 class ReferenceSignal:
@@ -64,44 +58,6 @@ class ReferenceSignal:
 
     mask: np.ndarray
     symbols: np.ndarray
-
-
-def gold_sequence(seed: int, length: int) -> np.ndarray:
-    """Pseudo-random bits.
-
-    seed: initial state c_init of the second register, 31 bit
-    length: bits
-    Returns [length], uint8.
-    Source: TS 38.211 section 5.2.1.
-    """
-    # Initial states of both registers x1 and x2; the seed's lowest bit is first.
-    total = GOLD_ADVANCE + length
-    first = np.zeros(total + GOLD_REGISTER, np.uint8)
-    second = np.zeros(total + GOLD_REGISTER, np.uint8)
-    first[0] = 1
-    second[:GOLD_REGISTER] = (seed >> np.arange(GOLD_REGISTER)) & 1
-
-    # x1(n + 31) = x1(n + 3) + x1(n), x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n).
-    for start in range(0, total, GOLD_STEP):
-        # A step uses bits of earlier steps only.
-        n = np.arange(start, min(start + GOLD_STEP, total))
-        first[n + GOLD_REGISTER] = first[n + 3] ^ first[n]
-        second[n + GOLD_REGISTER] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
-
-    # Their sum, from the advance on.
-    return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
-
-
-def gold_qpsk(seed: int, length: int) -> np.ndarray:
-    """Pseudo-random QPSK symbols of unit power.
-
-    seed: initial state c_init
-    length: symbols
-    Returns [length], complex128.
-    Source: TS 38.211 section 7.4.1.1.1.
-    """
-    bits = gold_sequence(seed, 2 * length).astype(float)
-    return ((1 - 2 * bits[0::2]) + 1j * (1 - 2 * bits[1::2])) / np.sqrt(2)
 
 
 def positioning_signal(
@@ -381,61 +337,6 @@ def precoded_demodulation_signal(
     return signal
 
 
-def primary_sequence(second_id: int) -> np.ndarray:
-    """Primary synchronization sequence, [127], float64.
-
-    second_id: N_ID^(2), 0 to 2
-    Source: TS 38.211 section 7.4.2.2.
-    """
-    # One m-sequence, shifted by 43 chips from identity to identity.
-    register = _m_sequence((0, 1, 1, 0, 1, 1, 1), tap=4)
-    return 1.0 - 2.0 * np.roll(register, -43 * second_id)
-
-
-def secondary_sequence(cell_id: int) -> np.ndarray:
-    """Secondary synchronization sequence, [127], float64.
-
-    cell_id: physical cell identity, 0 to 1007
-    Source: TS 38.211 section 7.4.2.3.
-    """
-    # Identities N_ID^(1) and N_ID^(2) of the cell.
-    first_id = cell_id // 3
-    second_id = cell_id % 3
-
-    # Two m-sequences, shifted by m_0 and m_1 of the standard; their product is a Gold sequence.
-    first = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=4)
-    second = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=1)
-    first_shift = 15 * (first_id // 112) + 5 * second_id
-    second_shift = first_id % 112
-    first_signs = 1.0 - 2.0 * np.roll(first, -first_shift)
-    second_signs = 1.0 - 2.0 * np.roll(second, -second_shift)
-    return first_signs * second_signs
-
-
-def low_papr_sequence(group: int, length: int) -> np.ndarray:
-    """Base sequence of low peak-to-average power ratio, from a Zadoff-Chu sequence.
-
-    group: u, 0 to 29
-    length: number of elements, at least 36: shorter sequences are tables in the standard
-    Returns [length], complex128, of unit modulus.
-    Raises ValueError if the length is less than that.
-    Source: TS 38.211 section 5.2.2.1, sequence number v = 0.
-    """
-    if length < SHORTEST_ZADOFF_CHU:
-        raise ValueError(
-            f"a sequence of {length} elements is shorter than {SHORTEST_ZADOFF_CHU}: take more "
-            "resource blocks or a smaller comb"
-        )
-
-    # Length N_ZC of the Zadoff-Chu sequence, and its root q, with q bar = N_ZC (u + 1) / 31.
-    prime = _largest_prime_up_to(length)
-    root = int(np.floor(prime * (group + 1) / 31 + 0.5))
-
-    # The sequence is continued periodically up to the length.
-    n = np.arange(length) % prime
-    return np.exp(-1j * np.pi * root * n * (n + 1) / prime)
-
-
 def union(signals: Sequence[ReferenceSignal]) -> ReferenceSignal:
     """Several reference signals on one grid.
 
@@ -481,20 +382,3 @@ def _check_symbols(first: int, count: int) -> None:
         raise ValueError(
             f"symbols {first} to {first + count - 1} are outside a slot of {SYMBOLS_PER_SLOT}"
         )
-
-
-def _m_sequence(start: tuple[int, ...], tap: int) -> np.ndarray:
-    """Maximum length sequence x(i + 7) = x(i + tap) + x(i) modulo 2, [127], uint8."""
-    register = np.zeros(SYNC_LENGTH, np.uint8)
-    register[:7] = start
-    for i in range(SYNC_LENGTH - 7):
-        register[i + 7] = register[i + tap] ^ register[i]
-    return register
-
-
-def _largest_prime_up_to(limit: int) -> int:
-    """Largest prime number that is not above a limit of at least 2."""
-    candidate = limit
-    while any(candidate % divisor == 0 for divisor in range(2, int(candidate**0.5) + 1)):
-        candidate -= 1
-    return candidate

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cooperative_isac.evaluation.run_report import recorded_scene
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.assess import check_echoes
 from cooperative_isac.sensing.echo_check.findings import (
     OK,

@@ -184,7 +184,8 @@ def _stamped(reader: BagReader, topics: Sequence[Topic]) -> dict[str, list[tuple
     found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in kinds}
     for message in reader.messages(kinds):
         content = deserialize_message(message.data, kinds[message.topic])
-        stamps_ns = [to_ns(part.header.stamp) for part in getattr(content, "transforms", [content])]
+        parts = getattr(content, "transforms", [content])
+        stamps_ns = [to_ns(part.header.stamp) for part in parts]
         found[message.topic].append((max(stamps_ns, default=0), message.data))
     return found
 

@@ -89,11 +89,17 @@ def _grid(scene: Scene, layout: SceneLayout) -> dict:
 
 def _from_above(layout: SceneLayout) -> dict:
     """View from above: its middle, m, and scale, pixels per m."""
-    points_m = _corners(layout, np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))[:, :2]
+    # Extent of the scene in the plane.
+    east = np.array([1.0, 0, 0])
+    north = np.array([0, 1.0, 0])
+    points_m = _corners(layout, east, north)[:, :2]
     low_m = points_m.min(axis=0)
     high_m = points_m.max(axis=0)
+
+    # The scale at which it fits into the picture.
     middle_m = (low_m + high_m) / 2
-    scale = float(np.min(FILL * np.array(PICTURE_PIXELS) / (high_m - low_m)))
+    scales = FILL * np.array(PICTURE_PIXELS) / (high_m - low_m)
+    scale = float(np.min(scales))
     return {"X": float(middle_m[0]), "Y": float(middle_m[1]), "Scale": scale}
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Edge of a site's box as a share of the area's diagonal: some 16 pixels in a window of 1400 x 900.
 SIZE_SHARE = 0.02
@@ -80,9 +81,12 @@ def scene_layout(scene: Scene) -> SceneLayout:
 
     # Text of the live figures: above the northern edge, which is the far one, as the views look
     # north; as high as the highest object, so that none hides it.
-    tops = [ground_m, *(site.position_m[2] for site in sites), *(box.high_m[2] for box in boxes)]
+    tops = [ground_m]
+    tops += [site.position_m[2] for site in sites]
+    tops += [box.high_m[2] for box in boxes]
     middle_m = (scene.box.low_m + scene.box.high_m) / 2
-    figures_m = np.array([middle_m[0], high_m[1] + FIGURES_DISTANCE * size_m, max(tops)])
+    north_m = high_m[1] + FIGURES_DISTANCE * size_m
+    figures_m = np.array([middle_m[0], north_m, max(tops)])
     return SceneLayout(size_m, ground_m, low_m, high_m, figures_m)
 
 

@@ -295,10 +295,11 @@ def carried(scene: Scene, station: Station, carrier: Pose) -> Pose:
 
 def _in_plane(pose: Pose, height_m: float) -> Pose:
     """Pose at the height of a plane, rotated about the vertical axis only."""
-    ahead = pose.rotation[:, 0] * [1.0, 1.0, 0.0]
+    level = np.array([1.0, 1.0, 0.0])
+    ahead = pose.rotation[:, 0] * level
     rotation = heading_rotation(ahead) if np.any(ahead) else np.eye(3)
     position_m = np.array([*pose.position_m[:2], height_m])
-    return Pose(position_m, rotation, pose.velocity_mps * [1.0, 1.0, 0.0])
+    return Pose(position_m, rotation, pose.velocity_mps * level)
 
 
 def station_topic(node: SceneNode, station: Station) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped
 
-from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.scene.station import Station
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site, Station
 from cooperative_isac.tracking.track import Track
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.messages import conversions

@@ -13,7 +13,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.timer import Timer
 from sensor_msgs.msg import PointCloud2
 
-from cooperative_isac.fronthaul.delivery import Delivery, deliver
+from cooperative_isac.fronthaul.delivery import Delivery, deliver, result_sender
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.model import OBSERVED_MODES
@@ -204,6 +204,10 @@ class FusionCenter(SceneNode):
             self._cloud.publish(conversions.detections_cloud(record))
 
         # diagnostics
+        if delivery.fused_at:
+            sender = result_sender(self.scene, on_air, delivery.fused_at, len(detections))
+            self.health.figures["result_sender"] = sender or "none"
+            self.health.count("results_kept", int(not sender))
         self.health.count("frames")
         self._decoding_s = time.perf_counter() - began_s
         self.publish_timing(frame, "decode", began_s)

@@ -69,7 +69,10 @@ def test_every_curve_reaches_its_bound_at_high_snr(name):
     result = summarize(experiment, place, run_point(experiment, place, range(12), seed=3))
     for curve, quantities in result.average.items():
         for quantity, average in quantities.items():
-            assert 0.4 < average / result.bound[curve][quantity] < 1.7, (curve, quantity)
+            if quantity == "outlier":
+                assert average == 0
+            else:
+                assert 0.4 < average / result.bound[curve][quantity] < 1.7, (curve, quantity)
 
 
 def measured(name, place, num_runs=40):
@@ -246,6 +249,26 @@ def test_theory_of_two_bands_leaves_the_bound_at_the_threshold():
             assert 1 - 1e-9 < theory / bound < 1.05, place
         if snr_db <= -25:
             assert theory / bound > 2, place
+
+
+def test_threshold_of_both_bands_is_below_that_of_each():
+    # SNR at which the theory has an outlier in one of 100 runs.
+    experiment = EXPERIMENTS["5"]()
+    snrs_db = np.array([-28.0, -26.0, -24.0, -22.0])
+    results = [experiment.theory(snr_db) for snr_db in snrs_db]
+    thresholds_db = {}
+    for curve in results[0]:
+        logarithms = [-np.log(result[curve]["outlier"]) for result in results]
+        thresholds_db[curve] = np.interp(-np.log(0.01), logarithms, snrs_db)
+    both_db = thresholds_db.pop("both bands")
+    assert min(thresholds_db.values()) - both_db > 1.5
+
+    # Outliers of runs, of which the theory expects 17, 8 and 1.4.
+    runs = run_point(experiment, experiment.values.index(-26.0), range(100), seed=6)
+    counts = [sum(run[curve]["outlier"] for run in runs) for curve in runs[0]]
+    assert 7 <= counts[0] <= 28
+    assert 2 <= counts[1] <= 16
+    assert counts[2] <= 5
 
 
 def test_stopped_figure_goes_on_and_stays_the_same(tmp_path):

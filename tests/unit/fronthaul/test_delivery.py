@@ -1,10 +1,17 @@
-"""Delivery of packets to the base station or a UE, in the scene bs_ue_zones."""
+"""Delivery of packets to the base station or a UE, and of results, in the scene bs_ue_zones."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from cooperative_isac.fronthaul.delivery import deliver, distance_m, fusing_station
+from cooperative_isac.fronthaul.delivery import (
+    deliver,
+    distance_m,
+    fusing_station,
+    result_bits,
+    result_sender,
+)
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.file.config import load_scene
 
@@ -112,3 +119,62 @@ def test_the_base_station_forwards_to_the_ue_that_fuses(scene):
     both_far = {**poses, "ue2": replace(poses["ue2"], position_m=far_m + [20.0, 0.0, 0.0])}
     delivery = deliver(scene, replace(frame, poses=both_far), packets_of(312))
     assert delivery.fused_at == "ue3" and delivery.undelivered == ()
+
+
+def moved_out(scene, frame, distances_m):
+    """The frame with UEs along x at distances from the base station, whose mast is 25 m high."""
+    poses = dict(frame.poses)
+    for name, way_m in distances_m.items():
+        place_m = [(way_m**2 - 23.0**2) ** 0.5, 0.0, 2.0]
+        poses[name] = replace(poses[name], position_m=np.array(place_m))
+    moved = replace(frame, poses=poses)
+    assert all(
+        distance_m(scene, moved, name, "bs") == pytest.approx(way_m)
+        for name, way_m in distances_m.items()
+    )
+    return moved
+
+
+def test_the_size_of_a_result_grows_with_its_targets():
+    # Header of 9 bytes, checksum of 4, number of targets; 3 x (16 + 16 + 10) + 63 bits of a target.
+    assert result_bits(3, 0) == 8 * (9 + 4 + 1)
+    assert result_bits(3, 1) == 8 * (9 + 4 + 25)
+    assert result_bits(3, 2) - result_bits(3, 1) in (184, 192)
+    assert result_bits(2, 1) < result_bits(3, 1)
+
+
+def test_a_result_returns_over_the_nearest_uplink_in_reach(scene):
+    reach_m = scene.cooperation.radio_link.reach_m(result_bits(3, 1))
+    frame = frame_at(scene, 45.0, SIDELINKS)
+
+    # The UE that fuses sends it as long as its own uplink carries it.
+    places_m = {"ue1": 300.0, "ue2": 200.0, "ue3": reach_m - 1}
+    assert result_sender(scene, moved_out(scene, frame, places_m), "ue3", 1) == "ue3"
+
+    # Beyond, the one nearest to the base station relays it.
+    places_m["ue3"] = reach_m + 1
+    assert result_sender(scene, moved_out(scene, frame, places_m), "ue3", 1) == "ue2"
+
+    # More targets need a shorter way.
+    places_m = {"ue1": reach_m - 1, "ue2": reach_m - 2, "ue3": reach_m + 1}
+    near_border = moved_out(scene, frame, places_m)
+    assert result_sender(scene, near_border, "ue3", 1) == "ue2"
+    assert result_sender(scene, near_border, "ue3", 2) == ""
+
+
+def test_a_ue_out_of_reach_of_all_others_keeps_its_result(scene):
+    reach_m = scene.cooperation.radio_link.reach_m(result_bits(3, 1))
+    frame = frame_at(scene, 45.0, SIDELINKS)
+    places_m = {"ue1": reach_m + 1, "ue2": reach_m + 2, "ue3": reach_m + 3}
+    assert result_sender(scene, moved_out(scene, frame, places_m), "ue3", 1) == ""
+
+    # A relay at the base station is out of reach of the sidelink.
+    places_m = {"ue1": 30.0, "ue2": 30.0, "ue3": 30.0 + 1.1 * reach_m}
+    assert result_sender(scene, moved_out(scene, frame, places_m), "ue3", 1) == ""
+
+
+def test_a_result_of_the_base_station_is_there(scene):
+    frame = frame_at(scene, 45.0, DOWNLINK)
+    assert result_sender(scene, frame, "bs", 100) == "bs"
+    wired = replace(scene, cooperation=replace(scene.cooperation, radio_link=None))
+    assert result_sender(wired, frame, "", 1) == ""

@@ -7,19 +7,19 @@ import pytest
 from channel_draws import complex_normal
 from scipy.optimize import minimize
 
+from cooperative_isac.fusion.link_channel import (
+    LinkChannel,
+    link_response,
+    path_of,
+    steering_vectors,
+)
 from cooperative_isac.fusion.reflectors import (
     Reflector,
     image_link,
     locate_by_reflections,
     separate_paths,
 )
-from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
-    link_response,
-    path_of,
-    state_information,
-    steering_vectors,
-)
+from cooperative_isac.fusion.symbol_level import state_information
 
 LIGHT_SPEED_MPS = 299_792_458
 CARRIER_HZ = 24e9

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from cooperative_isac.calibration.offsets import ClockOffset
-from cooperative_isac.fusion.report_clocks import ReportClocks, StationReports, _without
+from cooperative_isac.fusion import report_clocks
+from cooperative_isac.fusion.points import fuse_reports
+from cooperative_isac.fusion.report_clocks import ReportClocks
 from cooperative_isac.fusion.reports import links_of
+from cooperative_isac.fusion.single_paths import (
+    StationReports,
+    corrected_reports,
+    path_clocks,
+    single_paths,
+)
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, point_on_ray
 from cooperative_isac.scene.link_geometry import link_geometry
@@ -166,8 +174,11 @@ def test_locations_are_the_likeliest_of_the_corrected_length(of_departure):
     report = EchoReport(receiver.name, seen_m, (one,), scene.band)
     exact = ClockOffset(0.0, 0.0, np.zeros((2, 2)))
     given = replace(exact, delay_s=error_m / SPEED_OF_LIGHT_MPS)
-    found = _without(scene, receiver, report, given, exact)
-    assert np.linalg.norm(found.report.point_m - point_m) < 0.01
+    packets = {receiver.name: StationReports((report,), {0: given})}
+    paths = single_paths(scene, packets)
+    clocks = path_clocks(paths, {receiver.name: {0: exact}}, {})
+    found, _, _ = corrected_reports(scene, paths, clocks)
+    assert np.linalg.norm(found.point_m[0] - point_m) < 0.01
 
     # Along the direction of arrival alone, a direction of departure would be left out.
     along_m = point_on_ray(
@@ -175,3 +186,23 @@ def test_locations_are_the_likeliest_of_the_corrected_length(of_departure):
     )
     is_on_ray = np.linalg.norm(along_m - point_m) < 0.01
     assert is_on_ray == (of_departure == 0.0)
+
+
+def test_frames_of_synchronized_links_are_fused_once(monkeypatch):
+    scene = scene_of("both_directions")
+    clocks = ReportClocks(scene, links_of(scene))
+    fused = []
+
+    def counted(scene, reports, received):
+        fused.append(len(reports))
+        return fuse_reports(scene, reports, received)
+
+    monkeypatch.setattr(report_clocks, "fuse_reports", counted)
+    rng = np.random.default_rng(6)
+    for number in range(5):
+        fused.clear()
+        clocks.located(packets_of(scene, rng, number / 4), number / 4)
+        if number == 0:
+            # All paths as measured, then those of the stations' own signals.
+            assert fused == [48, 12]
+    assert fused == [48]

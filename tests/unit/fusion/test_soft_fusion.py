@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate
 from scipy.stats import multivariate_normal
 
+from cooperative_isac.fusion.detection import PARTIAL
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.fusion.path_evidence import Pool, path_evidence, peak_height
 from cooperative_isac.fusion.path_measurements import (
@@ -136,7 +137,20 @@ def test_target_of_the_reports_is_not_detected_twice(campus):
         for site in campus.receivers
     }
     (found,) = soft.fuse((), sent)
-    assert soft.fuse((), sent, (found,)) == ()
+
+    # A detection by reports of that target gets its location, and no second one is found.
+    by_reports = replace(found, position_m=found.position_m + 1.0, evidence=None)
+    (located,) = soft.fuse((), sent, (by_reports,))
+    np.testing.assert_array_equal(located.position_m, found.position_m)
+    assert located.evidence is None
+
+    # One that is farther away, or incomplete, stays beside it.
+    elsewhere = replace(by_reports, position_m=found.position_m + 10.0)
+    incomplete = replace(by_reports, num_paths=PARTIAL)
+    for other in (elsewhere, incomplete):
+        first, second = soft.fuse((), sent, (other,))
+        assert first is other
+        np.testing.assert_array_equal(second.position_m, found.position_m)
 
 
 def test_noise_makes_fewer_false_alarms_than_the_bound(campus):

@@ -13,16 +13,13 @@ from cooperative_isac.fusion.data_level import (
     locate_by_estimates,
     symbol_bits,
 )
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response, path_of, without_offset
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     covariance_of,
-    link_response,
     locate_by_symbols,
     location_statistic,
-    path_of,
     refine_state,
     state_information,
-    without_offset,
 )
 
 LIGHT_SPEED_MPS = 299_792_458

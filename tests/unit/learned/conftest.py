@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame
-from cooperative_isac.learned.weights import make_network
+from cooperative_isac.learned.construction import make_network
 
 SMALL = {"hidden": 8, "latent_dim": 6, "features": 8}
 NETWORKS = {

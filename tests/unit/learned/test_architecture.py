@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.encoder import Encoder, Residual, downsampled_shape
 from cooperative_isac.learned.latent_packet import LatentCodec
 from cooperative_isac.learned.paper.config import DvqvaeConfig
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.scene.file.config import load_scene
 
 

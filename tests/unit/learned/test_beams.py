@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.encoder import ElementMean
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.paper.beams import (
@@ -19,7 +20,6 @@ from cooperative_isac.learned.paper.beams import (
 from cooperative_isac.learned.paper.config import ERROR_KINDS, CnnConfig, DvqvaeConfig
 from cooperative_isac.learned.quantizer import CodebookConfig
 from cooperative_isac.learned.targets import set_loss
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.file.config import load_scene
 

@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
+from cooperative_isac.learned.construction import WeightsError, make_network
 from cooperative_isac.learned.index_coder import frequency_tables
 from cooperative_isac.learned.weights import (
-    WeightsError,
     add_tables,
     load_weights,
-    make_network,
     model_before_tables,
     save_weights,
     weights_description,

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from networks import RADAR, TARGETS, network
 
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.describe import (
     angle_resolution,
     describe,
     raw_bits,
     share_in_front,
     speed_resolution,
-    warnings,
 )
 from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
-from cooperative_isac.scene.model import Box
 from cooperative_isac.scene.station import Site
 
 GOOD_SCENE = Path(__file__).with_name("file") / "good_scene.yaml"
@@ -96,29 +95,6 @@ def test_static_path_suppression_is_shown():
     assert "static paths" not in dict(describe(load_scene("campus")))
 
 
-def test_a_receiver_of_a_single_antenna_is_warned_of():
-    path = scene_path("cell_free_compact")
-    text = path.read_text()
-    place = text.index("num_elements: 8", text.index("receivers:"))
-    single = text[:place] + text[place:].replace("num_elements: 8", "num_elements: 1", 1)
-    assert warnings(parse_scene(single, path)) == [
-        "receivers[0] ('rx1') measures no angle, as its array of 1 has no extent across its look "
-        "direction: give it more elements"
-    ]
-
-
-def test_arrays_that_face_away_are_warned_of():
-    path = scene_path("cell_free_compact")
-    away = path.read_text().replace("yaw_deg: -90", "yaw_deg: 90")
-    assert warnings(parse_scene(away, path)) == [
-        "receivers[0] ('rx1') has 5% of the area in front; it looks for targets in front of its "
-        "array alone: turn it, orientation.yaw_deg: -63 looks at the middle of the area",
-        "receivers[1] ('rx2') has 5% of the area in front; it looks for targets in front of its "
-        "array alone: turn it, orientation.yaw_deg: -117 looks at the middle of the area",
-    ]
-    assert warnings(load_scene(path)) == []
-
-
 def test_bands_stations_and_links_of_a_network_are_shown():
     clock = (
         "    clock: {timing_offset_s: -5.0e-8, frequency_offset_hz: 40, frequency_drift_hzps: 3}\n"
@@ -162,46 +138,6 @@ def test_bands_stations_and_links_of_a_network_are_shown():
     assert "moving" not in speeds[1]
 
 
-def test_warnings_of_a_network_name_station_and_band():
-    turned = network(("    orientation: {yaw_deg: 180}\n", "    orientation: {yaw_deg: 0}\n"))
-    found = warnings(turned)
-    assert [line.split(" has ")[0] for line in found] == [
-        "station 'east' on band 'high'",
-        "station 'east' on band 'low'",
-    ]
-    assert warnings(network()) == []
-
-
-def test_stations_without_a_link_are_warned_of():
-    scene = network(("stations:\n", "links: active\nstations:\n"))
-    found = [line for line in warnings(scene) if "has no link" in line]
-    assert [line.split(" has ")[0] for line in found] == [
-        "station 'east'",
-        "station 'car'",
-    ]
-    assert "on band 'low': it receives there, and links are active" in found[0]
-
-
-@pytest.mark.parametrize(
-    ("clock", "quantity"),
-    [
-        ("timing_offset_s: 2.0e-6", "2e-06 s apart, which is more than the cyclic prefix (1.2e-06"),
-        ("frequency_offset_hz: 1.0e+5", "100000 Hz apart, and Doppler shifts unambiguous within"),
-    ],
-)
-def test_clocks_too_far_apart_are_warned_of_once_a_band(clock, quantity):
-    scene = network(("  - name: west\n", f"  - name: west\n    clock: {{{clock}}}\n"))
-    found = warnings(scene)
-    assert "on band 'high' are" in found[0]
-    assert quantity in found[0]
-    assert len(found) == len({line.split(" on ")[1].split(" are ")[0] for line in found})
-
-
-def test_small_clock_offsets_are_no_warning():
-    clock = "clock: {timing_offset_s: 1.0e-8, frequency_offset_hz: 50}"
-    assert warnings(network(("  - name: west\n", f"  - name: west\n    {clock}\n"))) == []
-
-
 def test_reference_symbols_are_shown_with_their_share():
     text = scene_path("cell_free_table1").read_text()
 
@@ -229,14 +165,3 @@ def test_reference_symbols_of_a_band_are_shown():
 
 def test_a_signal_of_data_alone_has_no_row():
     assert "signals" not in dict(describe(load_scene("cell_free_table1")))
-
-
-def test_an_uplink_shorter_than_zone_b_is_a_warning():
-    scene = load_scene("bs_ue_zones")
-    assert not [line for line in warnings(scene) if "reach" in line]
-
-    # 6 dB less power reach 10^(-6/30) as far: 284 m instead of 451 m.
-    text = scene_path("bs_ue_zones").read_text().replace("power_dbm: 23.0  ", "power_dbm: 17.0  ")
-    weak = parse_scene(text, Path("weak.yaml"))
-    (found,) = [line for line in warnings(weak) if "reach" in line]
-    assert "300 bits of UEs reach 284 m, and zone B ends at 420 m" in found

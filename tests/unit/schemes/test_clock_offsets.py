@@ -8,11 +8,12 @@ import pytest
 
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.pipeline import make_encoders, make_frame, receive, receive_all
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Box, TargetClass, TargetState
+from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.observing_receiver import ObservingReceiver
 from cooperative_isac.schemes.registry import check_synchronization, make_scheme

@@ -12,8 +12,9 @@ from cooperative_isac.evaluation.command import power_result
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_frame
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.network import Predictions
-from cooperative_isac.learned.weights import load_weights, make_network, save_weights
+from cooperative_isac.learned.weights import load_weights, save_weights
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import PacketError

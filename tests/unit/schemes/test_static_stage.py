@@ -135,7 +135,7 @@ def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
 
 
 def test_training_suppresses_static_paths_likewise(tiny, monkeypatch):
-    from cooperative_isac.learned.weights import make_network
+    from cooperative_isac.learned.construction import make_network
     from cooperative_isac.training.batches import Examples
     from cooperative_isac.training.recipes import RECIPES
 

@@ -26,7 +26,11 @@ def candidates_of(scene, number, site):
     frame = make_frame(scene, number, number / scene.update_rate_hz)
     encoder = make_scheme("local_ml", scene).at(site.name)
     (sensed,) = encoder._sense(receive(scene, frame, site.name, targets), frame).values()
-    return sensed.joint, targets, find_candidates(sensed.sensor, sensed.joint, None, 80)
+    return (
+        sensed.joint,
+        targets,
+        find_candidates(sensed.sensor, sensed.joint, None, 80, sensed.linked),
+    )
 
 
 def test_candidates_are_the_peaks_of_the_likelihood_each_once(weak_scene):

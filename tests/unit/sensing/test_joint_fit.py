@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.sensing.correlation import stream_reference
-from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import ReplicaMaker
 
@@ -109,6 +109,18 @@ def test_the_residual_of_the_true_paths_is_zero(joint):
     )
     assert left < 2 * before  # the second target's echo is in neither beam's share of the first
     assert np.all(np.abs(fit.coherence - np.eye(4)) < 1)
+
+
+def test_subtracted_paths_have_no_power_left(joint):
+    joint, state, _ = joint
+    fit = joint.match(state)
+    residual = subtract_paths(joint.correlation, fit)
+    left = JointFit(joint.maker, residual, joint.noise_power_w).match(state)
+    assert np.all(left.power < 1e-3 * fit.power)
+
+    # Without a path among the chosen ones the echo stays as it is.
+    none = np.zeros(state.num_paths, bool)
+    np.testing.assert_array_equal(subtract_paths(joint.correlation, fit, none), joint.correlation)
 
 
 def test_a_match_is_least_squares_over_all_antennas(joint):

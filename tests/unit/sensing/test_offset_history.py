@@ -9,9 +9,12 @@ from cooperative_isac.calibration.offsets import ClockOffset
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.offset_history import (
     KEPT_ESTIMATES,
+    LEAST_DEVIATION,
     LinkHistories,
     OffsetHistory,
     offset_history,
+    predicted_links,
+    predicted_offsets,
 )
 
 COVARIANCE = np.diag([1e-20, 4.0])
@@ -154,3 +157,86 @@ def test_estimates_that_scatter_more_have_larger_variances():
         value = np.array([found.delay_s, found.frequency_hz])
         errors.append(value / np.sqrt(np.diag(found.covariance)))
     assert np.all(np.std(errors, axis=0) < 1.5)
+
+
+def line_by_loop(estimates, time_s, axis, floor, drift):
+    """Value and variance at a time of a line through estimates, by the normal equations."""
+    normal = np.diag([0.0, drift**-2.0])
+    right = np.zeros(2)
+    for at_s, one in estimates:
+        row = np.array([1.0, at_s - time_s])
+        value = (one.delay_s, one.frequency_hz)[axis]
+        weight = 1 / (one.covariance[axis, axis] + floor)
+        normal += weight * np.outer(row, row)
+        right += weight * value * row
+    inverse = np.linalg.inv(normal)
+    value, slope = inverse @ right
+
+    variance = 0.0
+    squared = 0.0
+    for at_s, one in estimates:
+        row = np.array([1.0, at_s - time_s])
+        share = inverse[0] @ row / (one.covariance[axis, axis] + floor)
+        variance += share**2 * one.covariance[axis, axis]
+        left = (one.delay_s, one.frequency_hz)[axis] - value - slope * row[1]
+        squared += left**2 / one.covariance[axis, axis]
+    scatter = max(squared / (len(estimates) - 2), 1.0) if len(estimates) > 2 else 1.0
+    return value, scatter * variance + inverse[0, 1] ** 2 * drift**-2.0
+
+
+def test_links_together_are_lines_of_each_alone():
+    rng = np.random.default_rng(6)
+    links = []
+    for count in (3, 8, 1, 0, 5):
+        link = OffsetHistory(5e-9, 100.0)
+        for number in range(count):
+            error = rng.standard_normal(2) * [3e-10, 4.0]
+            time_s = number / 4
+            offset = ClockOffset(4e-9 * time_s + error[0], 200 + error[1], COVARIANCE)
+            link.add(time_s, offset)
+        links.append(link)
+    found = predicted_offsets(links, 2.0, least=2)
+    assert [one is None for one in found] == [False, False, True, True, False]
+    for link, one in zip(links, found, strict=True):
+        if one is None:
+            continue
+        for axis, (limit, drift) in enumerate(((5e-9, 1e-6), (100.0, 20.0))):
+            floor = (LEAST_DEVIATION * limit) ** 2
+            wanted = line_by_loop(link.kept, 2.0, axis, floor, drift)
+            assert (one.delay_s, one.frequency_hz)[axis] == pytest.approx(wanted[0], rel=1e-6)
+            assert one.covariance[axis, axis] == pytest.approx(wanted[1], rel=1e-6)
+
+
+def test_common_errors_of_a_line_are_those_of_its_estimates_by_their_shares():
+    link = OffsetHistory(5e-9, 100.0)
+    for number, delay_s in enumerate((1e-11, -1e-11, 2e-11, 400e-9)):
+        common = {(7.0,): np.array([[1e-10], [float(number)]])}
+        link.add(number / 4, ClockOffset(delay_s, 0.0, COVARIANCE, common))
+    found = link.predicted(0.75, least=3)
+    # The last is of another path.
+    assert sorted(found.common) == [(0.0, 7.0), (0.25, 7.0), (0.5, 7.0)]
+    shares = [found.common[number / 4, 7.0][0, 0] / 1e-10 for number in range(3)]
+    assert sum(shares) == pytest.approx(1.0, rel=1e-3)
+    scaled = [found.common[number / 4, 7.0][1, 0] for number in range(1, 3)]
+    assert scaled[1] / scaled[0] > 2.0  # of a later estimate, by its larger share, too
+
+
+def test_receivers_together_have_the_offsets_of_each_alone():
+    scene = load_scene("multi_bs_clocks")
+    used = {"bs1": 1, "bs3": 0}
+    receivers = [LinkHistories(scene, name) for name in used]
+    for place, (links, index) in enumerate(zip(receivers, used.values(), strict=True)):
+        for number in range(3):
+            time_s = number / 4
+            sure = ClockOffset((place + 1) * 1e-8, 100.0, COVARIANCE)
+            unsure = ClockOffset(0.0, 0.0, 1e4 * COVARIANCE)
+            links.add(time_s, {index: sure, 3: unsure})
+
+    # The other link's deviation is too large.
+    found = predicted_links(receivers, 0.75)
+    assert [list(one) for one in found] == [[1], [0]]
+    for place, (links, one) in enumerate(zip(receivers, found, strict=True)):
+        (offset,) = one.values()
+        assert offset.delay_s == pytest.approx((place + 1) * 1e-8)
+        (alone,) = links.predicted(0.75).values()
+        assert alone.delay_s == pytest.approx(offset.delay_s)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.quantizer import commitment
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.training.algorithm import (
     Center,
     LocalAccessPoint,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.learned.weights import make_network
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.training.batches import Examples, batches, epoch_groups, truth_arrays
 from cooperative_isac.training.cache import Cache, cached_fields
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.learned.weights import make_network
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.samples import DrawnSamples, SampleRanges

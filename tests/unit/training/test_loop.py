@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import WeightsError, make_network
 from cooperative_isac.learned.index_coder import TABLE_TOTAL, frequency_tables
 from cooperative_isac.learned.quantizer import BEGIN_COUNT
 from cooperative_isac.learned.weights import (
-    WeightsError,
     initialize_from,
     load_weights,
-    make_network,
     save_weights,
     weights_description,
 )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.network import Truth
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene, with_power
 from cooperative_isac.scene.model import TargetClass, TargetState

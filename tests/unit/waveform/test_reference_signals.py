@@ -8,46 +8,16 @@ from cooperative_isac.waveform.reference_signals import (
     broadcast_symbols,
     channel_state_signal,
     demodulation_signal,
-    gold_sequence,
     in_sequence,
-    low_papr_sequence,
     positioning_signal,
     precoded_demodulation_signal,
-    primary_sequence,
-    secondary_sequence,
     sounding_signal,
     synchronization_block,
     union,
 )
-
-GOLD = {
-    1: "00000010100000110000001101110100",
-    12345: "01100110011000111111010011010000",
-    1073741831: "01000011100101110110010100101011",
-}
-PRIMARY = {
-    0: "+--+----++---++-+-+--++--+++++--",
-    500: "------+++---+--+++-+-++-+-----+-",
-}
-SECONDARY = {
-    0: "++++++++++-+++++-+++-+-+-++--+++",
-    500: "+--+++-+++----+++---+---++++-++-",
-}
-
-
-def signs(text):
-    return [1.0 if sign == "+" else -1.0 for sign in text]
-
-
-@pytest.mark.parametrize("seed", GOLD)
-def test_gold_sequence(seed):
-    assert "".join(map(str, gold_sequence(seed, 32))) == GOLD[seed]
-
-
-@pytest.mark.parametrize("cell_id", PRIMARY)
-def test_synchronization_sequences(cell_id):
-    assert primary_sequence(cell_id % 3)[:32].tolist() == signs(PRIMARY[cell_id])
-    assert secondary_sequence(cell_id)[:32].tolist() == signs(SECONDARY[cell_id])
+from cooperative_isac.waveform.sequences import (
+    low_papr_sequence,
+)
 
 
 def test_pilots_of_the_broadcast_channel():
@@ -142,24 +112,6 @@ def test_the_broadcast_channel_is_known_to_those_who_have_its_message():
     assert np.array_equal(whole.symbols[block.mask], block.symbols[block.mask])
 
 
-def cyclic_correlation(first, second):
-    return np.fft.ifft(np.fft.fft(first) * np.fft.fft(second).conj())
-
-
-def test_synchronization_sequences_of_cells_correlate_little():
-    # An m-sequence: 127 at no shift, -1 at all others.
-    own = cyclic_correlation(primary_sequence(0), primary_sequence(0))
-    assert own == pytest.approx(np.array([127] + [-1] * 126))
-    assert cyclic_correlation(primary_sequence(0), primary_sequence(1)).real.max() == (
-        pytest.approx(127)
-    )
-    assert primary_sequence(0) @ primary_sequence(1) == pytest.approx(-1)
-
-    # Gold sequences of degree 7: -17, -1 or 15.
-    other = cyclic_correlation(secondary_sequence(3), secondary_sequence(700)).real
-    assert set(np.rint(other)) <= {-17, -1, 15}
-
-
 @pytest.mark.parametrize(("comb", "num_shifts"), [(2, 8), (4, 12)])
 @pytest.mark.parametrize("shift", [0, 3])
 def test_a_sounding_signal_is_its_element_by_element_twin(comb, num_shifts, shift):
@@ -195,12 +147,6 @@ def test_all_cyclic_shifts_of_a_sounding_signal_are_orthogonal(comb, num_shifts)
     ]
     gram = np.array([[np.vdot(a, b) for a in signals] for b in signals])
     assert gram == pytest.approx(np.eye(num_shifts) * 288 / comb, abs=1e-6)
-
-
-def test_sequence_groups_correlate_with_the_root_of_their_length_at_every_shift():
-    for group in (1, 11, 29):
-        other = cyclic_correlation(low_papr_sequence(group, 61), low_papr_sequence(5, 61))
-        assert np.abs(other) == pytest.approx(np.sqrt(61))
 
 
 def test_a_precoded_demodulation_signal_is_one_sequence_on_every_second_subcarrier():
@@ -239,11 +185,6 @@ def test_densities():
     assert channel_state_signal(4, symbols=(4,), density=1, subcarrier=5).mask.sum() == 4
     assert demodulation_signal(4, symbols=(2,)).mask.sum() == 24
     assert sounding_signal(12, comb=4, symbols=(12, 13), offset=1).mask.sum() == 72
-
-
-def test_low_papr_sequence_has_a_flat_spectrum_over_its_prime_length():
-    sequence = low_papr_sequence(7, 37)
-    assert np.abs(np.fft.fft(sequence)) == pytest.approx(np.sqrt(37))
 
 
 def test_cyclic_shifts_of_a_sounding_signal_are_orthogonal():

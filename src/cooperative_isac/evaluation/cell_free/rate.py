@@ -107,13 +107,15 @@ def location_bound_m(scene: Scene, num_targets: int, packet_bits: np.ndarray) ->
     """
     # Bits a target: all packets together. Targets are not numbered, which saves log2(Q!).
     order_bits = math.lgamma(num_targets + 1) / math.log(2)
-    bits = (len(scene.receivers) * packet_bits + order_bits) / num_targets
+    all_bits = len(scene.receivers) * packet_bits + order_bits
+    bits = all_bits / num_targets
 
     # Rate of a location of squared error D: the entropies of a uniform distribution over the area
     # and of a Gaussian one with D / 2 along each axis differ by log2(area / (pi e D)).
     extent_m = scene.box.high_m - scene.box.low_m
     area_m2 = extent_m[0] * extent_m[1]
-    return np.sqrt(area_m2 / (np.pi * np.e) * 2.0**-bits)
+    squared_m2 = area_m2 / (np.pi * np.e) * 2.0**-bits
+    return np.sqrt(squared_m2)
 
 
 def rate_rows(

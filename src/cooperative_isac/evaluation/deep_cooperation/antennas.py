@@ -125,7 +125,8 @@ def _splicing_bounds(num_antennas: float) -> Errors:
     bounds = {}
     for curve, matrix, snr in ((ACCUMULATED, _block(0), count * SNR), (SPLICED, spliced, SNR)):
         covariance = np.linalg.inv(path_information([matrix], [snr]))
-        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}
+        delay_s = np.sqrt(covariance[0, 0])
+        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * delay_s)}
     return bounds
 
 

@@ -26,13 +26,9 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     square_lattice,
     state_near,
 )
+from cooperative_isac.fusion.link_channel import LinkChannel, length_gradient, unit_toward
 from cooperative_isac.fusion.station_position import with_position_error
-from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
-    length_gradient,
-    location_statistic,
-    unit_toward,
-)
+from cooperative_isac.fusion.symbol_level import location_statistic
 
 # Every 16th subcarrier of 30 kHz and every 14th symbol: 61 MHz and 16 ms at 5.9 GHz.
 GRID = LinkGrid(5.9e9, 16 * 30e3, 128, 14 * symbol_duration_s(30e3), 32)

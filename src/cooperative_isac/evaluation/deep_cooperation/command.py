@@ -173,7 +173,8 @@ def _shown(
         for curve, averages in result.average.items():
             average = averages[name]
             references = [result.bound.get(curve, {}), result.theory.get(curve, {})]
-            ratios = [f"{average / values[name]:.2f}" for values in references if name in values]
+            ratios = [f"{average / values[name]:.2f}" for values in references if values.get(name)]
+            ratios = ratios if average else []
             cells.append(f"{average:.3g} ({', '.join(ratios)})" if ratios else f"{average:.3g}")
         table.add_row(*cells)
     return table

@@ -18,11 +18,13 @@ class Quantity:
     label: with its unit
     average: over the runs, "rms" of errors or "mean" of shares and levels
     logarithmic: with a logarithmic axis
+    limits: ends of that axis; None: those of the curves
     """
 
     label: str
     average: str = "rms"
     logarithmic: bool = True
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

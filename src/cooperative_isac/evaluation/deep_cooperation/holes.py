@@ -267,7 +267,10 @@ def _in_cells(dictionary: DelayDopplerGrid, indices: np.ndarray) -> np.ndarray:
     num_subcarriers, num_symbols = dictionary.mask.shape
     delays = indices[:, 0] * num_subcarriers / dictionary.num_delays
     dopplers = indices[:, 1] * num_symbols / dictionary.num_dopplers
-    dopplers = (dopplers + num_symbols / 2) % num_symbols - num_symbols / 2
+
+    # Half of the Doppler shifts are negative.
+    half = num_symbols / 2
+    dopplers = (dopplers + half) % num_symbols - half
     return np.stack([delays, dopplers], axis=-1)
 
 

@@ -31,11 +31,10 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     state_near,
 )
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
+from cooperative_isac.fusion.link_channel import LinkChannel, path_of
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
     location_statistic,
-    path_of,
     state_information,
 )
 

@@ -50,6 +50,9 @@ SNRS_DB = (-28.0, -26.0, -25.0, -24.0, -23.0, -22.0, -21.0, -20.0, -18.0, -15.0,
 # radar cross-section and with antennas of equal gain.
 LOW_BAND_GAIN_DB = 12.2 + 6.0
 
+# Shares of outliers in the picture: from one in 1000 runs on.
+SHARES = (1e-3, 1.0)
+
 CURVES = {
     "24 GHz, 120 kHz": ("high",),
     "5.9 GHz, 30 kHz": ("low",),
@@ -58,6 +61,7 @@ CURVES = {
 QUANTITIES = {
     "range_m": Quantity("RMSE of range (m)"),
     "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+    "outlier": Quantity("share of outliers", "mean", limits=SHARES),
 }
 
 
@@ -134,15 +138,22 @@ def _trial(snrs_db: dict[str, float], generator: np.random.Generator) -> Errors:
     errors = {}
     for curve, bands in CURVES.items():
         path = estimate_path([echoes[band] for band in bands], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+        range_error_m = LIGHT_SPEED_MPS * path.delay_s / 2 - range_m
+        velocity_error_mps = path.path_speed_mps / 2 - velocity_mps
+
+        # An outlier is outside the main lobe: a resolution cell off, or more.
+        cell_m, cell_mps = _resolution(bands)
+        is_outlier = abs(range_error_m) >= cell_m or abs(velocity_error_mps) >= cell_mps
         errors[curve] = {
-            "range_m": LIGHT_SPEED_MPS * path.delay_s / 2 - range_m,
-            "velocity_mps": path.path_speed_mps / 2 - velocity_mps,
+            "range_m": range_error_m,
+            "velocity_mps": velocity_error_mps,
+            "outlier": float(is_outlier),
         }
     return errors
 
 
 def _theory(snrs_db: dict[str, float]) -> Errors:
-    """Root mean squared errors of maximum likelihood, its outliers included."""
+    """Root mean squared errors of maximum likelihood with its outliers, and their probability."""
     theory = {}
     for curve, bands in CURVES.items():
         grids = [_grid(band) for band in bands]
@@ -150,16 +161,19 @@ def _theory(snrs_db: dict[str, float]) -> Errors:
 
         # Mean over targets.
         variances = []
+        outlier_probabilities = []
         for range_m, velocity_mps in product(THEORY_RANGES_M, THEORY_VELOCITIES_MPS):
             delay_s = 2 * range_m / LIGHT_SPEED_MPS
             error = threshold_error(
                 grids, snrs, SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS, delay_s, 2 * velocity_mps
             )
             variances.append(error.variances)
+            outlier_probabilities.append(error.outlier_probability)
         root_s, root_mps = np.sqrt(np.mean(variances, axis=0))
         theory[curve] = {
             "range_m": float(LIGHT_SPEED_MPS * root_s / 2),
             "velocity_mps": float(root_mps / 2),
+            "outlier": float(np.mean(outlier_probabilities)),
         }
     return theory
 
@@ -174,6 +188,19 @@ def _bounds(snrs_db: dict[str, float]) -> Errors:
             "velocity_mps": float(np.sqrt(covariance[1, 1]) / 2),
         }
     return bounds
+
+
+def _resolution(bands: tuple[str, ...]) -> tuple[float, float]:
+    """Resolution cells of range, m, and of radial velocity, m/s, of the finest band."""
+    cells_m = []
+    cells_mps = []
+    for band in bands:
+        spec = BANDS[band]
+        bandwidth_hz = NUM_SUBCARRIERS * spec.spacing_hz
+        duration_s = NUM_SYMBOLS * symbol_duration_s(spec.spacing_hz)
+        cells_m.append(LIGHT_SPEED_MPS / (2 * bandwidth_hz))
+        cells_mps.append(LIGHT_SPEED_MPS / (2 * spec.carrier_hz * duration_s))
+    return min(cells_m), min(cells_mps)
 
 
 def _echo(

@@ -30,8 +30,8 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     state_near,
 )
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
+from cooperative_isac.fusion.link_channel import LinkChannel
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
     location_statistic,
     state_information,

@@ -65,6 +65,7 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
                 panel.plot([], [], color="0.4", linestyle=line, linewidth=1, label=label)
         scale = "log" if quantity.logarithmic else "linear"
         panel.set(xlabel=experiment.axis, ylabel=quantity.label, yscale=scale)
+        panel.set_ylim(quantity.limits)
         panel.grid(alpha=0.3, which="both")
 
     handles, labels = panels[0].get_legend_handles_labels()

@@ -25,13 +25,11 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     state_near,
 )
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
+from cooperative_isac.fusion.link_channel import LinkChannel, path_of, unit_toward
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
     location_statistic,
-    path_of,
     state_information,
-    unit_toward,
 )
 
 # Frame of reference [9]: 93.1 MHz around 24 GHz, so that a range cell is 1.6 m; 256 symbols of

@@ -18,8 +18,9 @@ from cooperative_isac.evaluation.deep_cooperation.stations import (
     empty_link,
     square_lattice,
 )
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response
 from cooperative_isac.fusion.reflectors import Reflector, image_link, locate_by_reflections
-from cooperative_isac.fusion.symbol_level import LinkChannel, link_response, state_information
+from cooperative_isac.fusion.symbol_level import state_information
 
 # Frame: 30.7 MHz around 24 GHz, so that a range cell is 4.9 m.
 NUM_SUBCARRIERS = 128

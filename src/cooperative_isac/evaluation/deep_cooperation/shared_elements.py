@@ -27,7 +27,7 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.waveform.codes import despread, walsh_codes
-from cooperative_isac.waveform.reference_signals import gold_qpsk
+from cooperative_isac.waveform.sequences import gold_qpsk
 
 # Frame that the signals share: 15.4 MHz around 24 GHz, with the normal cyclic prefix of
 # TS 38.211 (144 of 2048 samples).

@@ -9,10 +9,9 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.evaluation.deep_cooperation.draws import complex_noise
+from cooperative_isac.fusion.link_channel import LinkChannel, link_response
 from cooperative_isac.fusion.symbol_level import (
-    LinkChannel,
     StateEstimate,
-    link_response,
     refine_state,
     state_information,
     velocity_statistic,
@@ -140,5 +139,7 @@ def location_information(link: LinkChannel, snr: float, position_m: np.ndarray) 
 
     # Schur complement of the velocity, whose information has rank one: a pseudo-inverse.
     coupling = information[:size, size:]
-    of_velocity = np.linalg.pinv(information[size:, size:], hermitian=True)
-    return information[:size, :size] - coupling @ of_velocity @ coupling.T
+    of_location = information[:size, :size]
+    of_velocity = information[size:, size:]
+    inverse = np.linalg.pinv(of_velocity, hermitian=True)
+    return of_location - coupling @ inverse @ coupling.T

@@ -138,8 +138,12 @@ def decades_below(power: Tensor, doppler: Tensor, resolution: float) -> Tensor:
     resolution: resolution cell of Doppler shifts, in their unit
     Returns [batch, num_paths, rows, columns], float32, decades, 0 for the strongest.
     """
+    # Pairs of echoes with nearly the same Doppler shift.
     powers = power.flatten(2)
     shifts = doppler.flatten(2)
-    is_near = (shifts[..., None] - shifts[..., None, :]).abs() < SIDELOBE_CELLS * resolution
+    differences = (shifts[..., None] - shifts[..., None, :]).abs()
+    is_near = differences < SIDELOBE_CELLS * resolution
+
+    # The strongest one beside each.
     strongest = torch.where(is_near, powers[..., None, :], 0.0).amax(-1)
     return (strongest - powers).view_as(power)

@@ -72,7 +72,8 @@ def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Te
     own_cell = squared.flatten(2).argmin(-1)
     one_hot = torch.zeros_like(spots).flatten(2).scatter_(2, own_cell[..., None], 1.0)
     one_hot = one_hot.view_as(spots)
-    true_heatmap = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
+    own_spots = one_hot * present[..., None, None]
+    true_heatmap = torch.maximum(spots, own_spots).amax(1)
 
     # Focal log-likelihood in cells of targets and in all others.
     probability = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)

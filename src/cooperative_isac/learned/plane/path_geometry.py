@@ -69,7 +69,8 @@ class PathGeometry(nn.Module):
 
     def _add_sites(self, scene: Scene) -> None:
         """Register positions of the stations, and the columns of the receivers' arrays."""
-        for name, sites in (("transmitters", scene.transmitters), ("receivers", scene.receivers)):
+        groups = {"transmitters": scene.transmitters, "receivers": scene.receivers}
+        for name, sites in groups.items():
             positions_m = [site.position_m[: self.dimension].tolist() for site in sites]
             self.register_buffer(name, _constant(positions_m), persistent=False)
 
@@ -151,12 +152,14 @@ class PathGeometry(nn.Module):
         points_m: [..., 3], float32, m
         Returns [..., num_paths, 3], float32, degree/m.
         """
+        # Direction and distance from each receiver.
         directions = _directions(points_m, self.receivers)
-        cosines = (directions * self.columns).sum(-1, keepdim=True)
-        distances_m = (points_m[..., None, :] - self.receivers).norm(dim=-1, keepdim=True)
+        offsets_m = points_m[..., None, :] - self.receivers
+        distances_m = offsets_m.norm(dim=-1, keepdim=True).clamp_min(MIN_SITE_DISTANCE_M)
 
         # The direction turns with the component of a step across it.
-        across = (self.columns - cosines * directions) / distances_m.clamp_min(MIN_SITE_DISTANCE_M)
+        cosines = (directions * self.columns).sum(-1, keepdim=True)
+        across = (self.columns - cosines * directions) / distances_m
         sines = (1 - cosines.square()).clamp_min(SMALLEST_SINE**2).sqrt()
         slopes = torch.rad2deg(across / sines)
         return self._per_path(slopes.mT).mT

@@ -168,29 +168,37 @@ class SpectraCenter(PlaneCenter):
         delay_offset = echoes.length_m / self.resolution_m
         numbers = [learned, echoes.power, echoes.doppler, delay_offset, echoes.beam]
         context = self.contexts[receiver](torch.cat(numbers, 1))
-        delays = torch.arange(self.latent_axes[1], device=latents.device) + delay_offset
 
+        # Measurements of each beam and delay.
+        delay_bins = torch.arange(self.latent_axes[1], device=latents.device)
+        delays = delay_bins + delay_offset
+        measured = torch.stack([echoes.power, delays, echoes.doppler, echoes.beam], 1)
+
+        shape = (self.cells, self.cells)
+        sent = mask[:, None, None]
         for transmitter in range(self.layout.num_tx):
             # Project onto the cells, in full precision: weights differ by orders of magnitude.
-            measured = torch.stack([echoes.power, delays, echoes.doppler, echoes.beam], 1)
+            of_path = measured[:, :, transmitter]
             with torch.autocast(latents.device.type, enabled=False):
-                spectrum = torch.cat([measured[:, :, transmitter], context], 1).float()
+                spectrum = torch.cat([of_path, context], 1).float()
                 heads = self._at_cells(receiver, transmitter, spectrum)
 
-            # Layers in each cell. The place of the cell in the spectrum scales and shifts the
-            # features of the first one (feature-wise linear modulation).
+            # Scale and shift of the features by the place of the cell in the spectrum
+            # (feature-wise linear modulation).
             path = receiver * self.layout.num_tx + transmitter
             cell_features = self._projection(receiver).cell_features[transmitter]
             scale, shift = self.modulation[path](cell_features).chunk(2, -1)
+
+            # Layers in each cell; the first one is modulated.
             all_heads = heads.flatten(1, 2)
             entered = self.enter[path](all_heads.mT)
             hidden = torch.relu(entered * (1 + scale) + shift)
             hidden = torch.relu(self.path_layers[path](hidden)).mT
 
             # Channels, zero where the receiver sent nothing, and measurements, back in the plane.
-            shape = (self.cells, self.cells)
-            channels = torch.cat([hidden, all_heads], 1) * mask[:, None, None]
-            yield channels.unflatten(2, shape), heads[:, MEASUREMENTS].unflatten(3, shape)
+            channels = torch.cat([hidden, all_heads], 1) * sent
+            measurements = heads[:, MEASUREMENTS]
+            yield channels.unflatten(2, shape), measurements.unflatten(3, shape)
 
     def _at_cells(self, receiver: int, transmitter: int, spectrum: Tensor) -> Tensor:
         """Means of the latents around each cell, by each head.

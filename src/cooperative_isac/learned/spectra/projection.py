@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from cooperative_isac.learned.inputs import delay_window
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 # Number of features of the place of a cell in a spectrum (Projection.cell_features).
 NUM_CELL_FEATURES = 6

@@ -20,20 +20,13 @@ from cooperative_isac.scene.band import (
     Users,
     Waveform,
 )
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file import array_keys, motion_keys, schema
 from cooperative_isac.scene.file.build_world import build_world
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.propagation_keys import ClutterEntry, PropagationEntry
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import (
-    Body,
-    Box,
-    Sensing,
-    Target,
-    TargetClass,
-    TargetDraw,
-    Tracking,
-)
+from cooperative_isac.scene.model import Body, Sensing, Target, TargetClass, TargetDraw, Tracking
 from cooperative_isac.scene.motion.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
 from cooperative_isac.scene.motion.trajectory_file import read_trajectory
 from cooperative_isac.scene.motion.waypoints import (

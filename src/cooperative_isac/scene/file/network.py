@@ -26,7 +26,7 @@ from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Layout
+from cooperative_isac.scene.layout import Layout
 from cooperative_isac.scene.station import (
     Antenna,
     Clock,

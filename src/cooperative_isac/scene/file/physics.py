@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.file.world_physics import way_fault
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Box, Scene, Target
+from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults
@@ -373,12 +374,9 @@ def _live_targets(scene: Scene) -> Iterator[Problem]:
 
 def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     """A live target stays in the area and within the speed that is looked for."""
-    # Positions and speeds, of a path file in its frames.
+    # Positions and speeds.
     motion = target.motion
-    if scene.num_frames is None:
-        times_s = _look_times(motion)
-    else:
-        times_s = np.arange(scene.num_frames) / scene.update_rate_hz
+    times_s = checked_times(scene, motion)
     states = [motion.state(float(time_s)) for time_s in times_s]
     positions_m = np.array([position_m for position_m, _ in states])
     fastest_mps = max(np.linalg.norm(velocity_mps) for _, velocity_mps in states)
@@ -408,8 +406,13 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         yield Problem(key, f"reaches {fastest_mps:.4g} m/s; sensing.max_speed_mps is {limit_mps:g}")
 
 
-def _look_times(motion: Motion) -> np.ndarray:
-    """Times over all of a motion, or a lap of it, at which it is checked, [num_times], s."""
+def checked_times(scene: Scene, motion: Motion) -> np.ndarray:
+    """Times over all of a motion, or a lap of it, at which it is checked, [num_times], s.
+
+    Of targets in a path file they are those of its frames.
+    """
+    if scene.num_frames is not None:
+        return np.arange(scene.num_frames) / scene.update_rate_hz
     duration_s = min(cycle_s(motion), motion.duration_s)
     if math.isinf(duration_s):
         duration_s = LONGEST_LOOK_S

@@ -146,9 +146,12 @@ def _csv(
 
 def _euroc(path: Path, rows: list[_Row], names: list[str], time_unit: str | None) -> Trajectory:
     """Ground truth of EuRoC MAV: stamps in ns, positions of the body in the map, z up."""
-    names = names or [*EUROC_COLUMNS, *(f"column {i}" for i in range(4, NUM_EUROC))]
-    table = _columns(path, rows, names, EUROC_COLUMNS)
-    times_s = (table[:, 0] - table[0, 0]) * TIME_UNITS_S[time_unit or "ns"]
+    # Without a header the first columns are stamp and position.
+    unnamed = [f"column {i}" for i in range(4, NUM_EUROC)]
+    table = _columns(path, rows, names or [*EUROC_COLUMNS, *unnamed], EUROC_COLUMNS)
+
+    unit_s = TIME_UNITS_S[time_unit or "ns"]
+    times_s = (table[:, 0] - table[0, 0]) * unit_s
     return Trajectory(times_s, table[:, 1:4], None, "EuRoC ground truth")
 
 

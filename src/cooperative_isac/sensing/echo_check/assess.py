@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.antennas import (
     check_antennas,
     check_clipping,

@@ -93,15 +93,18 @@ class KnownPart:
         basis = basis.reshape(int(fullest.sum()), -1, len(frame_shares))
 
         # Projection out of their span, and the leverage of each sample on it.
-        gram = basis @ basis.conj().swapaxes(1, 2)
+        adjoint = basis.conj().swapaxes(1, 2)
+        gram = basis @ adjoint
         inverse = np.linalg.pinv(gram, rcond=PSEUDO_INVERSE_CUTOFF, hermitian=True)
         leverage = np.einsum("nkt,nkl,nlt->nt", basis.conj(), inverse, basis, optimize=True).real
-        samples = echo[:, self.subcarriers, self.symbols][:, fullest].transpose(1, 0, 2)
-        residual = samples - samples @ basis.conj().swapaxes(1, 2) @ inverse @ basis
+        samples = echo[:, self.subcarriers, self.symbols][:, fullest]
+        samples = samples.transpose(1, 0, 2)
+        residual = samples - samples @ adjoint @ inverse @ basis
 
         # Unit noise gain: a residual retains the share 1 - leverage of the noise power.
         usable = self.used[fullest] & (leverage < 1 - LEAST_NOISE_SHARE)
-        residual /= np.sqrt(np.maximum(1 - leverage, LEAST_NOISE_SHARE))[:, None]
+        noise_share = np.maximum(1 - leverage, LEAST_NOISE_SHARE)
+        residual /= np.sqrt(noise_share)[:, None]
         return residual.transpose(0, 2, 1)[usable]
 
     def gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:

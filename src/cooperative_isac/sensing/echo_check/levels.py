@@ -10,7 +10,8 @@ import numpy as np
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.file.build import thermal_noise_w
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check, dbm
 from cooperative_isac.sensing.echo_check.hypotheses import TINY_POWER, Choice
 from cooperative_isac.sensing.echo_check.matcher import Matcher

@@ -11,7 +11,8 @@ from cooperative_isac.channel.gain import friis_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.known_parts import KnownPart, known_parts
 from cooperative_isac.sensing.echo_check.orders import element_orders
 from cooperative_isac.waveform.signal import Signal
@@ -147,7 +148,8 @@ class Matcher:
         offset_phase = np.exp(2j * np.pi * self.offsets_hz * delay_s)
         phases = self.phases[sign].conj() * offset_phase
         matched = (correlation * phases[:, None]).sum(axis=-1)
-        return np.linalg.solve(_floored(self._transmit_gram(frame)[mirrored, sign]), matched)
+        gram = self._transmit_gram(frame)[mirrored, sign]
+        return np.linalg.solve(_floored(gram), matched)
 
     def matched(self, echo: np.ndarray, frame: int) -> np.ndarray:
         """Correlation of an echo with the replica of each path, by subcarrier.
@@ -184,13 +186,15 @@ class Matcher:
         matched = np.zeros((len(self.paths.delay_s), echo.shape[2]), complex)
         offset_phase = np.exp(-2j * np.pi * self.offsets_hz * delay_s)
         phases = self.phases[sign] * offset_phase
+        beams = self.arrival[elements].conj()
         for part, gains in zip(self.parts[frame], self.gains[frame]):
             # Replica at the first antenna, and the receive beams.
             replica = np.einsum("ink,nkt->int", gains[mirrored], part.streams, optimize=True)
             replica *= phases[:, part.subcarriers, None]
             samples = echo[:, part.subcarriers, part.symbols]
-            received = np.tensordot(self.arrival[elements].conj(), samples, axes=1)
-            matched[:, part.symbols] += (replica.conj() * received).sum(axis=1)
+            received = np.tensordot(beams, samples, axes=1)
+            products = replica.conj() * received
+            matched[:, part.symbols] += products.sum(axis=1)
         return matched
 
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:
@@ -201,13 +205,15 @@ class Matcher:
         num_delays = PROFILE_OVERSAMPLING * len(self.offsets_hz)
         powers = []
         for frame, echo in enumerate(echoes):
-            over_delay = np.fft.ifft(self.matched(echo, frame), num_delays, axis=-1) * num_delays
+            matched = self.matched(echo, frame)
+            over_delay = np.fft.ifft(matched, num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
             powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
 
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays_s = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(sum(powers, np.zeros_like(powers[0])), delays_s)
+        power = sum(powers, np.zeros_like(powers[0]))
+        return Profiles(power, delays_s)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust noise power beside static paths and targets, or None where no samples are left.

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.search_grid import ELEMENT_DECIMALS
 
 MIRRORED = "mirrored (phase of the wrong sign, or reverse order)"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from visualization_msgs.msg import Marker
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac_ros.display.markers.shapes import (
     COLORS,
     LINE_WIDTH,

@@ -124,10 +124,9 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
 
     # Rodrigues' formula with the vector part of the quaternion
     vector = np.array([x, y, z])
+    outer = np.outer(vector, vector)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + (2 / squared_norm) * (
-        w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3)
-    )
+    return np.eye(3) + (2 / squared_norm) * (w * cross + outer - (vector @ vector) * np.eye(3))
 
 
 def rotation_quaternion(rotation: np.ndarray) -> Quaternion:

@@ -2,7 +2,8 @@
 
 from cooperative_isac.evaluation.cell_free import fronthaul
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS
-from cooperative_isac.learned.weights import make_network, save_weights
+from cooperative_isac.learned.construction import make_network
+from cooperative_isac.learned.weights import save_weights
 
 
 def test_the_bits_of_codebooks_are_those_of_their_packets(tiny, tmp_path, monkeypatch):

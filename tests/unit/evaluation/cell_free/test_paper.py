@@ -30,8 +30,9 @@ from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Point, 
 from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows
 from cooperative_isac.evaluation.cell_free.trained import has_weights
 from cooperative_isac.evaluation.figures_app import FIGURES
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
-from cooperative_isac.learned.weights import make_network, save_weights
+from cooperative_isac.learned.weights import save_weights
 from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.schemes.catalog import BUILT_IN
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import WeightsError, make_network
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.output import PlaneOutput
-from cooperative_isac.learned.weights import WeightsError, make_network
 from cooperative_isac.sensing.cleaned_map import CleanedMap
 from cooperative_isac.sensing.location_map import LocationMap
 

@@ -8,9 +8,9 @@ import torch
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.network import CellPaths
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.inputs import delay_bins, observation_shape
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.latents import StrongestEchoes
 from cooperative_isac.learned.spectra.center import NUM_HEADS, PATH_CHANNELS
 from cooperative_isac.learned.spectra.encoder import FALSE_ALARM_PROBABILITY
 from cooperative_isac.learned.spectra.projection import beam_bins
-from cooperative_isac.learned.weights import make_network
 
 CONFIG = {
     "hidden": 4,

@@ -8,6 +8,7 @@ import torch
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.learned.construction import make_network
 from cooperative_isac.learned.inputs import demodulated_observation
 from cooperative_isac.learned.spectra.projection import (
     Coordinates,
@@ -16,7 +17,6 @@ from cooperative_isac.learned.spectra.projection import (
     beam_slopes,
     projection,
 )
-from cooperative_isac.learned.weights import make_network
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import TargetClass, TargetState

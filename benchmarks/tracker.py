@@ -3,8 +3,11 @@
 python benchmarks/tracker.py [--tracks N ...] [--frames N]
 
 Targets move on a plane with 15 m x 15 m for each of them. In every frame 97 % of them are detected,
-at 10 frames per second. Both columns are processor times of the whole `Tracker.update` on one core:
+at 10 frames per second. The times are processor times of the whole `Tracker.update` on one core:
 with the IMM filters in arrays, and with `examples/filterpy_imm.py`, which gives the same tracks.
+"history": time with filters in arrays over that of a tracker without a history of lists, in frames
+that both process in turns. "late list": time to replace the detections of a frame half a second
+ago, over that of a frame.
 """
 
 import argparse
@@ -22,6 +25,7 @@ from rich.table import Table
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Tracking
+from cooperative_isac.tracking.history import DetectionList
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -34,6 +38,12 @@ DETECTED = 0.97
 STDS = np.repeat([0.15, 0.5], 3)
 # Frames that are not timed: tracks are confirmed in them.
 FIRST_FRAMES = 4
+# Frames that both trackers process before one with a history is compared with one without.
+HISTORY_FRAMES = 12
+# Timed frames of this comparison over those of the others: its differences are small.
+HISTORY_SHARE = 10
+# Frames before the newest one for which a list is late.
+LATE_FRAMES = 5
 # Timed frames with filterpy objects, each of which takes seconds.
 OBJECT_FRAMES = 3
 
@@ -74,17 +84,56 @@ def frame_ms(model: str, frames: list[list[Detection]]) -> float:
     return float(np.median(times_ms[FIRST_FRAMES:]))
 
 
+class WithoutHistory(Tracker):
+    """Tracker that keeps no history."""
+
+    def _remember(self, given: DetectionList) -> None:
+        """Keep nothing."""
+
+
+def history_ratios(frames: list[list[Detection]]) -> tuple[float, float]:
+    """Time of a frame with a history over that without, and of a late list over a frame."""
+    settings = Tracking(model=MODELS["arrays"])
+    trackers = {"kept": Tracker(settings, 3), "none": WithoutHistory(settings, 3)}
+    times_s = dict.fromkeys(trackers, 0.0)
+    for number, detections in enumerate(frames):
+        # The one that comes second finds warm caches: each in turn.
+        names = list(trackers) if number % 2 else [*reversed(trackers)]
+        for name in names:
+            start_s = time.process_time()
+            trackers[name].update(number * PERIOD_S, detections)
+            if number >= HISTORY_FRAMES:
+                times_s[name] += time.process_time() - start_s
+
+    # Half of the detections of a frame again, late.
+    late = len(frames) - 1 - LATE_FRAMES
+    start_s = time.process_time()
+    trackers["kept"].revise(late * PERIOD_S, frames[late][::2])
+    late_s = time.process_time() - start_s
+    frame_s = times_s["kept"] / (len(frames) - HISTORY_FRAMES)
+    return times_s["kept"] / times_s["none"], late_s / frame_s
+
+
 def report(counts: list[int], num_frames: int) -> Table:
-    """Table of both times and their ratio, for each number of tracks."""
+    """Table of the times and their ratios, for each number of tracks."""
     table = Table(title="processor time of a frame", title_justify="left", box=SIMPLE_HEAD)
-    for header in ("tracks", "arrays (ms)", "filterpy objects (ms)", "ratio"):
+    headers = ("tracks", "arrays (ms)", "filterpy objects (ms)", "ratio", "history", "late list")
+    for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for count in counts:
-        frames = scene_frames(count, FIRST_FRAMES + num_frames)
-        arrays_ms = frame_ms(MODELS["arrays"], frames)
+        frames = scene_frames(count, HISTORY_FRAMES + HISTORY_SHARE * num_frames)
+        arrays_ms = frame_ms(MODELS["arrays"], frames[: FIRST_FRAMES + num_frames])
         objects_ms = frame_ms(MODELS["objects"], frames[: FIRST_FRAMES + OBJECT_FRAMES])
         ratio = objects_ms / arrays_ms
-        table.add_row(str(count), f"{arrays_ms:.1f}", f"{objects_ms:.0f}", f"{ratio:.0f}")
+        history, late = history_ratios(frames)
+        table.add_row(
+            str(count),
+            f"{arrays_ms:.1f}",
+            f"{objects_ms:.0f}",
+            f"{ratio:.0f}",
+            f"{history:.3f}",
+            f"{late:.1f}",
+        )
     return table
 
 

@@ -17,10 +17,14 @@ from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import Int64
 
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.writer import BagWriter
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import TrackList
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 PERIOD_S = 0.01
@@ -92,6 +96,7 @@ def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
     code, output = isac("bag", "replay", bag)
     assert code == 1 and "--scene" in output
     silent_sites_are_replayed_too(bag, tmp_path)
+    late_detections_are_replayed_too(bag, tmp_path)
 
 
 def silent_sites_are_replayed_too(bag, folder):
@@ -104,6 +109,48 @@ def silent_sites_are_replayed_too(bag, folder):
     write(mixed, [*inputs, *BagReader(again).messages()])
     code, output = isac("bag", "replay", mixed, "--scene", TINY)
     assert code == 0, output
+
+
+def late_detections_are_replayed_too(bag, folder):
+    """Frame 4 comes with other detections after frame 6, and a list of another run with them."""
+    messages = list(BagReader(bag).messages())
+    lists = [message for message in messages if message.topic == "/detections"]
+    records = [conversions.detection_list(deserialize_message(m.data, Detections)) for m in lists]
+    moved = tuple(
+        replace(found, position_m=found.position_m + [0.1, 0.0, 0.0])
+        for found in records[4].detections
+    )
+    assert moved
+    late = replace(records[4], detections=moved)
+    other = replace(late, frame=replace(late.frame, run=7))
+
+    # what a tracker makes of them
+    scene = load_scene(TINY)
+    tracker = Tracker(scene.tracking, scene.dimension)
+    tracks = []
+    for message, record in zip(lists, records):
+        stamp_s = record.frame.stamp_ns * 1e-9
+        share = 1 - len(record.sites_missing) / len(scene.receivers)
+        tracks.append((message, record, tracker.update(stamp_s, record.detections, share)))
+        if record is records[6]:
+            stamp_s = late.frame.stamp_ns * 1e-9
+            tracks.append((message, record, tracker.revise(stamp_s, moved, share)))
+    assert tracks[6][2][0].position_m[0] != tracks[7][2][0].position_m[0]
+
+    # a recording with them
+    topics = ("/frame", "/detections", "/rx1/features", "/rx2/features")
+    inputs = [message for message in messages if message.topic in topics]
+    for record in (other, late):
+        data = serialized(conversions.detections_message(record))
+        inputs.append(replace(lists[6], topic="/detections/late", data=data))
+    for message, record, found in tracks:
+        data = conversions.tracks_message(TrackList(record.frame, record.simulated, found))
+        inputs.append(replace(message, topic="/tracks", data=serialized(data)))
+    write(folder / "inserted", inputs)
+    code, output = isac("bag", "replay", folder / "inserted", "--scene", TINY)
+    assert code == 0, output
+    compared = re.findall(r"(\d+) of (\d+) (\w+) messages identical", output)
+    assert all(same == total for same, total, _ in compared), output
 
 
 def kept(message):
@@ -124,7 +171,12 @@ def changed(message):
 
 def write(folder, messages):
     """A bag with the topics of these messages."""
-    kinds = {"/frame": "Frame", "/detections": "Detections", "/tracks": "Tracks"}
+    kinds = {
+        "/frame": "Frame",
+        "/detections": "Detections",
+        "/detections/late": "Detections",
+        "/tracks": "Tracks",
+    }
     writer = BagWriter(folder)
     for name in sorted(
         {message.topic for message in messages} & {*kinds, "/rx1/features", "/rx2/features"}

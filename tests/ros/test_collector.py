@@ -115,6 +115,27 @@ def test_every_refusal_is_reported(collector, faults, bad, event):
     assert faults == {"restarts": 1, event: 1}
 
 
+def test_a_closed_frame_returns_once_with_its_late_packets(faults):
+    collector = PacketCollector(dict.fromkeys("abc", "s"), 9, revised_s=2e-9)
+    for number in range(4):
+        (opened,) = collector.announce(announcement(number))
+        collector.add(packet(number, "a"))
+        assert closed(collector.expire(opened)) == [(number, ["a"], ("b", "c"))]
+    collector.add(packet(0, "b"))  # older than the last ones
+    collector.add(packet(1, "a"))  # not missing
+    collector.add(packet(2, "b", scheme="other"))
+    collector.add(packet(2, "b", run=7))
+    assert collector.take_revised() == []
+    collector.add(packet(1, "b"))
+    (revised,) = collector.take_revised()
+    assert (*closed([revised])[0], revised.sites_late) == (1, ["a", "b"], ("c",), ("b",))
+    for site in ("c", "b"):
+        collector.add(packet(1, site))
+    (revised,) = collector.take_revised()
+    assert (*closed([revised])[0], revised.sites_late) == (1, ["a", "b", "c"], (), ("c",))
+    assert collector.take_revised() == []
+
+
 def test_late_packets_are_reported(collector, faults):
     collector.expire(*collector.announce(announcement(3)))
     assert not collector.add(packet(3, "a")) and not collector.add(packet(2, "a"))

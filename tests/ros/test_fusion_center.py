@@ -1,6 +1,8 @@
 """Fusion center: complete, missing, late, damaged and foreign packets, and restarts."""
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
@@ -8,7 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
 
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
+
+TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 
 
 class Center:
@@ -91,14 +96,59 @@ def test_a_frame_without_any_packet_names_all_stations(center, announce):
     )
 
 
-def test_a_late_packet_is_counted_and_changes_nothing(center, announce, features):
-    center.frame.publish(announce(0))
-    center.features["rx1"].publish(features(0, "rx1"))
-    center.bench.until(lambda: center.detections)
+def decoded_without_rx2(bench, announce, features, last=0, **parameters):
+    """A center that has decoded frames without rx2, and its late detections."""
+    parameters = {"deadline_s": 0.3, "rate_hz": 0.01, "patience_frames": 1, **parameters}
+    center = Center(bench, **parameters)
+    late = bench.listen(Detections, "detections/late")
+    bench.until(lambda: center.node._late.get_subscription_count())
+    for number in range(last + 1):
+        center.frame.publish(announce(number))
+        center.features["rx1"].publish(features(number, "rx1"))
+        bench.until(lambda: len(center.detections) == number + 1)
+    return center, late
+
+
+def test_a_late_packet_revises_its_frame(bench, announce, features):
+    center, late = decoded_without_rx2(bench, announce, features, last=1)
+    (first, _) = center.detections
     center.features["rx2"].publish(features(0, "rx2"))
-    center.bench.until(lambda: center.counts("packets_late") == 1)
-    center.bench.spin(0.1)
-    assert len(center.detections) == 1
+    bench.until(lambda: late)
+    (message,) = late
+    assert (message.run, message.number, message.header) == (1, 0, first.header)
+    assert list(message.sites_missing) == [] and list(first.sites_missing) == ["rx2"]
+    assert list(message.detections[0].sites) == ["rx1", "rx2"]
+    assert center.counts("packets_late") == center.counts("frames_revised") == 1
+    assert len(center.detections) == 2 and center.counts("frames") == 2
+
+    # the same packet again
+    center.features["rx2"].publish(features(0, "rx2"))
+    bench.until(lambda: center.counts("packets_late") == 2)
+    bench.spin(0.1)
+    assert len(late) == 1 and center.counts("frames_revised") == 1
+
+
+@pytest.mark.parametrize("reason", ["age", "decoding", "damaged", "offsets"])
+def test_late_packets_without_use_are_counted_only(bench, announce, features, tmp_path, reason):
+    parameters = {}
+    if reason == "offsets":
+        text = TINY.read_text(encoding="utf-8")
+        sensing = "sensing:\n  synchronization: active_observation\n"
+        scene = tmp_path / "tiny.yaml"
+        scene.write_text(text.replace("sensing:\n", sensing), encoding="utf-8")
+        fingerprint = load_scene(scene).fingerprint
+        announce = partial(announce, scene_fingerprint=fingerprint)
+        parameters = {"scene": str(scene)}
+    last = 2 if reason == "age" else 0
+    center, late = decoded_without_rx2(bench, announce, features, last, **parameters)
+    data = b"\x01" if reason == "damaged" else None
+    if reason == "decoding":
+        center.node._decoding_s = 30.0
+    center.features["rx2"].publish(features(0, "rx2", data=data))
+    bench.until(lambda: center.counts("packets_late") == 1)
+    bench.spin(0.1)
+    assert not late and center.counts("frames_revised") == 0
+    assert center.counts("packets_damaged") == (reason == "damaged")
 
 
 def test_an_absent_access_point_is_not_waited_for_until_it_speaks(bench, announce, features):

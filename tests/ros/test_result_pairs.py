@@ -75,7 +75,7 @@ def test_repeated_and_late_results_are_reported(rig):
     rig.pairs.add_tracks(tracks(2))
     rig.pairs.add_detections(detections(1))
     assert rig.numbers() == [] and rig.pairs.rest() == []
-    assert rig.faults == {"tracks_stale": 2, "detections_stale": 1}
+    assert rig.faults == {"tracks_stale": 1, "detections_stale": 1}
 
 
 def test_results_without_the_truth_do_not_pile_up(rig):

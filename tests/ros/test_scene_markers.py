@@ -136,6 +136,13 @@ def test_trails_and_paths_grow_with_the_track_and_end_with_it(bench, rig):
     bench.until(lambda: not bench.helper.count_publishers(f"{bench.namespace}/tracks/track_3/path"))
 
 
+def test_tracks_of_a_stamp_again_take_the_place_of_the_former_ones(rig):
+    for number in (0, 1, 1, 2, 2):
+        rig.say(number)
+    assert [point.x for point in rig.last("trails")[0].points] == [0.0, 1.0, 2.0]
+    assert rig.node._rate_hz() == pytest.approx(10.0)
+
+
 def test_another_run_is_a_clean_picture(rig):
     for number in range(3):
         rig.say(number)

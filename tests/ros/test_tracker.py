@@ -268,6 +268,103 @@ def test_a_second_list_of_a_stamp_updates_the_tracks(bench, rig):
     assert rig.node.health.counts["detections_refused"] == 0
 
 
+def said_late(rig, number, **options):
+    """Publish a list of late detections. Returns the tracks that follow."""
+    before = len(rig.tracks)
+    message = rig.message(number, **options)
+    rig.late.publish(message)
+    rig.bench.until(lambda: len(rig.tracks) > before)
+    return rig.tracks[-1]
+
+
+@pytest.fixture
+def late_rig(bench):
+    rig = Rig(bench)
+    rig.late = bench.publisher(Detections, "detections/late")
+    return rig
+
+
+def plain(tracks):
+    """Tracks of a message without its header."""
+    return [(t.id, t.status, t.position, t.covariance.tolist()) for t in tracks.tracks]
+
+
+def test_late_detections_of_a_frame_replace_those_that_it_had(bench, late_rig):
+    rig = late_rig
+    rig.say(range(4))
+    expected = plain(rig.tracks[-1])
+    rig.say([0], run=2)
+    for number in (1, 2, 3):
+        rig.say([number], run=2, seen=number != 2, missing=["rx1"] if number == 2 else [])
+    before = rig.tracks[-1]
+    message = said_late(rig, 2, run=2)
+    (track,) = message.tracks
+    assert (message.number, message.header) == (3, before.header)
+    assert track.id == before.tracks[0].id and track.num_detections == 4
+    assert [values[1:] for values in plain(message)] == [values[1:] for values in expected]
+    assert rig.node.health.counts["detections_inserted"] == 1
+    assert len(rig.timings) == 8 and rig.node.health.counts["frames"] == 8
+
+
+def test_detections_of_a_further_source_are_inserted_by_their_stamp(bench, late_rig):
+    rig = late_rig
+    rig.say(range(5))
+    message = rig.message(3)
+    message.number = 10**6
+    message.sequence = 10**6
+    message.header = conversions.map_header(10**12 + 35 * 10**7)
+    message.detections[0].position.x += 0.25
+    rig.late.publish(message)
+    bench.until(lambda: len(rig.tracks) == 6)
+    (track,) = rig.tracks[-1].tracks
+    assert (track.num_detections, rig.tracks[-1].number) == (6, 4)
+
+    # one of the next frame waits for it
+    message.header = conversions.map_header(10**12 + 45 * 10**7)
+    rig.late.publish(message)
+    bench.until(lambda: rig.node._waiting)
+    rig.publisher.publish(rig.message(5))
+    bench.until(lambda: len(rig.tracks) == 8)
+    assert rig.tracks[-1].tracks[0].num_detections == 8
+
+
+def test_a_track_that_late_detections_remove_is_published_as_deleted(bench, late_rig):
+    rig = late_rig
+    rig.say(range(2))
+    statuses = []
+    for number in range(2):
+        (track,) = said_late(rig, number, seen=False).tracks
+        statuses.append((track.id, track.status))
+    assert statuses == [(1, Track.TENTATIVE), (1, Track.DELETED)]
+    rig.say([2])
+    assert [track.id for track in rig.tracks[-1].tracks] == [2]
+
+
+@pytest.mark.parametrize(
+    ("number", "run", "event"), [(8, 1, "detections_late"), (19, 7, "detections_stale")]
+)
+def test_detections_that_are_too_late_change_nothing(bench, late_rig, number, run, event):
+    rig = late_rig
+    rig.say(range(20))
+    rig.late.publish(rig.message(number, run=run, seen=False))
+    bench.until(lambda: rig.node.health.counts[event] == 1)
+    bench.spin(0.1)
+    assert len(rig.tracks) == 20 and rig.node.health.counts["resets"] == 0
+    rig.say([20])
+    assert rig.tracks[-1].tracks[0].num_detections == 21
+
+
+def test_invalid_late_detections_are_refused(bench, late_rig):
+    rig = late_rig
+    rig.say(range(5))
+    message = rig.message(3)
+    message.detections[0].covariance.fill(0.0)
+    rig.late.publish(message)
+    bench.until(lambda: rig.node.health.counts["detections_refused"] == 1)
+    rig.say([5])
+    assert [track.id for track in rig.tracks[-1].tracks] == [1]
+
+
 def test_a_track_outlives_frames_without_the_only_station_of_a_scheme(bench):
     rig = Rig(bench, num_receivers=1)
     rig.say(range(5))

@@ -14,10 +14,16 @@ class Filters(Protocol):
 
     means: [num_tracks, 6], float64, position and velocity, SI, map
     covariances: [num_tracks, 6, 6], float64, SI
+    copy_every: lists of detections after which the tracker keeps a copy: one where it costs nothing
     """
 
     means: np.ndarray
     covariances: np.ndarray
+    copy_every: int
+
+    def copy(self) -> Filters | None:
+        """The filters as they are, whatever becomes of these; None where it is impossible."""
+        ...
 
     def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
         """Append filters.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class BankFilters(Filters):
     settings: tracking settings of the scene
     """
 
+    copy_every = 1
+
     def __init__(self, settings: Tracking):
         self._settings = settings
         self._models = motion_models(settings)
@@ -48,6 +51,10 @@ class BankFilters(Filters):
     def modes(self) -> bank.Bank:
         """The filters of each mode, in the order of `motion_models`."""
         return self._bank
+
+    def copy(self) -> BankFilters:
+        """The filters as they are (see Filters): no array is written to, so both share them."""
+        return copy(self)
 
     def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
         """Append filters (see Filters)."""

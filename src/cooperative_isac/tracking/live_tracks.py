@@ -60,6 +60,11 @@ class LiveTracks:
             self.lives.at(tracks),
         )
 
+    def renamed(self, names: Mapping[int, int]) -> LiveTracks:
+        """The tracks with other identities, by the former ones."""
+        track_ids = [names.get(number, number) for number in self.track_ids.tolist()]
+        return replace(self, track_ids=np.array(track_ids, int))
+
     def next_frame(self, unobserved_s: float) -> LiveTracks:
         """The tracks at the beginning of another frame.
 

@@ -1,7 +1,8 @@
 """Multi-target tracker: detections of one frame after another to tracks with an identity.
 
 It holds the state; its parts are predictor and updater (`filters`), data association
-(`association`), initiator (`initiation`) and deleter (`life`).
+(`association`), initiator (`initiation`), deleter (`life`), and a short history of lists and states
+(`history`), into which detections of an earlier stamp are inserted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,19 @@ from cooperative_isac.scene.limits import TRACK_MARGIN
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.filters import make_filters
+from cooperative_isac.tracking.history import (
+    REWIND_S,
+    DetectionList,
+    Entry,
+    Replay,
+    TrackerState,
+    insertion,
+    num_since_state,
+    pruned,
+    renamed,
+    revision,
+    same_targets,
+)
 from cooperative_isac.tracking.initiation import beginnings, start_states
 from cooperative_isac.tracking.life import LOST_ERROR_M, Gains, expired
 from cooperative_isac.tracking.live_tracks import (
@@ -76,13 +90,20 @@ class Tracker:
         self._filters = make_filters(settings, dimension)
         self._num_born = 0
 
-        # Stamp of the last frame, interval before it, and the shortest interval so far.
+        # Stamps of the last list and frame, interval before it, and the shortest interval so far.
         self._time_s = -np.inf
+        self._frame_s = -np.inf
         self._interval_s = np.inf
         self._period_s = np.inf
 
+        # Lists of the last time with the states before them, and tracks that began in replays.
+        self._history: tuple[Entry, ...] = ()
+        self._is_replayed = False
+        self._num_replayed = 0
+
         # Results of the last update.
         self._was_reset = False
+        self._was_late = False
         self._snapshots: dict[int, Track] = {}
         self._failed: dict[int, str] = {}
         self._num_refused = 0
@@ -101,6 +122,16 @@ class Tracker:
     def was_reset(self) -> bool:
         """True where the clock had gone backwards in the last update, so that it began anew."""
         return self._was_reset
+
+    @property
+    def was_late(self) -> bool:
+        """True where the last list was older than the history, and was not used."""
+        return self._was_late
+
+    @property
+    def time_s(self) -> float:
+        """Newest stamp, s, which is that of all returned tracks; -inf before the first list."""
+        return self._time_s
 
     @property
     def scores(self) -> dict[int, float]:
@@ -128,7 +159,10 @@ class Tracker:
             replace(track, status=TrackStatus.DELETED) for track in self._take_snapshots()
         )
         self._keep(np.zeros(len(self._tracks), bool))
+        self._snapshots = {}
+        self._history = ()
         self._time_s = -np.inf
+        self._frame_s = -np.inf
         self._interval_s = np.inf
         self._period_s = np.inf
         return ended
@@ -151,7 +185,9 @@ class Tracker:
         """
         self._num_born = max([num_born, *(track.track_id for track in tracks)])
         self._time_s = time_s
+        self._frame_s = time_s
         self._period_s = period_s
+        self._history = ()
 
         # Filters start from the posteriors, not from detections.
         means = np.array([[*track.position_m, *track.velocity_mps] for track in tracks], float)
@@ -167,37 +203,80 @@ class Tracker:
         self._num_born = max(self._num_born, num_born)
 
     def update(
-        self, time_s: float, detections: Sequence[Detection], answered: float = 1.0
+        self,
+        time_s: float,
+        detections: Sequence[Detection],
+        answered: float = 1.0,
+        is_frame: bool = True,
     ) -> tuple[Track, ...]:
         """Update the tracks by the detections of a frame, also of an empty one.
 
         All returned tracks are valid: a track whose filter fails is dropped (`failed`), and the
         others are not affected.
 
-        time_s: stamp of the frame, s, later than the last one. With the last stamp again, further
-            detections of that frame update tracks without a prediction, and tracks without one
-            count no miss. An earlier stamp deletes all tracks and starts anew (`was_reset`).
+        time_s: stamp of the frame, s. With the stamp of an earlier frame again, further detections
+            of that frame update tracks without a prediction, and tracks without one count no miss.
+            An earlier stamp than the newest: the detections are inserted where they belong, within
+            history.HISTORY_S; older ones are not used (`was_late`). More than history.REWIND_S
+            earlier the clock was set back: all tracks are deleted (`was_reset`).
         detections: of the frame
         answered: share of the receivers whose packets arrived; misses count in proportion
-        Returns all live tracks, and the last snapshots of those that end with this frame.
+        is_frame: False for a further source with stamps of its own, between those of the frames:
+            tracks without a detection count no miss, as with a stamp that comes again
+        Returns all live tracks at the newest stamp, and the last snapshots of those that ended.
         Raises ValueError where the stamp is not finite, or a detection is no Gaussian within the
             limits; the tracks are unchanged then.
         """
+        given = self._begun(time_s, detections, answered, is_frame)
+
+        # Reset where the clock has gone backwards.
+        self._was_reset = bool(time_s < self._time_s - REWIND_S)
+        ended = self.reset() if self._was_reset else ()
+        if time_s >= self._time_s:
+            return (*ended, *self._process(given))
+        return self._replayed(insertion(self._history, given))
+
+    def revise(
+        self, time_s: float, detections: Sequence[Detection], answered: float = 1.0
+    ) -> tuple[Track, ...]:
+        """Replace the detections of a frame, by those of more of its packets.
+
+        The tracks are then as if these had been its detections from the beginning.
+
+        time_s: stamp of the frame, s; where it is not in the history, its detections stay as they
+            were (`was_late`)
+        detections, answered: see update
+        Returns tracks and raises ValueError as update does.
+        """
+        given = self._begun(time_s, detections, answered, is_frame=True)
+        self._was_reset = False
+        return self._replayed(revision(self._history, given))
+
+    def _begun(
+        self, time_s: float, detections: Sequence[Detection], answered: float, is_frame: bool
+    ) -> DetectionList:
+        """A list that is valid; results of the last update are cleared."""
         measurements = stack(detections)
         if not np.isfinite(time_s):
             raise ValueError(f"stamp {time_s} s is not finite")
         self._failed = {}
         self._num_refused = 0
+        self._was_late = False
+        return DetectionList(time_s, measurements, answered, is_frame)
 
-        # Reset where the clock has gone backwards.
-        self._was_reset = bool(time_s < self._time_s)
-        ended = list(self.reset()) if self._was_reset else []
+    def _process(self, given: DetectionList) -> list[Track]:
+        """Update the tracks by a list that is not older than the last one."""
+        self._remember(given)
+        time_s = given.time_s
+        measurements = given.measurements
 
         # Prediction.
-        is_new_frame = time_s > self._time_s
+        is_new_frame = given.is_frame and time_s > self._frame_s
         if is_new_frame:
-            self._advance_clock(time_s, answered)
-        ended += self._predict(self._interval_s if is_new_frame else 0.0)
+            self._begin_frame(time_s, given.answered)
+        elapsed_s = time_s - self._time_s
+        self._time_s = time_s
+        ended = self._predict(elapsed_s)
 
         # Association and update of the filters, then of the tracks' other attributes.
         hits, taken, gains, problems = self._associate(measurements)
@@ -211,7 +290,7 @@ class Tracker:
             gains,
         )
         if is_new_frame:
-            observed = answered >= OBSERVED_SHARE
+            observed = given.answered >= OBSERVED_SHARE
             self._tracks = self._tracks.miss(
                 ~hits, time_s, self._settings, observed, self._test(), self._lost()
             )
@@ -224,17 +303,125 @@ class Tracker:
         tracks = self._take_snapshots()
         self._keep(~self._tracks.lives.deleted)
         self._snapshots = {track.track_id: track for track in tracks}
-        return tuple(ended + tracks)
+        return ended + tracks
 
-    def _advance_clock(self, time_s: float, answered: float) -> None:
-        """Advance to a later stamp; the time of missing packets and frames counts as unobserved."""
-        self._interval_s = time_s - self._time_s
-        self._time_s = time_s
+    def _remember(self, given: DetectionList) -> None:
+        """Add a list to the history, with the state before it where one is due."""
+        num_lists = num_since_state(self._history)
+        is_due = num_lists is None or num_lists >= self._filters.copy_every
+        filters = self._filters.copy() if is_due else None
+        state = None
+        if filters is not None:
+            state = TrackerState(
+                self._tracks,
+                filters,
+                self._time_s,
+                self._frame_s,
+                self._interval_s,
+                self._period_s,
+                self._snapshots,
+            )
+        self._history = pruned((*self._history, Entry(given, state)))
+
+    def _replayed(self, replay: Replay | None) -> tuple[Track, ...]:
+        """Tracks after a replay, at the newest stamp; without one they stay as they were."""
+        published = self._live_snapshots()
+        if replay is None:
+            self._was_late = True
+            return tuple(published.values())
+
+        # All lists from the changed one on, from the state before it.
+        self._go_back_to(replay.start)
+        self._history = replay.kept
+        self._is_replayed = True
+        try:
+            for given in replay.lists:
+                self._process(given)
+        finally:
+            self._is_replayed = False
+
+        # Identities, with which the tracks were published.
+        self._rename(self._names(published))
+        live = self._live_snapshots()
+        gone = [track for number, track in published.items() if number not in live]
+        ended = [replace(track, status=TrackStatus.DELETED) for track in gone]
+        numbers = {track.track_id for track in gone}
+        self._failed = {
+            number: words for number, words in self._failed.items() if number in numbers
+        }
+        return (*ended, *live.values())
+
+    def _go_back_to(self, state: TrackerState) -> None:
+        """Continue from an earlier state; identities since then stay used."""
+        self._tracks = state.tracks
+        self._filters = state.filters
+        self._time_s = state.time_s
+        self._frame_s = state.frame_s
+        self._interval_s = state.interval_s
+        self._period_s = state.period_s
+        self._snapshots = dict(state.published)
+
+    def _live_snapshots(self) -> dict[int, Track]:
+        """Tracks that the last update returned and that did not end, by identity."""
+        return {
+            number: track
+            for number, track in self._snapshots.items()
+            if track.status is not TrackStatus.DELETED
+        }
+
+    def _names(self, published: Mapping[int, Track]) -> dict[int, int]:
+        """Identities after a replay, by those that it gave to its tracks.
+
+        A target keeps the identity under which its track was published. One that has ended before
+        is not used again, and the other new tracks get the next ones.
+
+        published: live tracks before the replay, by identity
+        """
+        live = self._live_snapshots()
+        lost = [track for number, track in published.items() if number not in live]
+        unnamed = [track for number, track in live.items() if number not in published]
+
+        # The same targets: both identities change their places, so that each is unique.
+        names: dict[int, int] = {}
+        for former, new in same_targets(lost, unnamed, self._dimension):
+            names[unnamed[new].track_id] = lost[former].track_id
+            names[lost[former].track_id] = unnamed[new].track_id
+
+        # Other targets.
+        for track in unnamed:
+            if track.track_id not in names:
+                self._num_born += 1
+                names[track.track_id] = self._num_born
+        return names
+
+    def _rename(self, names: Mapping[int, int]) -> None:
+        """Give tracks other identities, also in the history."""
+        if not names:
+            return
+        self._tracks = self._tracks.renamed(names)
+        self._snapshots = renamed(self._snapshots, names)
+        self._history = tuple(entry.renamed(names) for entry in self._history)
+
+    def _new_identities(self, num_tracks: int) -> np.ndarray:
+        """Identities of new tracks, [num_tracks], int; negative ones in a replay, until its end."""
+        numbers = 1 + np.arange(num_tracks)
+        if self._is_replayed:
+            self._num_replayed += num_tracks
+            return -(self._num_replayed - num_tracks + numbers)
+        self._num_born += num_tracks
+        return self._num_born - num_tracks + numbers
+
+    def _begin_frame(self, time_s: float, answered: float) -> None:
+        """Begin a later frame; the time of missing packets and frames counts as unobserved."""
+        self._interval_s = time_s - self._frame_s
+        self._frame_s = time_s
         self._period_s = min(self._period_s, self._interval_s)
 
         # One period in proportion to the packets that arrived is observed, the rest is not.
         if len(self._tracks):
-            unobserved_s = self._interval_s - answered * self._period_s
+            unobserved_s = 0.0
+            if np.isfinite(self._interval_s):
+                unobserved_s = self._interval_s - answered * self._period_s
             self._tracks = self._tracks.next_frame(unobserved_s)
 
     def _predict(self, dt_s: float) -> list[Track]:
@@ -392,7 +579,7 @@ class Tracker:
         failures = self._filters.start(means, covariances)
 
         # Tracks with new identities, each with its first detection.
-        track_ids = self._num_born + 1 + np.arange(len(begun))
+        track_ids = self._new_identities(len(begun))
         started = newborn(track_ids, self._time_s).hit(
             np.ones(len(begun), bool),
             self._time_s,
@@ -402,7 +589,6 @@ class Tracker:
             self._dimension,
             Gains(measurements.weak[begun], measurements.log_ratios[begun], self._test()),
         )
-        self._num_born += len(begun)
         self._tracks = concatenate(self._tracks, started)
 
         # New tracks with an invalid state are dropped; failures count from the first new filter.

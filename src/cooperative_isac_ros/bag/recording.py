@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +10,7 @@ from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame, Tracks
 from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.tracking.history import HISTORY_S
 from cooperative_isac_ros.bag.definitions import message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
@@ -20,6 +21,8 @@ FRAME_TYPE = "cooperative_isac_msgs/msg/Frame"
 FEATURES_TYPE = "cooperative_isac_msgs/msg/FeaturePacket"
 # Message classes of the results, by topic below the scene's namespace.
 RESULTS = {"detections": Detections, "tracks": Tracks}
+# Topic of late detections below the scene's namespace.
+LATE = "detections/late"
 
 # Run and number of a frame.
 FrameKey = tuple[int, int]
@@ -29,6 +32,8 @@ Inputs = list[tuple[FrameKey, bytes]]
 Packets = dict[FrameKey, list[tuple[str, bytes]]]
 # Serialized results, by name and frame.
 Results = dict[str, dict[FrameKey, bytes]]
+# Serialized late detections, by the frame after which the tracker inserted them.
+LateLists = dict[FrameKey, list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,15 @@ class RecordedPacket:
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """A serialized announcement, and the packets of its frame."""
+    """A serialized announcement, and the packets of its frame.
+
+    late: detections of earlier times that the tracker inserted after this frame
+    """
 
     key: FrameKey
     data: bytes
     packets: tuple[RecordedPacket, ...]
+    late: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Recording:
     schemes: of the packets, by station
     pose_topics: topics with poses of stations
     poses: their messages with stamps in ns, by topic
+    late_topic: of late detections, where there are any
     """
 
     root: str
@@ -81,6 +91,7 @@ class Recording:
     schemes: dict[str, str] = field(default_factory=dict)
     pose_topics: tuple[Topic, ...] = ()
     poses: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    late_topic: Topic | None = None
 
 
 def read_recording(reader: BagReader) -> Recording:
@@ -112,6 +123,8 @@ def read_recording(reader: BagReader) -> Recording:
 
     # messages by frame
     inputs, packets, results = _sorted_messages(reader, frame_topics[0], features, result_topics)
+    late_topic = found.get(LATE)
+    late = _late_lists(reader, late_topic, result_topics.get("tracks"))
 
     # packets of a missing site came too late for its frame
     missing = {
@@ -124,7 +137,7 @@ def read_recording(reader: BagReader) -> Recording:
             RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ()))
             for topic, packet in packets[key]
         )
-        frames.append(RecordedFrame(key, data, recorded))
+        frames.append(RecordedFrame(key, data, recorded, tuple(late.get(key, ()))))
 
     first = deserialize_message(inputs[0][1], Frame)
     schemes = _schemes(packets)
@@ -140,6 +153,7 @@ def read_recording(reader: BagReader) -> Recording:
         results=results,
         added=_added(reader, result_topics),
         schemes=schemes,
+        late_topic=late_topic,
     )
 
 
@@ -225,6 +239,41 @@ def _sorted_messages(
             name = result_names[message.topic]
             results[name][frame_key(message.data, RESULTS[name])] = message.data
     return inputs, packets, results
+
+
+def _late_lists(reader: BagReader, late: Topic | None, tracks: Topic | None) -> LateLists:
+    """Late detections that the tracker used: the tracks of the newest frame came again after each.
+
+    late, tracks: topics, where they are recorded
+    """
+    if late is None or tracks is None:
+        return {}
+    waiting: deque[tuple[int, int, bytes]] = deque()
+    revised: list[tuple[FrameKey, int]] = []
+    seen: set[FrameKey] = set()
+    for message in reader.messages([late.name, tracks.name]):
+        # late detections with run and stamp
+        if message.topic == late.name:
+            content = deserialize_message(message.data, Detections)
+            waiting.append((content.run, to_ns(content.header.stamp), message.data))
+            continue
+
+        # tracks that came again
+        content = deserialize_message(message.data, Tracks)
+        key = (content.run, content.number)
+        if key in seen:
+            revised.append((key, to_ns(content.header.stamp)))
+        seen.add(key)
+
+    # in their order, without those that are of another run or too late
+    found: LateLists = defaultdict(list)
+    for key, newest_ns in revised:
+        while waiting:
+            run, stamp_ns, data = waiting.popleft()
+            if run == key[0] and 0 <= newest_ns - stamp_ns <= HISTORY_S * 1e9:
+                found[key].append(data)
+                break
+    return found
 
 
 def _schemes(packets: Packets) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -22,6 +23,7 @@ from cooperative_isac_ros import qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
 from cooperative_isac_ros.bag.recording import (
+    LATE,
     RESULTS,
     FrameKey,
     RecordedFrame,
@@ -103,6 +105,7 @@ class Replay:
         self._executor = executor
         self._namespace = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.received: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
+        self._num_received: Counter[tuple[str, FrameKey]] = Counter()
 
         # scene and schemes with which it was recorded
         self._scheme = _scene_scheme(recording, scene)
@@ -114,7 +117,12 @@ class Replay:
         self._num_posed = dict.fromkeys(recording.poses, 0)
         self._player = Player(
             node,
-            (recording.frame_topic, *self._feature_topics.values(), *recording.pose_topics),
+            (
+                recording.frame_topic,
+                *self._feature_topics.values(),
+                *recording.pose_topics,
+                *([recording.late_topic] if recording.late_topic is not None else []),
+            ),
             self._renamed,
         )
 
@@ -221,7 +229,26 @@ class Replay:
         )
 
         # a frame without recorded results is not compared, so its answer may be missing
-        return is_answered or not recorded
+        if not is_answered:
+            return not recorded
+        return self._insert_late(frame)
+
+    def _insert_late(self, frame: RecordedFrame) -> bool:
+        """Publish the late detections that the tracker inserted after a frame, one by one.
+
+        Returns False where its tracks do not come again.
+        """
+        name = f"{self._recording.root}{LATE}"
+        tracks = ("tracks", frame.key)
+        for data in frame.late:
+            before = self._num_received[tracks]
+            self._player.publish(name, data)
+            is_revised = self._spin_until(
+                lambda before=before: self._num_received[tracks] > before, RESULTS_WITHIN_S
+            )
+            if not is_revised:
+                return False
+        return True
 
     def _publish_poses(self, stamp_ns: int) -> None:
         """Publish the poses of stations up to the first sample at or after a stamp in ns."""
@@ -308,7 +335,9 @@ class Replay:
         """Callback that keeps the messages of a result."""
 
         def collect(data: bytes) -> None:
-            self.received[name][frame_key(data, kind)] = data
+            key = frame_key(data, kind)
+            self.received[name][key] = data
+            self._num_received[name, key] += 1
 
         return collect
 

@@ -33,7 +33,7 @@ POSED = ("access_point", "fusion_center", "evaluator", "scene_markers")
 # name.
 PUBLISHED = {
     "access_point": ("{site}/features",),
-    "fusion_center": ("detections", "detections/points"),
+    "fusion_center": ("detections", "detections/late", "detections/points"),
     "tracker": ("tracks", "tracks/*/odom", "/tf"),
     "evaluator": ("accuracy",),
     "scene_markers": ("markers", "tracks/*/path", "/tf", "/tf_static"),
@@ -45,7 +45,7 @@ PUBLISHED = {
 SUBSCRIBED = {
     "access_point": ("frame", *TARGETS),
     "fusion_center": ("frame", "*/features"),
-    "tracker": ("detections",),
+    "tracker": ("detections", "detections/late"),
     "evaluator": (
         "frame",
         "detections",

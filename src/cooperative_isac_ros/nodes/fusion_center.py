@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -13,9 +14,11 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import PointCloud2
 
 from cooperative_isac.fronthaul.delivery import Delivery, deliver, result_sender
+from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.model import OBSERVED_MODES
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.tracking.history import HISTORY_S
 from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -28,8 +31,17 @@ from cooperative_isac_ros.messages.announced import receiving_stations
 from cooperative_isac_ros.messages.cdr import serialized
 from cooperative_isac_ros.messages.records import Announcement, DetectionList, FrameStamp
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
-from cooperative_isac_ros.timing.collector import CollectedFrame, PacketCollector, decode_trusted
+from cooperative_isac_ros.timing.collector import (
+    NEVER_S,
+    CollectedFrame,
+    PacketCollector,
+    decode_trusted,
+)
 from cooperative_isac_ros.timing.deadline import PacketDeadline
+
+# Share of a period that decoding may take for a frame to be decoded again with late packets: the
+# next frame must not wait for it.
+REVISION_SHARE = 0.25
 
 PARAMETERS = (
     SCHEME,
@@ -59,6 +71,9 @@ PARAMETERS = (
 class FusionCenter(SceneNode):
     """Decodes each frame when its packets have arrived, or at its deadline; in order.
 
+    Packets that come later, within the history of the tracker, are decoded together with those of
+    their frame that came in time; the tracker replaces the detections of the frame by these.
+
     A frame also waits for the poses of stations that follow odometry or /tf at its stamp. Simulated
     packets of UEs that are out of range of the station that fuses the frame are left out.
     """
@@ -79,6 +94,7 @@ class FusionCenter(SceneNode):
             patience=self.settings["patience_frames"],
             on_fault=self.health.fault,
             sites_of=partial(receiving_stations, self.scene),
+            revised_s=HISTORY_S if self._is_revisable() else NEVER_S,
         )
         self._gate: PoseGate[CollectedFrame] = PoseGate(self, self._decode_guarded)
         self._deadline = PacketDeadline(
@@ -90,6 +106,8 @@ class FusionCenter(SceneNode):
 
         # results; the first call of the decoder computes its tables
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.HISTORY)
+        self._late = self.create_publisher(Detections, self.shared("detections/late"), qos.STREAM)
+        self._decoding_s = 0.0
         self._cloud = self.create_publisher(
             PointCloud2, self.shared("detections/points"), qos.STREAM
         )
@@ -100,6 +118,14 @@ class FusionCenter(SceneNode):
             self.create_subscription(
                 FeaturePacket, self.shared(f"{site}/features"), self._on_packet, qos.STREAM
             )
+
+    def _is_revisable(self) -> bool:
+        """Return whether a frame can be decoded again after later ones.
+
+        Clock offsets by targets are predicted from the frames before: the decoder would begin anew
+        with an earlier frame, and lose them.
+        """
+        return self.scene.sensing.synchronization not in OBSERVED_MODES
 
     def waiting_for(self) -> str:
         """Description of a missing subscription to detections, and of missing poses."""
@@ -128,6 +154,7 @@ class FusionCenter(SceneNode):
         self._deadline.receive(packet.frame, time.monotonic())
         self.collector.add(packet)
         self._forward(self.collector.complete())
+        self._forward(self.collector.take_revised())
 
     def _expire(self, announcement: Announcement, deadline: Timer) -> None:
         """Close a frame whose deadline has passed."""
@@ -143,23 +170,20 @@ class FusionCenter(SceneNode):
     def _decode_guarded(self, collected: CollectedFrame) -> None:
         """Decode a frame; an exception does not affect the other frames."""
         number = collected.announcement.frame.number
-        self.guarded(self._decode, f"frame {number}")(collected)
+        decode = self._revise if collected.sites_late else self._decode
+        self.guarded(decode, f"frame {number}")(collected)
 
     def _decode(self, collected: CollectedFrame) -> None:
         """Decode a frame and publish its detections."""
-        on_air = frame_or_fault(self, collected.announcement, self._gate.watch.poses)
+        on_air = self._on_air(collected)
         if on_air is None:
             return
-
-        # Without its time a frame is decoded by itself, so that a replay agrees wherever it begins.
-        # Clock offsets by targets need the frames before: a single one does not confirm them.
-        if self.scene.sensing.synchronization not in OBSERVED_MODES:
-            on_air = replace(on_air, time_s=None)
 
         # packets within range, and decode them
         began_s = time.perf_counter()
         frame = collected.announcement.frame
         delivery = self._deliver(collected, on_air)
+        self._report_delivery(delivery)
         try:
             detections, refused = decode_trusted(self._decoder, delivery.packets, on_air)
         except Exception as error:  # of the scheme: with an empty frame the tracks coast
@@ -174,11 +198,7 @@ class FusionCenter(SceneNode):
 
         # publish; simulated where one of the used packets is, or the announcement of a frame
         # without any
-        used = delivery.packets.keys() - refused.keys()
-        sources = [collected.packets[site] for site in used] or [collected.announcement]
-        simulated = any(source.simulated for source in sources)
-        absent = tuple(sorted({*missing, *delivery.undelivered}))
-        record = DetectionList(frame, simulated, detections, absent)
+        record = _record(collected, delivery, detections, refused.keys())
         self._detections.publish(serialized(conversions.detections_message(record)))
         if self._cloud.get_subscription_count():
             self._cloud.publish(conversions.detections_cloud(record))
@@ -189,8 +209,42 @@ class FusionCenter(SceneNode):
             self.health.figures["result_sender"] = sender or "none"
             self.health.count("results_kept", int(not sender))
         self.health.count("frames")
+        self._decoding_s = time.perf_counter() - began_s
         self.publish_timing(frame, "decode", began_s)
         self._count_late(frame)
+
+    def _revise(self, collected: CollectedFrame) -> None:
+        """Decode a frame again, with its late packets, and publish its detections as late ones."""
+        # in the time until the next frame
+        if self._decoding_s > REVISION_SHARE * self._period_s:
+            return
+        on_air = self._on_air(collected)
+        if on_air is None:
+            return
+
+        # all packets within range
+        delivery = self._deliver(collected, on_air)
+        detections, refused = decode_trusted(self._decoder, delivery.packets, on_air)
+        for site in refused.keys() & set(collected.sites_late):
+            self.health.fault("packets_damaged", str(refused[site]))
+        used = delivery.packets.keys() - refused.keys()
+        if not used & set(collected.sites_late):
+            return
+
+        # publish
+        record = _record(collected, delivery, detections, refused.keys())
+        self._late.publish(serialized(conversions.detections_message(record)))
+        self.health.count("frames_revised")
+
+    def _on_air(self, collected: CollectedFrame) -> AirFrame | None:
+        """Transmitted signals of a frame; None where it is refused."""
+        on_air = frame_or_fault(self, collected.announcement, self._gate.watch.poses)
+
+        # Without its time a frame is decoded by itself, so that a replay agrees wherever it begins.
+        # Clock offsets by targets need the frames before: a single one does not confirm them.
+        if on_air is not None and self._is_revisable():
+            return replace(on_air, time_s=None)
+        return on_air
 
     def _deliver(self, collected: CollectedFrame, on_air: AirFrame) -> Delivery:
         """Packets of a frame without the simulated ones that are out of range."""
@@ -198,18 +252,19 @@ class FusionCenter(SceneNode):
         packets = collected.packets
         simulated = {site: packet.data for site, packet in packets.items() if packet.simulated}
         delivery = deliver(self.scene, on_air, simulated)
-        undelivered = delivery.undelivered
+        left_out = delivery.undelivered
+        arrived = {site: one.data for site, one in packets.items() if site not in left_out}
+        return replace(delivery, packets=arrived)
 
-        # diagnostics
+    def _report_delivery(self, delivery: Delivery) -> None:
+        """Count the packets of a frame that are out of range."""
+        undelivered = delivery.undelivered
         if undelivered:
             self.health.count("packets_undelivered", len(undelivered))
         if delivery.fused_at:
             self.health.count(FUSED_AT + delivery.fused_at)
             self.health.figures["fusing_station"] = delivery.fused_at
             self.health.figures["sites_out_of_range"] = ", ".join(undelivered) or "none"
-
-        arrived = {site: one.data for site, one in packets.items() if site not in undelivered}
-        return replace(delivery, packets=arrived)
 
     def _report_missing(self, frame: FrameStamp, missing: tuple[str, ...]) -> None:
         """Count an incomplete frame; a station that is newly missing is reported at once."""
@@ -235,6 +290,25 @@ class FusionCenter(SceneNode):
         """Report a last time, for the evaluator's number of packets out of range."""
         if self.context.ok():
             self.health.publish()
+
+
+def _record(
+    collected: CollectedFrame,
+    delivery: Delivery,
+    detections: tuple[Detection, ...],
+    refused: Collection[str],
+) -> DetectionList:
+    """Detections of a frame.
+
+    They are simulated where one of the used packets is, or the announcement of a frame without any.
+
+    refused: stations whose packets the decoder refused
+    """
+    used = delivery.packets.keys() - set(refused)
+    sources = [collected.packets[site] for site in used] or [collected.announcement]
+    simulated = any(source.simulated for source in sources)
+    missing = tuple(sorted({*collected.sites_missing, *refused, *delivery.undelivered}))
+    return DetectionList(collected.announcement.frame, simulated, detections, missing)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -173,6 +173,12 @@ class SceneMarkers(SceneNode):
         if record is None or not self.settings["enabled"]:
             return
         self._clear_if_new(record)
+
+        # tracks of the same stamp again, after late detections, take the place of the former ones
+        if self._stamps_ns and record.frame.stamp_ns == self._stamps_ns[-1]:
+            self._stamps_ns.pop()
+            for trail in self._trails.values():
+                trail.pop()
         self._stamps_ns.append(record.frame.stamp_ns)
 
         # paths and moving stations, which do not depend on a subscription to the markers

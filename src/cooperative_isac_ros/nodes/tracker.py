@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
@@ -12,6 +13,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.tracking.history import HISTORY_LISTS, HISTORY_S
 from cooperative_isac.tracking.saved_tracks import loaded_scores, loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
@@ -33,6 +36,8 @@ from cooperative_isac_ros.timing.frame_order import FrameOrder
 # Longest wait of a restarted tracker for the latched detections that it missed, s; a publisher that
 # was restarted, too, has none.
 HISTORY_WITHIN_S = 5.0
+# Late lists that wait for the frame of their stamp: more than a tracker is behind the center.
+MAX_WAITING_LISTS = 64
 PARAMETERS = (
     Parameter(
         "num_receivers",
@@ -55,7 +60,8 @@ class TrackerNode(SceneNode):
     """Tracks targets; resets all tracks when another run begins, or a recording plays again.
 
     A tracker that is restarted in the middle of a run resumes from its state file, and processes
-    the detections that it missed.
+    the detections that it missed. Late detections are inserted where they belong in time: those of
+    a frame with more of its packets, or of a further source.
     """
 
     def __init__(self, **options):
@@ -65,6 +71,8 @@ class TrackerNode(SceneNode):
         self._num_receivers = self.settings["num_receivers"] or len(self.scene.receiving_stations)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
+        self._recent: deque[DetectionList] = deque(maxlen=HISTORY_LISTS)
+        self._waiting: deque[DetectionList] = deque(maxlen=MAX_WAITING_LISTS)
 
         # publishers; one of odometry per track
         self._odometry: dict[str, Publisher] = {}
@@ -77,6 +85,9 @@ class TrackerNode(SceneNode):
         self._state = read_state(self._state_file) if self._state_file is not None else None
         self._catches_up = self._state is not None
         self._subscription = self._subscribe(qos.HISTORY if self._catches_up else qos.STREAM)
+        self.create_subscription(
+            Detections, self.shared("detections/late"), self._on_late, qos.STREAM
+        )
         self._timeout = self.create_timer(
             HISTORY_WITHIN_S, self._end_catching_up, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -106,12 +117,8 @@ class TrackerNode(SceneNode):
         return isinstance(number, int) and frame.number <= number
 
     def _on_detections(self, message: Detections) -> None:
-        try:
-            record = conversions.detection_list(message, self.health.fault)
-        except conversions.ConversionError as error:
-            self.health.fault("detections_refused", f"frame {message.number}: {error}")
-            return
-        if self._is_processed(record.frame):
+        record = self._converted(message)
+        if record is None or self._is_processed(record.frame):
             return
 
         # update in order; the first frame resumes a state, the first of another pass resets
@@ -121,6 +128,39 @@ class TrackerNode(SceneNode):
                 self._resume(turn.frame)
             restarts = turn.begins and last is not None
             self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
+            self._insert_waiting()
+
+    def _on_late(self, message: Detections) -> None:
+        record = self._converted(message)
+        if record is None:
+            return
+        self._waiting.append(record)
+        self._insert_waiting()
+
+    def _converted(self, message: Detections) -> DetectionList | None:
+        """Record of a message; None, and counted, where it is invalid."""
+        try:
+            return conversions.detection_list(message, self.health.fault)
+        except conversions.ConversionError as error:
+            self.health.fault("detections_refused", f"frame {message.number}: {error}")
+            return None
+
+    def _insert_waiting(self) -> None:
+        """Insert the late lists whose stamps the tracks have reached; the others wait."""
+        if not self._recent:
+            return
+        newest = self._recent[-1].frame
+        waiting = [*self._waiting]
+        self._waiting.clear()
+        for record in waiting:
+            frame = record.frame
+            if frame.run != newest.run:
+                reason = f"late frame {frame.number} is of run {frame.run}, not {newest.run}"
+                self.health.fault("detections_stale", reason)
+            elif frame.stamp_ns > newest.stamp_ns:
+                self._waiting.append(record)
+            else:
+                self.guarded(self._insert, f"late frame {frame.number}")(record)
 
     def _resume(self, frame: FrameStamp) -> None:
         """Restore the state that an earlier process of the same run has saved.
@@ -182,15 +222,82 @@ class TrackerNode(SceneNode):
         deleted = self._reset(frame) if restarts else ()
 
         # update with the share of receivers that contributed
-        share = max(1 - len(record.sites_missing) / self._num_receivers, 0.0)
         try:
-            updated = self._tracker.update(frame.stamp_ns * 1e-9, record.detections, share)
+            updated = self._tracker.update(*self._given(record))
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
             return
+        self._recent.append(record)
         tracks = deleted + updated
+        self._report_faults(frame)
 
-        # faults
+        # results
+        result = TrackList(frame, record.simulated, tracks)
+        self._tracks.publish(serialized(conversions.tracks_message(result)))
+        established = [track for track in tracks if track.status in ESTABLISHED]
+        self._publish_each(established, frame)
+        self._transforms.publish(track_transforms(established, frame.stamp_ns, self._frame_prefix))
+
+        # diagnostics
+        self.health.count("frames")
+        self.health.figures["tracks"] = len(self._odometry)
+        self.publish_timing(frame, "track", began_s)
+
+        # state, when no node waits for anything of this frame
+        self._save(frame, tracks)
+
+    def _given(self, record: DetectionList) -> tuple[float, tuple[Detection, ...], float]:
+        """Stamp in s, detections, and the share of receivers that contributed."""
+        share = max(1 - len(record.sites_missing) / self._num_receivers, 0.0)
+        return record.frame.stamp_ns * 1e-9, record.detections, share
+
+    def _insert(self, record: DetectionList) -> None:
+        """Insert a late list where it belongs, and publish the tracks at the newest stamp again.
+
+        It replaces the detections of the frame with its number and stamp. Without one it is of a
+        further source.
+        """
+        # within the history
+        frame = record.frame
+        newest = self._recent[-1].frame
+        age_s = (newest.stamp_ns - frame.stamp_ns) * 1e-9
+        time_s, detections, share = self._given(record)
+        if age_s > HISTORY_S:
+            self._refuse_late(frame, age_s)
+            return
+
+        # update
+        try:
+            if any(known.frame == frame for known in self._recent):
+                tracks = self._tracker.revise(time_s, detections, share)
+            else:
+                tracks = self._tracker.update(time_s, detections, is_frame=False)
+        except ValueError as error:
+            self.health.fault("detections_refused", f"frame {frame.number}: {error}")
+            return
+        if self._tracker.was_late:
+            self._refuse_late(frame, age_s)
+            return
+        self._report_faults(frame)
+        self.health.count("detections_inserted")
+
+        # results at the newest stamp, whose transforms /tf has already
+        simulated = self._recent[-1].simulated
+        result = TrackList(newest, simulated, tracks)
+        self._tracks.publish(serialized(conversions.tracks_message(result)))
+        self._publish_each([track for track in tracks if track.status in ESTABLISHED], newest)
+        self._save(newest, tracks)
+
+    def _refuse_late(self, frame: FrameStamp, age_s: float) -> None:
+        """Count a list that is older than the history of the tracks."""
+        self.health.fault(
+            "detections_late",
+            f"late frame {frame.number} is {age_s:.3g} s older than the newest; up to "
+            f"{HISTORY_S:g} s are inserted",
+        )
+
+    def _report_faults(self, frame: FrameStamp) -> None:
+        """Count what the last update dropped."""
         for problem in self._tracker.failed:
             self.health.fault("tracks_dropped", f"frame {frame.number}: {problem}")
         if self._tracker.num_refused:
@@ -201,29 +308,18 @@ class TrackerNode(SceneNode):
                 self._tracker.num_refused,
             )
 
-        # results
-        result = TrackList(frame, record.simulated, tracks)
-        self._tracks.publish(serialized(conversions.tracks_message(result)))
-        self._publish_each([track for track in tracks if track.status in ESTABLISHED], frame)
-
-        # diagnostics
-        self.health.count("frames")
-        self.health.figures["tracks"] = len(self._odometry)
-        self.publish_timing(frame, "track", began_s)
-
-        # state, when no node waits for anything of this frame
-        self._save(frame, tracks)
-
     def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
         """Delete all tracks. Returns them."""
         self.health.count("resets")
+        self._waiting.clear()
+        self._recent.clear()
         self.get_logger().warning(
             f"all tracks are reset: frame {frame.number} of run {frame.run} began another pass"
         )
         return self._tracker.reset()
 
     def _publish_each(self, tracks: list[Track], frame: FrameStamp) -> None:
-        """Publish odometry and a frame of /tf for each established track."""
+        """Publish odometry for each established track."""
         # remove the topics of deleted tracks
         names = {track_frame(track): track for track in tracks}
         for name in [name for name in self._odometry if name not in names]:
@@ -242,8 +338,6 @@ class TrackerNode(SceneNode):
                 track.covariance,
             )
             self._odometry[name].publish(message)
-
-        self._transforms.publish(track_transforms(tracks, frame.stamp_ns, self._frame_prefix))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.schemes.contract import Decoder, PacketError
@@ -17,19 +17,23 @@ from cooperative_isac_ros.timing.frame_order import FrameOrder
 EARLY_FRAMES = 8
 # At least this many early packets are kept, for a recording of few stations that plays again.
 MIN_EARLY_PACKETS = 64
+# Time within which no frame is returned again, s: less than the age of the newest.
+NEVER_S = -1.0
 
 
 @dataclass(frozen=True)
 class CollectedFrame:
     """A frame that is ready to decode.
 
-    packets: those that arrived in time, by station
+    packets: those that arrived, by station
     sites_missing: names of the stations whose packets did not
+    sites_late: names of those whose packets came after the frame was decoded
     """
 
     announcement: Announcement
     packets: Mapping[str, Packet]
     sites_missing: tuple[str, ...]
+    sites_late: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,6 +58,8 @@ class PacketCollector:
     patience: frames without a packet after which a station counts as absent
     on_fault(event, reason): called for everything that is refused
     sites_of: stations that receive in an announced frame, on at least one of its bands; None: all
+    revised_s: time before the newest closed frame within which frames are returned again with late
+        packets, s; NEVER_S: none
     """
 
     def __init__(
@@ -62,12 +68,14 @@ class PacketCollector:
         patience: int = 3,
         on_fault: Callable[[str, str], None] = lambda event, reason: None,
         sites_of: Callable[[Announcement], Collection[str]] | None = None,
+        revised_s: float = NEVER_S,
     ):
         self._sites = tuple(schemes)
         self._schemes = dict(schemes)
         self._patience = patience
         self._on_fault = on_fault
         self._sites_of = sites_of or (lambda announcement: self._sites)
+        self._revised_ns = round(revised_s * 1e9)
         self._max_early = max(EARLY_FRAMES * len(self._sites), MIN_EARLY_PACKETS)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
@@ -115,6 +123,7 @@ class PacketCollector:
         fault = self._fault(packet)
         if fault is not None:
             self._on_fault(*fault)
+            self._revise(packet)
             return False
         self._silent[packet.site] = 0
 
@@ -155,6 +164,31 @@ class PacketCollector:
         is_open = opened is not None and opened.announcement is announcement
         return self._close(announcement.frame.number) if is_open else []
 
+    def take_revised(self) -> list[CollectedFrame]:
+        """Closed frames with the packets that came late since the last call."""
+        revised = list(self._revised.values())
+        self._revised = {}
+        return revised
+
+    def _revise(self, packet: Packet) -> None:
+        """Add a refused packet to its frame, where that was closed without it a short time ago."""
+        frame = packet.frame
+        known = self._closed_frames.get(frame.number)
+        if known is None or frame != known.announcement.frame:
+            return
+        site = packet.site
+        if packet.scheme != self._schemes.get(site) or site in known.packets:
+            return
+
+        # the frame with this packet, also for the next ones
+        packets = {**known.packets, site: packet}
+        missing = tuple(name for name in known.sites_missing if name != site)
+        before = self._revised.get(frame.number)
+        late = (*(before.sites_late if before is not None else ()), site)
+        revised = replace(known, packets=packets, sites_missing=missing)
+        self._closed_frames[frame.number] = revised
+        self._revised[frame.number] = replace(revised, sites_late=late)
+
     def _begin(self, run: int | None) -> None:
         """Reset for the first frame of a run."""
         if self._run is not None:
@@ -162,6 +196,8 @@ class PacketCollector:
         self._run = run
         self._closed = -1
         self._open: dict[int, _OpenFrame] = {}
+        self._closed_frames: dict[int, CollectedFrame] = {}
+        self._revised: dict[int, CollectedFrame] = {}
         self._silent = dict.fromkeys(self._sites, 0)
 
     def _open_frame(self, announcement: Announcement) -> None:
@@ -237,7 +273,21 @@ class PacketCollector:
 
             closed.append(CollectedFrame(opened.announcement, opened.packets, tuple(missing)))
             self._closed = number
+
+        # recent ones, for late packets
+        self._closed_frames |= {frame.announcement.frame.number: frame for frame in closed}
+        newest_ns = max((_stamp_ns(frame) for frame in closed), default=0)
+        self._closed_frames = {
+            number: frame
+            for number, frame in self._closed_frames.items()
+            if newest_ns - _stamp_ns(frame) <= self._revised_ns
+        }
         return closed
+
+
+def _stamp_ns(frame: CollectedFrame) -> int:
+    """Stamp of a frame, ns."""
+    return frame.announcement.frame.stamp_ns
 
 
 def _late(site: str, number: int) -> tuple[str, str]:

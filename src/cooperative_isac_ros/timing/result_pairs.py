@@ -33,8 +33,13 @@ class ResultPairs:
                 self._detections.popitem(last=False)
 
     def add_tracks(self, record: TrackList) -> None:
-        """Add the tracks of a frame."""
+        """Add the tracks of a frame.
+
+        Tracks of the newest one again are those after late detections: the first ones count.
+        """
         newest = self._tracks[-1].frame.number if self._tracks else self._returned
+        if record.frame.number == newest:
+            return
         if self._is_new("tracks", record.frame, newest):
             self._tracks.append(record)
 

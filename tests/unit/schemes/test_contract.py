@@ -176,6 +176,22 @@ def test_a_missing_packet_leaves_the_other_receivers(
     assert center.decode({}, frame_echoes[0]) == ()
 
 
+def test_an_earlier_frame_is_decoded_again_with_its_late_packets(
+    scheme, world, encoders, frame_echoes, packets, first, targets
+):
+    """A frame without its time does not depend on the others that the center has decoded."""
+    center = scheme.center()
+    center.decode({first: packets[first]}, frame_echoes[0])
+    later = make_frame(world, 4)
+    echoes = receive_all(world, later, targets)
+    center.decode({name: encoders[name].encode(own, later) for name, own in echoes.items()}, later)
+    revised = center.decode(packets, frame_echoes[0])
+    in_time = scheme.center().decode(packets, frame_echoes[0])
+    assert len(revised) and np.array_equal(states(revised), states(in_time))
+    for one, other in zip(revised, in_time):
+        assert np.array_equal(one.covariance, other.covariance)
+
+
 def test_a_damaged_packet_is_named(center, frame_echoes, packets):
     last = list(packets)[-1]
     wrong = [packet for receiver, packet in packets.items() if receiver != last]

@@ -175,7 +175,7 @@ def tracks_message(record: TrackList) -> isac_msgs.Tracks:
             since_update_s=float(track.since_update_s),
             num_detections=int(track.num_detections),
         )
-        for track in record.tracks
+        for track in sorted(record.tracks, key=lambda track: track.track_id)
     ]
     return isac_msgs.Tracks(**result_fields(record.frame, record.simulated), tracks=tracks)
 

@@ -16,6 +16,7 @@ from cooperative_isac.fusion.received import Received
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Body, Scene, Site
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 # Probability with which the estimated velocity of static clutter passes the test for it.
@@ -228,7 +229,8 @@ def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
     at_rest_hz = _shifts_hz(view, report, report.point_m, np.zeros(3))
     measured_hz = np.array([path.doppler_hz for path in report.paths])
     snr = np.array([path.power for path in report.paths])
-    information = shift_information(view.grid, snr, measured_hz, scene.sensing.static_paths)
+    suppression = link_suppression(view, view.receiver(report.receiver))
+    information = shift_information(view.grid, snr, measured_hz, suppression)
 
     # Largest shift of clutter, 2 v / lambda, and the accuracy of the measured ones.
     shifts_hz = np.abs(measured_hz - at_rest_hz)

@@ -14,6 +14,7 @@ from cooperative_isac.fusion.rejection import Accepted
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.known_paths import link_suppression
 
 
 @dataclass
@@ -124,7 +125,7 @@ def shift_equations(scene, reports, position, velocity):
                 view.grid,
                 np.array([path.power]),
                 np.array([path.doppler_hz]),
-                scene.sensing.static_paths,
+                link_suppression(view, receiver),
             )[0]
             row = np.concatenate([with_location, with_velocity])
             equations.append((index, row, path.doppler_hz - geometry.doppler_hz, weight))

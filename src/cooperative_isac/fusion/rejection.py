@@ -17,6 +17,7 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Body, Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 # Probability with which the estimated velocity of static clutter passes the test for it.
@@ -233,7 +234,8 @@ def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
 
     # Their accuracies.
     snr = np.array([path.power for path in report.paths])
-    information = shift_information(view.grid, snr, measured_hz, scene.sensing.static_paths)
+    suppression = link_suppression(view, view.receiver(report.receiver))
+    information = shift_information(view.grid, snr, measured_hz, suppression)
     accuracies_hz = STATIC_SIGMAS / np.sqrt(information)
 
     # Largest shift of clutter, 2 v / lambda, within the accuracies.

@@ -24,6 +24,7 @@ from cooperative_isac.scene.geometry import (
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Link, Site
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.report import EchoReport
 
 # Speed of a target across the direction to a station, over the largest speed of the scene, in the
@@ -48,6 +49,7 @@ class Links:
     stations: names of the stations that receive
     first: first link of each (band, receiver)
     names: [num_links], stations and band of each link
+    is_suppressed: [num_links], bool, whether static paths are suppressed in the receiver's echoes
     """
 
     transmitters_m: np.ndarray
@@ -60,6 +62,7 @@ class Links:
     stations: tuple[str, ...]
     first: Mapping[tuple[str, str], int]
     names: tuple[Link, ...]
+    is_suppressed: np.ndarray
 
 
 def links_of(scene: Scene) -> Links:
@@ -73,6 +76,7 @@ def links_of(scene: Scene) -> Links:
     views = []
     wavelengths = []
     first = {}
+    is_suppressed = []
     for number, view in enumerate(scene.views):
         count = len(view.transmitters)
         for site in view.receivers:
@@ -80,6 +84,7 @@ def links_of(scene: Scene) -> Links:
             transmitters += view.transmitters
             receivers += [site] * count
             views += [number] * count
+            is_suppressed += [link_suppression(view, site) != "keep"] * count
             wavelengths += [view.grid.wavelength_m] * count
 
     # Velocities only where a site moves; each of the repeated sites is asked once.
@@ -99,6 +104,7 @@ def links_of(scene: Scene) -> Links:
             Link(transmitter.name, receiver.name, scene.views[number].band)
             for transmitter, receiver, number in zip(transmitters, receivers, views)
         ),
+        is_suppressed=np.array(is_suppressed, bool),
     )
 
 
@@ -305,7 +311,7 @@ def arrays_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None =
         doppler_hz=doppler_hz,
         snr=snr,
         snr_loss=np.array([path.snr_loss for path in paths], float),
-        shift_information=shift_weights(scene, links.view[link], snr, doppler_hz),
+        shift_information=shift_weights(scene, links, link, snr, doppler_hz),
     )
 
 
@@ -442,22 +448,28 @@ def _path_information(
 
 
 def shift_weights(
-    scene: Scene, view: np.ndarray, snr: np.ndarray, doppler_hz: np.ndarray
+    scene: Scene, links: Links, link: np.ndarray, snr: np.ndarray, doppler_hz: np.ndarray
 ) -> np.ndarray:
     """Fisher information of measured Doppler shifts on the grids of their bands.
 
     scene: of one or several bands
-    view: [num_paths], int, band of each path among the scene's views
+    links: of the scene
+    link: [num_paths], int, link of each path
     snr: [num_paths], float64, coherent, linear
     doppler_hz: [num_paths], float64, Hz
     Returns [num_paths], float64, 1/Hz^2.
     """
-    static_paths = scene.sensing.static_paths
+    view = links.view[link]
+    is_suppressed = links.is_suppressed[link]
     weights = np.empty(len(snr))
     for number, band_view in enumerate(scene.views):
-        on_band = view == number
-        if on_band.any():
-            weights[on_band] = shift_information(
-                band_view.grid, snr[on_band], doppler_hz[on_band], static_paths
-            )
+        for mode, has_mode in (
+            ("keep", ~is_suppressed),
+            (scene.sensing.static_paths, is_suppressed),
+        ):
+            chosen = (view == number) & has_mode
+            if chosen.any():
+                weights[chosen] = shift_information(
+                    band_view.grid, snr[chosen], doppler_hz[chosen], mode
+                )
     return weights

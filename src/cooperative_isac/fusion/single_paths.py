@@ -209,7 +209,7 @@ def corrected_reports(
         doppler_hz=doppler_hz,
         snr=snr,
         snr_loss=reports.snr_loss * loss,
-        shift_information=shift_weights(scene, links.view[reports.link], snr, doppler_hz),
+        shift_information=shift_weights(scene, links, reports.link, snr, doppler_hz),
     )
     chosen = np.flatnonzero(clocks.is_known & is_possible)
     return corrected.take(chosen), chosen, moves_mps[chosen]

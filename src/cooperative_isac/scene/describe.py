@@ -335,6 +335,8 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
             f": slow targets are left out all the same, as sensing.min_speed_mps is "
             f"{sensing.min_speed_mps:g}; 0 keeps them"
         )
+    if sensing.static_paths != "keep" and any(station.is_mobile for station in scene.stations):
+        remark += "; over links with a moving end they are fitted and canceled one by one"
     return [("static paths", sensing.static_paths + remark)]
 
 

@@ -28,6 +28,7 @@ def warnings(scene: Scene) -> list[str]:
         *_without_links(scene),
         *_clocks_apart(scene),
         *_without_sight(scene),
+        *_moving_among_static_paths(scene),
         *_short_uplink(scene),
         *_fast_climbs(scene),
     ]
@@ -135,6 +136,32 @@ def _without_sight(scene: Scene) -> Iterator[str]:
                 "sensing.synchronization is 'line_of_sight', but simulated echoes of band "
                 f"'{view.band}' contain none: clock offsets stay unknown; add `world: {{}}`"
             )
+
+
+def _moving_among_static_paths(scene: Scene) -> Iterator[str]:
+    """Static paths that stay in the echoes of links with a moving end."""
+    mobile = [station.name for station in scene.stations if station.is_mobile]
+    worlds = [view.world for view in scene.views if view.world is not None]
+    if not mobile or not worlds:
+        return
+    names = ", ".join(mobile)
+
+    # Lines of sight and reflections, where nothing cancels them.
+    sensing = scene.sensing
+    if sensing.static_paths == "keep" and sensing.synchronization != "line_of_sight":
+        yield (
+            f"sensing.static_paths is 'keep': static paths stay in the echoes of {names} and hide "
+            "targets; leave it out"
+        )
+
+    # Diffuse scattering.
+    surfaces = [surface for world in worlds for surface in world.surfaces]
+    if any(surface.material.scattering > 0 for surface in surfaces):
+        yield (
+            "the surfaces of the world scatter, and over links with a moving end "
+            f"({names}) that has Doppler shifts and stays in the echoes: it hides weak targets; "
+            "material.scattering: 0 leaves it out"
+        )
 
 
 def _key(scene: Scene, group: str, index: int) -> str:

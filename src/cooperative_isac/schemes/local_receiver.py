@@ -10,10 +10,17 @@ from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
-from cooperative_isac.sensing.clock_stage import ClockStage, synchronized
+from cooperative_isac.sensing.canceled_paths import CanceledPaths
+from cooperative_isac.sensing.clock_stage import ClockStage, Synchronized, synchronized
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.known_paths import (
+    known_paths,
+    link_suppression,
+    moving_links,
+    without_known_paths,
+)
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
@@ -34,12 +41,14 @@ class PreparedEcho:
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     static: static paths that were removed; None: none
     offsets: clock offsets of the links; None: they count as synchronous
+    canceled: static paths that were canceled one by one; None: none
     """
 
     signal: Component
     samples: np.ndarray
     static: StaticNuisance | None
     offsets: ClockOffsets | None = None
+    canceled: CanceledPaths | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,11 @@ class LocalReceiver:
         self.memory = memory
         self._clocks = ClockStage(place.view)
         self._static = StaticStage(place.view)
+        receiver = place.view.receiver(place.station)
+        self._is_suppressed = link_suppression(place.view, receiver) != "keep"
+        self._moving = ()
+        if place.view.sensing.static_paths != "keep":
+            self._moving = moving_links(place.view, receiver)
         self._sensor: LocalMl | None = None
         self._pending: _PendingSearch | None = None
 
@@ -146,8 +160,16 @@ class LocalReceiver:
         scene = self.place.scene(frame)
         receiver = scene.receiver(self.place.station)
         sent = self.known.of_frame(frame.on(self.place.band))
-        echo, offsets = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
-        return self.prepare_synchronized(echo, synchronized(sent, offsets), offsets, frame)
+        known = self._clocks.estimate(scene, receiver, sent, samples, frame.time_s)
+
+        # Cancel static paths with Doppler shifts, unless the synchronization did.
+        if known.offsets is None and self._moving:
+            paths = known_paths(scene, receiver, self._moving)
+            echo, canceled = without_known_paths(scene, receiver, sent, samples, paths)
+            known = Synchronized(echo, None, canceled)
+        signal = synchronized(sent, known.offsets)
+        prepared = self.prepare_synchronized(known.samples, signal, known.offsets, frame)
+        return replace(prepared, canceled=known.canceled)
 
     def prepare_synchronized(
         self, samples: np.ndarray, signal: Component, offsets: ClockOffsets | None, frame: Frame
@@ -158,13 +180,17 @@ class LocalReceiver:
         the echo
         signal: the known symbols with these offsets
         """
+        if not self._is_suppressed:
+            return PreparedEcho(signal, samples, None, offsets)
         prepared, static = self._static.prepare(samples, signal, frame.time_s)
         return PreparedEcho(signal, prepared, static, offsets)
 
     def correlate(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
         """Correlate a prepared echo with the signals, without a search for paths."""
         sensor = self.sensor(frame)
-        joint = sensor.correlate(echo.samples, echo.signal, static=echo.static)
+        joint = sensor.correlate(
+            echo.samples, echo.signal, static=echo.static, canceled=echo.canceled
+        )
         return ReceiverFit(sensor, joint, None, self.place.linked)
 
     def sense(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets, clock_phasors
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.canceled_paths import CanceledPaths
 from cooperative_isac.sensing.offset_history import offset_history
 from cooperative_isac.sensing.synchronization import LinkOffset, static_offsets
 from cooperative_isac.waveform.offset_signal import with_clock_offsets
 from cooperative_isac.waveform.signal import Component
+
+
+@dataclass(frozen=True)
+class Synchronized:
+    """An echo with the clock offsets of its links.
+
+    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), without known static
+        paths where there are offsets
+    offsets: None where the stations count as synchronous
+    canceled: static paths that were canceled one by one; None: none
+    """
+
+    samples: np.ndarray
+    offsets: ClockOffsets | None = None
+    canceled: CanceledPaths | None = None
 
 
 class ClockStage:
@@ -33,10 +51,8 @@ class ClockStage:
         signal: Component,
         echo: np.ndarray,
         time_s: float | None,
-    ) -> tuple[np.ndarray, ClockOffsets | None]:
+    ) -> Synchronized:
         """The echo without known static paths, and the clock offsets of the links.
-
-        Where the stations count as synchronous it is the same echo, and the offsets are None.
 
         scene: seen on the band, with the poses of the frame
         receiver: receiving station
@@ -45,8 +61,9 @@ class ClockStage:
         time_s: of the frame, s; None where frames are independent draws
         """
         if self._mode != "line_of_sight":
-            return echo, None
-        found, remaining = static_offsets(scene, receiver, signal, echo)
+            return Synchronized(echo)
+        static = static_offsets(scene, receiver, signal, echo)
+        found = static.offsets
 
         # Timing, frequency and phase offset of each link: of this frame, or the predicted ones,
         # which have no phase.
@@ -62,7 +79,7 @@ class ClockStage:
                     offsets[index, :2] = predicted.delay_s, predicted.frequency_hz
         if time_s is not None:
             self._remember(found, time_s)
-        return remaining, ClockOffsets(*offsets.T)
+        return Synchronized(static.remaining, ClockOffsets(*offsets.T), static.canceled)
 
     def _remember(self, found: dict[int, LinkOffset], time_s: float) -> None:
         """Keep the estimates of a frame."""

@@ -91,7 +91,7 @@ def paths_of(fit: Fit, targets: np.ndarray) -> np.ndarray:
 
 
 def is_coupled(fit: Fit, targets: np.ndarray) -> bool:
-    """True where any two paths of some targets are coherent.
+    """True where any two paths of some targets are coherent, or one is with canceled paths.
 
     Paths without power are coherent with none.
 
@@ -101,6 +101,8 @@ def is_coupled(fit: Fit, targets: np.ndarray) -> bool:
     paths = np.flatnonzero(paths_of(fit, targets))
     if not _has_power(fit, paths):
         return False
+    if np.any(fit.canceled_share[paths] > COUPLED_COHERENCE**2):
+        return True
     coherent = np.abs(fit.coherence[paths[:, None], paths]) > COUPLED_COHERENCE
     return bool(coherent.sum() > len(paths))
 
@@ -145,6 +147,12 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
     products[:, axes] += steering[:, 1:, :, :1] * signal[:, :1]
     products[:, :, :, axes] += steering[:, :1, :, 1:] * signal[:, :, :, :1]
     products[:, axes, :, axes] += steering[:, 1:, :, 1:] * signal[:, :1, :, :1]
+
+    # Without what canceled static paths explain.
+    if maker.canceled is not None:
+        with_slopes = maker.canceled_products(fit.replica, state.owner)[paths]
+        flat = with_slopes.reshape(-1, with_slopes.shape[-1])
+        products -= maker.canceled.removed(flat).reshape(products.shape)
 
     # Echoes at their fitted amplitudes, in standard deviations of noise.
     energy = products[:, 0, :, 0].diagonal().real

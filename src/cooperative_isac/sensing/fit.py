@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica
 
@@ -29,6 +30,9 @@ class Fit:
     residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, correlation
         without all paths, behind the receive beam to each target
     coherence: [num_paths, num_paths], complex, normalized inner products of the paths' waveforms
+    canceled: static paths that were canceled in the echo; None: none
+    canceled_weights: [num_paths, num_slopes], complex64, of their slopes in each path's echo
+    canceled_share: [num_paths], float64, energy of each path within their span over its energy
     """
 
     state: PathState
@@ -43,6 +47,9 @@ class Fit:
     marginal_share: np.ndarray
     residual: np.ndarray
     coherence: np.ndarray
+    canceled: CanceledSpan | None
+    canceled_weights: np.ndarray
+    canceled_share: np.ndarray
 
     @property
     def target_power(self) -> np.ndarray:
@@ -81,18 +88,29 @@ class Fit:
             marginal_share=self.marginal_share[paths],
             residual=self.residual[targets],
             coherence=self.coherence[np.ix_(paths, paths)],
+            canceled=self.canceled,
+            canceled_weights=self.canceled_weights[paths],
+            canceled_share=self.canceled_share[paths],
         )
 
-    @property
-    def echoes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Echo of every path as a product of two factors.
+    def echoes(self, paths: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Echoes of paths as products of two factors, the first ones those of the paths themselves.
 
-        Returns receive steering times amplitude [num_paths, num_rx_ant], complex64, and waveforms
-        [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
+        Where static paths were canceled, the others are the parts that this took of the paths.
+
+        paths: mask [num_paths], bool, of those; by default all
+        Returns receive steering times amplitude [n, num_rx_ant], complex64, and waveforms [n,
+        num_subcarriers, num_streams, num_blocks], complex64.
         """
-        steering = self.replica.receive[self.state.owner, 0]
-        amplitudes = self.amplitude[:, None].astype(np.complex64)
-        return steering * amplitudes, self.replica.waveforms
+        steering = self.replica.receive[self.state.owner, 0][paths]
+        steering = steering * self.amplitude[paths, None].astype(np.complex64)
+        waveforms = self.replica.waveforms[paths]
+        if self.canceled is None:
+            return steering, waveforms
+        taken = -self.canceled_weights[paths].sum(axis=0)[:, None] * self.canceled.arrivals
+        return np.concatenate([steering, taken]), np.concatenate(
+            [waveforms, self.canceled.waveforms]
+        )
 
 
 def by_owner(values: np.ndarray, state: PathState) -> np.ndarray:

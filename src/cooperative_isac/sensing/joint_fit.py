@@ -80,14 +80,32 @@ class JointFit:
         waveform_products = matched_filters @ waveforms.T
         overlap = waveform_products * (steering.conj() @ steering.T)
         received = np.sum(steering.conj() * at_antennas, axis=1)
+        energy = replica.gram[:, 0, 0].real
+        share = np.zeros(num_paths)
+        within = None
+        if self.maker.canceled is not None:
+            # What canceled static paths explain of them is no evidence.
+            within = self.maker.canceled.of_paths(steering, matched_filters)
+            share = within.share(energy)
+            overlap = overlap - within.removed
+            energy = (1 - share) * energy
         amplitude = _amplitudes(overlap.astype(complex), received)
         explained = np.real(amplitude.conj() * received) / self.noise_power_w
 
         # Subtract all paths behind each beam, and at each antenna.
         weighted = steering * amplitude.astype(np.complex64)[:, None]
         in_beams -= (replica.receive[:, 0].conj() @ weighted.T) @ waveforms
-        residual = in_beams.reshape(state.num_targets, *self.correlation.shape[1:])
         at_antennas -= waveform_products @ weighted
+
+        # Add what their cancellation has taken of all paths.
+        weights = np.zeros((num_paths, 0), np.complex64)
+        if within is not None:
+            weights = within.weights(amplitude)
+            taken = weights.sum(axis=0)[:, None] * within.span.arrivals
+            of_slopes = within.span.waveforms.reshape(len(taken), -1)
+            in_beams += (replica.receive[:, 0].conj() @ taken.T) @ of_slopes
+            at_antennas += within.filtered @ taken
+        residual = in_beams.reshape(state.num_targets, *self.correlation.shape[1:])
 
         # Gradient with locations and Doppler shifts.
         location_slope, doppler_slope = self._slopes(
@@ -95,7 +113,6 @@ class JointFit:
         )
 
         # Information of locations and Doppler shifts.
-        energy = replica.gram[:, 0, 0].real
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
         unit_information = location_information(replica.receive[state.owner], replica.gram)
         shift_information = doppler_information(self.maker.reference.frame.grid, power)
@@ -113,6 +130,9 @@ class JointFit:
             marginal_share=np.ones(num_paths),
             residual=residual,
             coherence=overlap / np.sqrt(np.outer(energy, energy)),
+            canceled=self.maker.canceled,
+            canceled_weights=weights,
+            canceled_share=share,
         )
 
     def fisher_scoring(self, fit: Fit, steps: int, tolerance: float, coupled: bool = True) -> Fit:
@@ -232,7 +252,7 @@ def subtract_paths(
     paths: mask [num_paths], bool, of those to subtract; by default all
     Returns the same shape, complex64.
     """
-    steering, waveforms = (factor[paths] for factor in fit.echoes)
+    steering, waveforms = fit.echoes(paths)
     if not len(waveforms):
         return correlation
     waveforms = waveforms.reshape(len(waveforms), -1)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cooperative_isac.scene.arrays import phasors
+from cooperative_isac.sensing.canceled_paths import CanceledPaths, CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.path_selection import (
     SATELLITE_COHERENCE,
     is_same_echo,
@@ -95,7 +97,7 @@ class LocalMl(Detector):
             return self.budget
         if self.scene.has_bodies:
             return BODY_BUDGET
-        if self.scene.sensing.static_paths != "keep":
+        if link_suppression(self.scene, self.receiver) != "keep":
             return SUPPRESSED_BUDGET
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
@@ -121,6 +123,7 @@ class LocalMl(Detector):
         frame: Component,
         budget: MatchBudget | None = None,
         static: StaticNuisance | None = None,
+        canceled: CanceledPaths | None = None,
     ) -> JointFit:
         """Correlate an echo with the streams of a frame.
 
@@ -128,15 +131,18 @@ class LocalMl(Detector):
         frame: signal that was sent
         budget: of the frame; None: unlimited
         static: suppression of static paths in the echo; None: none
+        canceled: static paths that were canceled in the echo; None: none
         Returns the likelihood of paths in it.
         """
         reference = stream_reference(frame, self.max_doppler_hz, static)
         make = ReplicaMaker
         num_values = reference.streams.shape[1] * reference.num_blocks
-        if self.by_samples and static is None and num_values > frame.grid.num_symbols:
+        is_plain = static is None and canceled is None
+        if self.by_samples and is_plain and num_values > frame.grid.num_symbols:
             reference = sample_reference(frame)
             make = SampleReplicaMaker
-        maker = make(self.scene, self.receiver, reference)
+        span = None if canceled is None else CanceledSpan(canceled, reference)
+        maker = make(self.scene, self.receiver, reference, span)
         correlation = reference.correlate(echo)
         return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
 

@@ -10,6 +10,7 @@ from cooperative_isac.scene.arrays import phasors, steering_with_slopes
 from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
@@ -53,9 +54,17 @@ class ReplicaMaker:
     scene: seen on one band
     receiver: receiving station
     reference: known streams of the frame
+    canceled: static paths that were canceled in the echo; None: none
     """
 
-    def __init__(self, scene: Scene, receiver: Site, reference: StreamReference):
+    def __init__(
+        self,
+        scene: Scene,
+        receiver: Site,
+        reference: StreamReference,
+        canceled: CanceledSpan | None = None,
+    ):
+        self.canceled = canceled
         self.scene = scene
         self.receiver = receiver
         self.reference = reference
@@ -210,6 +219,36 @@ class ReplicaMaker:
         by_stream = flat.reshape(len(flat), -1, num_streams, 1)
         weighted = static.weights @ by_stream
         return flat.conj() @ weighted.reshape(flat.shape).T
+
+    def canceled_products(self, replica: Replica, owner: np.ndarray) -> np.ndarray:
+        """Inner products of paths and their derivatives with the slopes of canceled paths.
+
+        replica: of the paths
+        owner: [num_paths], int, target of each
+        Returns [num_paths, 2 + D, num_slopes], complex128, in the order of waveform_products.
+        """
+        span = self.canceled
+        assert span is not None  # asked for where paths were canceled
+        reference = self.reference
+        num_paths, num_filters = replica.filters.shape[:2]
+        num_slopes = len(span.arrivals)
+
+        # Waveforms, their location slopes, and the slope with the Doppler shift.
+        rows = replica.filters.reshape(num_paths * num_filters, -1).conj()
+        by_block = rows @ span.waveforms.reshape(num_slopes, rows.shape[1], -1)
+        by_block = by_block.reshape(num_slopes, num_paths, num_filters, -1)
+        phases = replica.doppler_phases.astype(complex)
+        ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
+        waveforms = np.einsum("kpfb,pb->pfk", by_block, phases)
+        ramped = np.einsum("kpb,pb->pk", by_block[:, :, 0], phases * ramp)
+
+        # Product rule with the arrivals.
+        arrivals = replica.receive[owner].conj() @ span.arrivals.T
+        products = np.empty((num_paths, num_filters + 1, num_slopes), complex)
+        products[:, :-1] = arrivals[:, :1] * waveforms
+        products[:, 1:-1] += arrivals[:, 1:] * waveforms[:, :1]
+        products[:, -1] = arrivals[:, 0] * ramped
+        return products
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
         """Receive steering to a point.

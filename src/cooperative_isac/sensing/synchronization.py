@@ -16,6 +16,8 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.link_geometry import end_doppler_hz
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.canceled_paths import CanceledPaths
+from cooperative_isac.sensing.known_paths import known_paths, moving_links, without_known_paths
 from cooperative_isac.sensing.link_rays import (
     NO_SHIFT,
     Axes,
@@ -52,6 +54,21 @@ class LinkOffset:
     phase_rad: float
 
 
+@dataclass(frozen=True)
+class StaticOffsets:
+    """Clock offsets of the links to one receiver, and its echo without their static paths.
+
+    offsets: by index of the transmitter; none for the receiver itself, which has one clock, nor
+        where the link has no such path above the noise
+    remaining: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of the echo
+    canceled: static paths of links with a moving end; None: none
+    """
+
+    offsets: dict[int, LinkOffset]
+    remaining: np.ndarray
+    canceled: CanceledPaths | None
+
+
 class _Link:
     """Known static paths of one link, which share the offsets of its clocks.
 
@@ -59,6 +76,7 @@ class _Link:
     is_own: the receiver's own signal, without clock offsets
     shift: estimated offsets; None where the link has none
     amplitude: of the first ray
+    part: of the link in the echo by the last estimate, of the echo's shape; 0 before that
     """
 
     def __init__(self, axes: Axes, rays: Sequence[Ray], is_own: bool):
@@ -68,8 +86,7 @@ class _Link:
         self.amplitude = 0j
         self._axes = axes
 
-        # Part of the link in the echo by the last estimate, of the echo's shape; 0 before that.
-        self._part: np.ndarray | float = 0.0
+        self.part: np.ndarray | float = 0.0
 
     def update(self, residual: np.ndarray, noise_power_w: float) -> tuple[np.ndarray, float]:
         """Estimate anew in an echo without all other links.
@@ -78,7 +95,7 @@ class _Link:
         Returns the echo without this one, too, and the move of the offsets in standard deviations.
         """
         # Echo of this link alone, with noise.
-        whole = residual + self._part
+        whole = residual + self.part
 
         # A search where the link has no offsets yet.
         first = self.rays[0]
@@ -94,13 +111,13 @@ class _Link:
             shifts, _ = refined(self._axes, [first], [matched], [self.shift], noise_power_w)
             self.shift = shifts[0]
         direct = self._first(whole - others)
-        self._part = direct + self._others(whole, direct)
+        self.part = direct + self._others(whole, direct)
 
         # A path below the noise gives no offsets, and is left in the echo.
         if not self.is_own and self.power(noise_power_w) < LEAST_POWER:
             self.shift = None
-            self._part = 0.0
-        return whole - self._part, _move(last, self.shift)
+            self.part = 0.0
+        return whole - self.part, _move(last, self.shift)
 
     def power(self, noise_power_w: float) -> float:
         """Power of the first ray after coherent integration, in noise variances."""
@@ -132,7 +149,7 @@ class _Link:
 
 def static_offsets(
     scene: Scene, receiver: Site, signal: Component, echo: np.ndarray
-) -> tuple[dict[int, LinkOffset], np.ndarray]:
+) -> StaticOffsets:
     """Clock offsets of all links with a known static path, and the echo without these paths.
 
     Maximum likelihood for each link in turn, with all others subtracted. The line of sight gives
@@ -144,8 +161,6 @@ def static_offsets(
     receiver: receiving station
     signal: known symbols of the frame
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of these symbols
-    Returns offsets by index of the transmitter, none for the receiver itself, which has one clock,
-    nor where the link has no such path above the noise; and what is left of the echo, complex64.
     Source: DC section IV-A.
     """
     # Known paths of each link, and the amplitude of the strongest.
@@ -177,7 +192,17 @@ def static_offsets(
         for index, link in links.items()
         if link.shift is not None and not link.is_own
     }
-    return offsets, residual.astype(np.complex64)
+
+    # Positions of moving stations are reported: their paths are fitted again, with directions.
+    moving = moving_links(scene, receiver)
+    shifts = {index: link.shift for index, link in links.items() if link.shift is not None}
+    fitted = [index for index in moving if index in shifts]
+    whole = residual + sum((links[index].part for index in fitted), np.zeros_like(residual))
+    paths = known_paths(scene, receiver, fitted, shifts)
+    remaining, canceled = without_known_paths(
+        scene, receiver, signal, whole.astype(np.complex64), paths
+    )
+    return StaticOffsets(offsets, remaining, canceled)
 
 
 def _rays(

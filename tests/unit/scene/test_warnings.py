@@ -120,3 +120,22 @@ def test_a_plane_has_no_climb():
     scene = load_scene("cell_free_table1")
     assert scene.dimension == 2
     assert not warnings(replace(scene, sensing=replace(scene.sensing, max_climb_mps=1e-3)))
+
+
+def test_static_paths_that_stay_in_the_echoes_of_moving_stations_are_a_warning():
+    def lines(world, sensing="  scheme: local_ml"):
+        text = scene_path("bs_ue").read_text().replace("  scheme: local_ml", sensing)
+        scene = parse_scene(f"{text}\nworld: {world}\n", Path("cars.yaml"))
+        return [line for line in warnings(scene) if "ue1, ue2, ue3" in line]
+
+    # Lines of sight and specular reflections are canceled.
+    assert not lines("{}")
+    assert not lines("{ground: {material: {scattering: 0}}}")
+
+    # Diffuse scattering is not, and nothing is where the file says so.
+    (scattered,) = lines("{ground: {}}")
+    assert "material.scattering: 0" in scattered
+    (kept,) = lines("{}", "  static_paths: keep\n  scheme: local_ml")
+    assert "static_paths is 'keep'" in kept
+    synchronized = "  static_paths: keep\n  synchronization: line_of_sight\n  scheme: local_ml"
+    assert not lines("{}", synchronized)

@@ -61,7 +61,7 @@ def test_offsets_are_those_of_the_clocks(station, number):
     # Stations at rest and moving, whose lines of sight have Doppler shifts of their own.
     scene = scene_of(SIGHT)
     posed, receiver, signal, echo, time_s = received(scene, number, station)
-    found, _ = static_offsets(posed, receiver, signal, echo)
+    found = static_offsets(posed, receiver, signal, echo).offsets
     true = link_offsets(posed, receiver, time_s)
     names = [site.name for site in posed.transmitters]
     assert set(found) == {index for index, name in enumerate(names) if name != station}
@@ -81,7 +81,7 @@ def test_offsets_are_those_of_the_clocks(station, number):
 def test_what_is_left_has_no_line_of_sight():
     scene = scene_of(SIGHT)
     posed, receiver, signal, echo, _ = received(scene, 0, "west")
-    _, remaining = static_offsets(posed, receiver, signal, echo)
+    remaining = static_offsets(posed, receiver, signal, echo).remaining
     noise_w = scene.propagation.noise_power_w
     assert np.mean(np.abs(echo) ** 2) > 100 * noise_w
     assert np.mean(np.abs(remaining) ** 2) < 1.1 * noise_w
@@ -91,14 +91,14 @@ def test_a_known_wall_replaces_a_blocked_line_of_sight():
     scene = scene_of(WALLS)
     posed, receiver, signal, echo, time_s = received(scene, 0, "west")
     east = [site.name for site in posed.transmitters].index("east")
-    found, _ = static_offsets(posed, receiver, signal, echo)
+    found = static_offsets(posed, receiver, signal, echo).offsets
     true = link_offsets(posed, receiver, time_s)
     assert found[east].clock.delay_s == pytest.approx(true.timing_s[east], abs=2e-9)
     assert found[east].clock.frequency_hz == pytest.approx(true.frequency_hz[east], abs=15)
 
     # Without the second wall nothing of known geometry arrives.
     alone = WALLS[: WALLS.index(", {from_m: [-10")] + "]}\n"
-    found, _ = static_offsets(*received(scene_of(alone), 0, "west")[:4])
+    found = static_offsets(*received(scene_of(alone), 0, "west")[:4]).offsets
     assert east not in found
 
 
@@ -106,9 +106,10 @@ def test_no_offset_is_found_in_noise():
     posed, receiver, signal, echo, _ = received(scene_of(SIGHT), 0, "west")
     parts = np.random.default_rng(1).standard_normal((2, *echo.shape))
     noise = np.sqrt(posed.propagation.noise_power_w / 2) * (parts[0] + 1j * parts[1])
-    found, remaining = static_offsets(posed, receiver, signal, noise)
-    assert not found
-    np.testing.assert_allclose(remaining, noise, rtol=1e-5)
+    static = static_offsets(posed, receiver, signal, noise)
+    assert not static.offsets
+    assert static.canceled is None
+    np.testing.assert_allclose(static.remaining, noise, rtol=1e-5)
 
 
 def test_a_link_without_a_path_keeps_the_offsets_that_its_last_ones_predict():
@@ -121,13 +122,14 @@ def test_a_link_without_a_path_keeps_the_offsets_that_its_last_ones_predict():
     # Without any path in the echo: the drifts go on.
     posed, receiver, signal, echo, time_s = received(scene, 8, "west")
     east = [site.name for site in posed.transmitters].index("east")
-    _, predicted = stage.estimate(posed, receiver, signal, np.zeros_like(echo), time_s)
+    silence = np.zeros_like(echo)
+    predicted = stage.estimate(posed, receiver, signal, silence, time_s).offsets
     true = link_offsets(posed, receiver, time_s)
     assert predicted.timing_s[east] == pytest.approx(true.timing_s[east], abs=3e-10)
     assert predicted.frequency_hz[east] == pytest.approx(true.frequency_hz[east], abs=10)
 
     # A run that begins again has no past.
-    _, again = stage.estimate(posed, receiver, signal, np.zeros_like(echo), 0.0)
+    again = stage.estimate(posed, receiver, signal, silence, 0.0).offsets
     assert not again.timing_s.any()
 
 
@@ -135,9 +137,9 @@ def test_without_synchronization_nothing_changes():
     scene = scene_of(SIGHT)
     scene = replace(scene, sensing=replace(scene.sensing, synchronization="none"))
     posed, receiver, signal, echo, time_s = received(scene, 0, "west")
-    same_echo, offsets = ClockStage(scene).estimate(posed, receiver, signal, echo, time_s)
-    assert same_echo is echo
-    assert synchronized(signal, offsets) is signal
+    same = ClockStage(scene).estimate(posed, receiver, signal, echo, time_s)
+    assert same.samples is echo
+    assert synchronized(signal, same.offsets) is signal
 
 
 def observed(targets, deviation_m=0.05, deviation_mps=0.1):

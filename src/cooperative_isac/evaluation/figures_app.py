@@ -31,6 +31,7 @@ DC_FIGURES = (
     "6d",
     "reference_9",
     "splicing",
+    "beamforming",
     "sparse_arrays",
     "reference_signals",
     "synchronization",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cooperative_isac.evaluation.deep_cooperation import bs_ue_zones, macro_micro
+from cooperative_isac.evaluation.deep_cooperation import beamforming, bs_ue_zones, macro_micro
 from cooperative_isac.evaluation.deep_cooperation.command import (
     EXPERIMENTS,
     FIGURES,
@@ -108,6 +108,20 @@ def test_spliced_antennas_gain_more_than_accumulated_ones():
     bound = result.bound["spliced, phases from a line of sight"]["range_m"]
     assert spliced < accumulated / 5
     assert spliced / bound == pytest.approx(1, abs=0.2)
+
+
+def test_beams_with_a_null_find_the_target_beside_strong_interference():
+    result = measured("beamforming", 4, 20)
+    for curve in (beamforming.NULL, beamforming.MVDR):
+        average = result.average[curve]
+        assert average["found"] == 1
+        assert 0.6 < average["range_m"] / result.bound[curve]["range_m"] < 1.4
+
+        # The null costs little of the bound without interference.
+        clean = result.bound[beamforming.CLEAN]["range_m"]
+        assert 1 < result.bound[curve]["range_m"] / clean < 1.1
+    assert result.average[beamforming.MATCHED]["found"] < 0.5
+    assert result.average[beamforming.ONE]["found"] < 0.5
 
 
 def test_sparse_array_lies_between_both_uniform_arrays():

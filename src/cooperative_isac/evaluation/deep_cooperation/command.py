@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.beamforming import beamforming
 from cooperative_isac.evaluation.deep_cooperation.bs_ue_zones import bs_ue_zones
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
     Experiment,
@@ -42,6 +43,7 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "6cd": partial(multi_station, "6cd", "c"),
     "reference_9": reference_9,
     "splicing": splicing,
+    "beamforming": beamforming,
     "sparse_arrays": sparse_arrays,
     "reference_signals": reference_signals,
     "synchronization": synchronization,
@@ -65,6 +67,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "6d": ("6cd",),
     "reference_9": ("reference_9",),
     "splicing": ("splicing",),
+    "beamforming": ("beamforming",),
     "sparse_arrays": ("sparse_arrays",),
     "reference_signals": ("reference_signals",),
     "synchronization": ("synchronization",),

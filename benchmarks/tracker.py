@@ -25,7 +25,7 @@ from rich.table import Table
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.history import DetectionList
+from cooperative_isac.tracking.measurement import DetectionList
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

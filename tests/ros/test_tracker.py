@@ -11,6 +11,7 @@ from cooperative_isac.fusion.detection import Detection, Evidence
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
+from cooperative_isac_ros.nodes import tracker as nodes_tracker
 from cooperative_isac_ros.nodes.tracker import TrackerNode
 
 
@@ -326,6 +327,39 @@ def test_detections_of_a_further_source_are_inserted_by_their_stamp(bench, late_
     rig.publisher.publish(rig.message(5))
     bench.until(lambda: len(rig.tracks) == 8)
     assert rig.tracks[-1].tracks[0].num_detections == 8
+
+
+def test_many_late_lists_do_not_delay_the_frames(bench, late_rig):
+    rig = late_rig
+    rig.say(range(6))
+
+    # no time is left: they wait, and of those of one frame only the newest
+    rig.node._late_left_s = 0.0
+    for number, seen in ((3, True), (4, False), (4, True), (4, False)):
+        rig.late.publish(rig.message(number, seen=seen))
+    bench.until(lambda: [one.frame.number for one in rig.node._waiting] == [3, 4])
+    bench.spin(0.1)
+    assert len(rig.tracks) == 6 and rig.node._waiting[-1].detections == ()
+
+    # the next frame has some; a long replay takes that of the frames after it, too
+    rig.node._late_left_s = -0.07
+    rig.say([6])
+    bench.spin(0.1)
+    assert len(rig.node._waiting) == 2 and len(rig.tracks) == 7
+    rig.say([7])
+    bench.until(lambda: len(rig.tracks) == 10 and not rig.node._waiting)
+    assert rig.tracks[-1].tracks[0].num_detections == 7
+    assert rig.node.health.counts["detections_inserted"] == 2
+
+
+def test_late_lists_beyond_the_limit_are_counted(bench, late_rig, monkeypatch):
+    monkeypatch.setattr(nodes_tracker, "MAX_WAITING_LISTS", 2)
+    rig = late_rig
+    rig.say(range(3))
+    for number in range(10, 13):
+        rig.late.publish(rig.message(number))
+    bench.until(lambda: rig.node.health.counts["detections_late"] == 1)
+    assert [one.frame.number for one in rig.node._waiting] == [11, 12]
 
 
 def test_a_track_that_late_detections_remove_is_published_as_deleted(bench, late_rig):

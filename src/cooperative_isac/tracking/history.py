@@ -15,10 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import chdtri
 
 from cooperative_isac.scene.geometry import STATE_AXES
-from cooperative_isac.tracking.filter_bank import Filters
+from cooperative_isac.tracking.in_order import InOrderTracker
 from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
-from cooperative_isac.tracking.live_tracks import LiveTracks
-from cooperative_isac.tracking.measurement import Measurements
+from cooperative_isac.tracking.measurement import DetectionList
 from cooperative_isac.tracking.track import Track
 
 # Time before the newest stamp within which lists are inserted, s: five frames at 5 Hz, as long as a
@@ -37,57 +36,17 @@ SAME_TARGET_PROBABILITY = 0.999
 
 
 @dataclass(frozen=True)
-class TrackerState:
-    """What a tracker continues from.
-
-    tracks, filters: in the same order
-    time_s: stamp of the last list, s
-    frame_s: stamp of the last frame, s
-    interval_s: between the last two frames, s
-    period_s: shortest interval so far, s
-    published: tracks that the last update returned, by identity
-    """
-
-    tracks: LiveTracks
-    filters: Filters
-    time_s: float
-    frame_s: float
-    interval_s: float
-    period_s: float
-    published: Mapping[int, Track]
-
-    def renamed(self, names: Mapping[int, int]) -> TrackerState:
-        """The state with other identities, by the former ones."""
-        published = renamed(self.published, names)
-        return replace(self, tracks=self.tracks.renamed(names), published=published)
-
-
-@dataclass(frozen=True)
-class DetectionList:
-    """Detections of one stamp from one source.
-
-    time_s: stamp, s
-    measurements: the detections
-    answered: share of the receivers whose packets arrived
-    is_frame: whether tracks without a detection miss it
-    """
-
-    time_s: float
-    measurements: Measurements
-    answered: float
-    is_frame: bool
-
-
-@dataclass(frozen=True)
 class Entry:
     """A list that was processed, and the state before it; None where that was not kept."""
 
     given: DetectionList
-    before: TrackerState | None
+    before: InOrderTracker | None
 
     def renamed(self, names: Mapping[int, int]) -> Entry:
         """The entry with other identities of the tracks, by the former ones."""
-        return self if self.before is None else replace(self, before=self.before.renamed(names))
+        if self.before is None or not names:
+            return self
+        return replace(self, before=self.before.renamed(names))
 
 
 @dataclass(frozen=True)
@@ -100,17 +59,23 @@ class Replay:
     """
 
     kept: tuple[Entry, ...]
-    start: TrackerState
+    start: InOrderTracker
     lists: tuple[DetectionList, ...]
 
 
-def renamed(tracks: Mapping[int, Track], names: Mapping[int, int]) -> dict[int, Track]:
-    """Tracks by their identities, with other ones by the former ones."""
-    found = {}
-    for number, track in tracks.items():
-        name = names.get(number, number)
-        found[name] = replace(track, track_id=name)
-    return found
+def remembered(
+    entries: tuple[Entry, ...], given: DetectionList, present: InOrderTracker
+) -> tuple[Entry, ...]:
+    """The entries with another list, and the state before it where one is due.
+
+    entries: in the order of their stamps
+    given: a list that is not older than they are
+    present: before that list
+    """
+    num_lists = num_since_state(entries)
+    is_due = num_lists is None or num_lists >= present.copy_every
+    before = present.copy() if is_due else None
+    return pruned((*entries, Entry(given, before)))
 
 
 def num_since_state(entries: Sequence[Entry]) -> int | None:

@@ -58,6 +58,22 @@ class Measurements:
         return np.sqrt(np.trace(self.covariances[:, 3:, 3:], axis1=1, axis2=2))
 
 
+@dataclass(frozen=True)
+class DetectionList:
+    """Detections of one stamp from one source.
+
+    time_s: stamp, s
+    measurements: the detections
+    answered: share of the receivers whose packets arrived
+    is_frame: whether tracks without a detection miss it
+    """
+
+    time_s: float
+    measurements: Measurements
+    answered: float
+    is_frame: bool
+
+
 def stack(detections: Sequence[Detection]) -> Measurements:
     """Detections as arrays.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -52,3 +53,12 @@ class Track:
     age_s: float
     since_update_s: float
     num_detections: int
+
+
+def renamed(tracks: Mapping[int, Track], names: Mapping[int, int]) -> dict[int, Track]:
+    """Tracks by their identities, with other ones by the former ones."""
+    found = {}
+    for number, track in tracks.items():
+        name = names.get(number, number)
+        found[name] = track if name == number else replace(track, track_id=name)
+    return found

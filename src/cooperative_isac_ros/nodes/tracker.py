@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -38,6 +39,9 @@ from cooperative_isac_ros.timing.frame_order import FrameOrder
 HISTORY_WITHIN_S = 5.0
 # Late lists that wait for the frame of their stamp: more than a tracker is behind the center.
 MAX_WAITING_LISTS = 64
+# Share of the time between frames that late lists may take: with the largest number of tracks the
+# frames take the other half.
+LATE_SHARE = 0.5
 PARAMETERS = (
     Parameter(
         "num_receivers",
@@ -72,7 +76,8 @@ class TrackerNode(SceneNode):
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
         self._recent: deque[DetectionList] = deque(maxlen=HISTORY_LISTS)
-        self._waiting: deque[DetectionList] = deque(maxlen=MAX_WAITING_LISTS)
+        self._waiting: deque[DetectionList] = deque()
+        self._late_left_s = math.inf
 
         # publishers; one of odometry per track
         self._odometry: dict[str, Publisher] = {}
@@ -128,14 +133,39 @@ class TrackerNode(SceneNode):
                 self._resume(turn.frame)
             restarts = turn.begins and last is not None
             self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
+            self._allow_late()
             self._insert_waiting()
 
     def _on_late(self, message: Detections) -> None:
         record = self._converted(message)
         if record is None:
             return
+
+        # of the packets of a frame, those of the newest list contain those of the others
+        if self._is_known(record.frame):
+            others = [one for one in self._waiting if one.frame != record.frame]
+            self._waiting = deque(others)
         self._waiting.append(record)
         self._insert_waiting()
+
+        # limit
+        if len(self._waiting) > MAX_WAITING_LISTS:
+            left_out = self._waiting.popleft().frame
+            reason = f"late frame {left_out.number} is left out: {MAX_WAITING_LISTS} lists wait"
+            self.health.fault("detections_late", reason)
+
+    def _is_known(self, frame: FrameStamp) -> bool:
+        """Return whether a frame is one of the recent ones."""
+        return any(known.frame == frame for known in self._recent)
+
+    def _allow_late(self) -> None:
+        """Allow late lists their share of the time since the frame before."""
+        if len(self._recent) < 2:
+            self._late_left_s = math.inf
+            return
+        elapsed_s = (self._recent[-1].frame.stamp_ns - self._recent[-2].frame.stamp_ns) * 1e-9
+        share_s = LATE_SHARE * elapsed_s
+        self._late_left_s = min(self._late_left_s, 0.0) + share_s
 
     def _converted(self, message: Detections) -> DetectionList | None:
         """Record of a message; None, and counted, where it is invalid."""
@@ -146,7 +176,10 @@ class TrackerNode(SceneNode):
             return None
 
     def _insert_waiting(self) -> None:
-        """Insert the late lists whose stamps the tracks have reached; the others wait."""
+        """Insert the late lists whose stamps the tracks have reached, while time is left for them.
+
+        The others wait for the next frame.
+        """
         if not self._recent:
             return
         newest = self._recent[-1].frame
@@ -157,10 +190,12 @@ class TrackerNode(SceneNode):
             if frame.run != newest.run:
                 reason = f"late frame {frame.number} is of run {frame.run}, not {newest.run}"
                 self.health.fault("detections_stale", reason)
-            elif frame.stamp_ns > newest.stamp_ns:
+            elif frame.stamp_ns > newest.stamp_ns or self._late_left_s <= 0:
                 self._waiting.append(record)
             else:
+                began_s = time.thread_time()
                 self.guarded(self._insert, f"late frame {frame.number}")(record)
+                self._late_left_s -= time.thread_time() - began_s
 
     def _resume(self, frame: FrameStamp) -> None:
         """Restore the state that an earlier process of the same run has saved.
@@ -268,7 +303,7 @@ class TrackerNode(SceneNode):
 
         # update
         try:
-            if any(known.frame == frame for known in self._recent):
+            if self._is_known(frame):
                 tracks = self._tracker.revise(time_s, detections, share)
             else:
                 tracks = self._tracker.update(time_s, detections, is_frame=False)

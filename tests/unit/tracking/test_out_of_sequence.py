@@ -9,6 +9,7 @@ import pytest
 from cooperative_isac.scene import motion_filters
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.scene.motion_filters import BUILT_IN_FILTERS
+from cooperative_isac.tracking import in_order
 from cooperative_isac.tracking.history import HISTORY_LISTS, HISTORY_S, REWIND_S
 from cooperative_isac.tracking.own_filters import register_motion_filter
 from cooperative_isac.tracking.track import TrackStatus
@@ -351,3 +352,40 @@ def test_lists_of_a_further_source_may_be_late_too(detect):
     for other in further[7:]:
         tracks = late.update(*other, is_frame=False)
     assert [content(one) for one in tracks] == [content(one) for one in expected]
+
+
+def crowd(detect, num_targets, x_m=0.0):
+    """One detection of each of many targets in a row."""
+    return [detect((x_m, 20.0 * place, 2)) for place in range(num_targets)]
+
+
+def test_refused_starts_are_those_of_the_late_list_alone(detect, monkeypatch):
+    monkeypatch.setattr(in_order, "MAX_TRACKS", 3)
+    tracker = Tracker(SETTINGS, 3)
+    tracker.update(0.0, [])
+    tracker.update(PERIOD_S, crowd(detect, 5))
+    assert tracker.num_refused == 2
+
+    # none of an empty list, although the replay refuses those of the later frame again
+    tracker.revise(0.0, [])
+    assert tracker.num_refused == 0
+
+    # its own, although the replay of the later frame refuses others
+    tracker.revise(0.0, crowd(detect, 4))
+    assert tracker.num_refused == 1
+
+
+def test_a_failing_replay_changes_nothing(detect, monkeypatch):
+    (tracker, _), (other, _) = lived(detect), lived(detect)
+
+    def fail(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as context:
+        context.setattr(in_order, "beginnings", fail)
+        with pytest.raises(MemoryError):
+            tracker.update(3.55, [detect((50, 50, 2))])
+    given = (4.0, [detect(VELOCITY * 4.0, VELOCITY), detect((50, 50, 2))])
+    ours, theirs = tracker.update(*given), other.update(*given)
+    assert [one.track_id for one in ours] == [one.track_id for one in theirs] == [1, 2]
+    assert [content(one) for one in ours] == [content(one) for one in theirs]

@@ -216,7 +216,7 @@ def test_a_weak_detection_updates_by_the_probability_that_it_is_of_the_track(det
         return np.concatenate([track.position_m, track.velocity_mps, track.covariance.ravel()])
 
     # Log-likelihood of the innovation: the density at which the score of a new frame is zero.
-    tracker = established_track(detect)
+    tracker = established_track(detect)._present
     measured = stack([near])
     tracker._predict(PERIOD_S)
     pairs = tracker._pairs(np.array([0]), measured, 1.0)

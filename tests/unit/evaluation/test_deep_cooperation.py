@@ -21,6 +21,7 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     run_point,
     summarize,
 )
+from cooperative_isac.evaluation.deep_cooperation.fragments import highest_sidelobes_db
 from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures
 from cooperative_isac.evaluation.deep_cooperation.reference_9 import SNRS_DB, element_snr
 from cooperative_isac.evaluation.deep_cooperation.runner import measure
@@ -122,6 +123,29 @@ def test_beams_with_a_null_find_the_target_beside_strong_interference():
         assert 1 < result.bound[curve]["range_m"] / clean < 1.1
     assert result.average[beamforming.MATCHED]["found"] < 0.5
     assert result.average[beamforming.ONE]["found"] < 0.5
+
+
+def test_pieces_of_spectrum_gain_range_and_raise_side_lobes():
+    result = measured("fragments", 7, 20)
+    errors = [average["range_m"] for average in result.average.values()]
+    bounds = [bound["range_m"] for bound in result.bound.values()]
+    assert bounds[0] > 3 * bounds[1]
+    assert bounds[0] > 3 * bounds[2]
+    assert 0.6 < errors[0] / bounds[0] < 1.5
+    assert 0.6 < errors[2] / bounds[2] < 1.5
+
+    # The nearest repetition of two pieces is hardly lower than the main lobe.
+    one_db, two_db, four_db = highest_sidelobes_db().values()
+    assert one_db == pytest.approx(-13.3, abs=0.2)
+    assert one_db < four_db < two_db < 0
+
+
+def test_observation_time_separates_velocities():
+    # At 2 m/s two targets are within one resolution cell of 1.1 ms, and 1.5 cells of 4.6 ms.
+    result = measured("velocity_resolution", 2, 20)
+    shares = [average["separated"] for average in result.average.values()]
+    assert shares[0] < 0.9
+    assert shares[2] >= 0.9
 
 
 def test_sparse_array_lies_between_both_uniform_arrays():

@@ -19,6 +19,10 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     PointResult,
     Quantity,
 )
+from cooperative_isac.evaluation.deep_cooperation.fragments import (
+    fragments,
+    highest_sidelobes_db,
+)
 from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, reference_signals
 from cooperative_isac.evaluation.deep_cooperation.macro_micro import macro_micro
 from cooperative_isac.evaluation.deep_cooperation.macro_micro_track import macro_micro_track
@@ -33,6 +37,7 @@ from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
     interference,
 )
 from cooperative_isac.evaluation.deep_cooperation.synchronization import synchronization
+from cooperative_isac.evaluation.deep_cooperation.velocity_resolution import velocity_resolution
 from cooperative_isac.output.console import make_console
 
 # Experiment of each figure; two figures of the paper that share their runs share a picture.
@@ -46,8 +51,10 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "beamforming": beamforming,
     "sparse_arrays": sparse_arrays,
     "reference_signals": reference_signals,
+    "fragments": fragments,
     "synchronization": synchronization,
     "observation_time": observation_time,
+    "velocity_resolution": velocity_resolution,
     "interference": interference,
     "code_division": code_division,
     "reflections": reflections,
@@ -70,8 +77,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "beamforming": ("beamforming",),
     "sparse_arrays": ("sparse_arrays",),
     "reference_signals": ("reference_signals",),
+    "fragments": ("fragments",),
     "synchronization": ("synchronization",),
     "observation_time": ("observation_time",),
+    "velocity_resolution": ("velocity_resolution",),
     "interference": ("interference",),
     "code_division": ("code_division",),
     "reflections": ("reflections",),
@@ -101,8 +110,21 @@ def sidelobe_table() -> Table:
     return table
 
 
+def fragments_table() -> Table:
+    """Highest side lobe of the same subcarriers in one piece and in several."""
+    table = Table(title="Highest side lobe over the main lobe", box=SIMPLE_HEAD)
+    table.add_column("subcarriers")
+    table.add_column("peak (dB)", justify="right")
+    for name, level_db in highest_sidelobes_db().items():
+        table.add_row(name, f"{level_db:.1f}")
+    return table
+
+
 # Tables beside the measured curves of an experiment.
-TABLES: Mapping[str, Callable[[], Table]] = {"reference_signals": sidelobe_table}
+TABLES: Mapping[str, Callable[[], Table]] = {
+    "reference_signals": sidelobe_table,
+    "fragments": fragments_table,
+}
 
 
 def make_figures(choice: Sequence[str], num_runs: int, seed: int, out: Path) -> None:

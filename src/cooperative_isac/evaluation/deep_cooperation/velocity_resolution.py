@@ -1,0 +1,107 @@
+"""Velocity resolution against the observation time (DC section III-B)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import PathEstimate, channel_matrix, newtonized_omp, path_response
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    complex_noise,
+    random_phase,
+    symbol_duration_s,
+)
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+
+# Few subcarriers around 24 GHz: the two targets have the same delay.
+CARRIER_HZ = 24e9
+SPACING_HZ = 120e3
+NUM_SUBCARRIERS = 16
+# From one sensed symbol to the next, s: every eighth, unambiguous over 88 m/s of velocity.
+SYMBOL_S = 8 * symbol_duration_s(SPACING_HZ)
+
+# Symbols of an observation by the name of its curve, with the resolution c / (2 f T).
+NUM_SYMBOLS = (16, 32, 64)
+# SNR of each target after the transform of the shortest observation, dB; longer ones have the same
+# SNR after theirs, so that time alone makes the difference.
+SNR_AFTER_DB = 25.0
+
+DELAY_S = 1e-6
+SEARCH_DELAYS_S = (0.0, 2e-6)
+MEAN_SPEEDS_MPS = (-20.0, 20.0)
+SEARCH_SPEEDS_MPS = (-60.0, 60.0)
+# Estimates within this share of the difference from their target have separated it.
+NEAR_SHARE = 0.5
+
+
+def velocity_resolution() -> Experiment:
+    """Share of pairs of equal targets that are separated over their difference of velocity."""
+    return Experiment(
+        name="velocity_resolution",
+        title="DC III-B: two targets of equal range and power, 25 dB each after the transform",
+        axis="difference of the velocities (m/s)",
+        values=(0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0),
+        quantities={"separated": Quantity("share separated", "mean", logarithmic=False)},
+        trial=_trial,
+        bounds=_no_bounds,
+    )
+
+
+def resolutions_mps() -> Mapping[str, float]:
+    """Resolution c / (2 f T) of each observation, m/s."""
+    return {_name(num): _resolution_mps(num) for num in NUM_SYMBOLS}
+
+
+def _trial(difference_mps: float, generator: np.random.Generator) -> Errors:
+    """Separation in one run by observations of each length."""
+    # Path speeds are twice the velocities of the targets.
+    middle_mps = generator.uniform(*MEAN_SPEEDS_MPS)
+    speeds_mps = (middle_mps - difference_mps, middle_mps + difference_mps)
+    phases = [random_phase(generator) for _ in speeds_mps]
+
+    separated = {}
+    for num_symbols in NUM_SYMBOLS:
+        # Echo of both targets in unit noise.
+        shape = (NUM_SUBCARRIERS, num_symbols)
+        empty = channel_matrix(np.zeros(shape, complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
+        amplitude = np.sqrt(10 ** (SNR_AFTER_DB / 10) / empty.values.size)
+        values = complex_noise(generator, shape)
+        for phase, speed_mps in zip(phases, speeds_mps, strict=True):
+            values += amplitude * phase * path_response(empty, DELAY_S, speed_mps)
+
+        matrix = channel_matrix(values, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
+        paths = newtonized_omp([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+        is_separated = _are_separated(paths, speeds_mps)
+        separated[_name(num_symbols)] = {"separated": float(is_separated)}
+    return separated
+
+
+def _are_separated(paths: Sequence[PathEstimate], speeds_mps: tuple[float, float]) -> bool:
+    """True where exactly two paths are found, each at its own target.
+
+    paths: the estimates
+    speeds_mps: path speeds of both targets, the lower one first
+    """
+    if len(paths) != 2:
+        return False
+    found_mps = np.sort([path.path_speed_mps for path in paths])
+    errors_mps = np.abs(found_mps - speeds_mps)
+    difference_mps = speeds_mps[1] - speeds_mps[0]
+    return bool(np.all(errors_mps < NEAR_SHARE * difference_mps))
+
+
+def _no_bounds(difference_mps: float) -> Errors:
+    return {}
+
+
+def _resolution_mps(num_symbols: int) -> float:
+    observation_s = num_symbols * SYMBOL_S
+    return LIGHT_SPEED_MPS / (2 * CARRIER_HZ * observation_s)
+
+
+def _name(num_symbols: int) -> str:
+    """Name of a curve: observation time and resolution."""
+    observation_ms = 1e3 * num_symbols * SYMBOL_S
+    return f"{observation_ms:.1f} ms: {_resolution_mps(num_symbols):.1f} m/s"

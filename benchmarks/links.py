@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-from clock_offsets import normalized_error
+from clock_offsets import detection_error
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -54,14 +54,11 @@ def measured(scene: Scene, num_frames: int) -> tuple[dict[str, list[float]], lis
     for snapshot in pipeline.run(scene, num_frames):
         # Errors of the nearest detection of each target.
         for target in snapshot.targets:
-            of_target = normalized_error(target, snapshot.detections)
-            if of_target is not None:
-                distances_m = [
-                    np.linalg.norm(one.position_m - target.position_m)
-                    for one in snapshot.detections
-                ]
-                errors_m[target.name].append(float(min(distances_m)))
-                normalized.append(of_target)
+            errors = detection_error(target, snapshot.detections)
+            if errors is not None:
+                error_m, _, nees = errors
+                errors_m[target.name].append(error_m)
+                normalized.append(nees)
     return errors_m, normalized
 
 

@@ -20,14 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.fusion.detection import Detection, Evidence, detection_problem
 from cooperative_isac.fusion.path_evidence import (
     Pool,
     agreeing_sets,
     mixture_moments,
-    path_evidence,
-    peak_height,
     sum_distribution,
 )
 from cooperative_isac.fusion.path_measurements import (
@@ -35,13 +32,12 @@ from cooperative_isac.fusion.path_measurements import (
     Solutions,
     solve,
 )
+from cooperative_isac.fusion.path_pool import PathPool
 from cooperative_isac.fusion.rejection import are_static
-from cooperative_isac.fusion.reports import links_of
-from cooperative_isac.scene.geometry import STATE_AXES, bistatic_geometry
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.candidates import Candidates
 from cooperative_isac.sensing.report import EchoReport
-from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Mean number of false detections that noise makes in a frame, at most, alone and with each target.
 # The bound is loose: in `campus` noise alone makes 0.02. The tracker tests them over frames.
@@ -52,9 +48,6 @@ GATE_PROBABILITY = 0.9995
 # the quantile of that probability, as the Gaussians about both locations leave out that ridges of
 # constant range are curved.
 COARSE_GATE = 100.0
-# Share of the largest power that a transmitter radiates on average, where precoders have to serve
-# users at once.
-USED_POWER = 0.5
 # Least probability with which a target has paths on as few links as a hypothesis has: less likely
 # ones are ghosts of stronger targets, which noise does not explain.
 FEW_LINKS_PROBABILITY = 0.02
@@ -68,9 +61,6 @@ SAME_M = 3.0
 # Largest standard deviation of the location of a detection, m: two of them are about SAME_M. With
 # 1.35 m fewer targets are found, and false tracks are as frequent.
 LOCATED_M = 1.65
-# Resolution cells of delay, angle and Doppler shift within which two candidates of a station are
-# one echo.
-SAME_CELLS = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,11 +90,7 @@ class SoftFusion:
 
     def __init__(self, scene: Scene, false_alarms: float = FALSE_ALARMS):
         self.scene = scene
-        self.links = links_of(scene)
-        self._names = [site.name for site in scene.receivers]
-        self._is_used = np.array(
-            [scene.link_mode.allows(one.tx, one.rx) for one in self.links.names]
-        )
+        self.paths = PathPool(scene)
 
         # Noise makes exp(-x) hypotheses or fewer with a log-likelihood ratio above x (see above).
         self.threshold = -float(np.log(false_alarms))
@@ -125,14 +111,14 @@ class SoftFusion:
         detections: of the reports alone
         Returns the detections of the reports in their order, then the others, the likeliest first.
         """
-        pool = self.pool(reports, candidates)
+        pool = self.paths.pool(reports, candidates)
         groups = self._hypotheses(pool)
         if not groups:
             return tuple(detections)
         hypotheses = self._scored(pool, groups)
 
         # Take the likeliest, each path once.
-        same_echo = self._same_echo(pool.paths)
+        same_echo = self.paths.same_echo(pool.paths)
         used = np.zeros(len(pool.evidence), bool)
         found: list[Detection] = []
         ratios = np.where(hypotheses.is_possible, hypotheses.ratios, -np.inf)
@@ -153,89 +139,6 @@ class SoftFusion:
             if is_likely and not self._is_static(detection):
                 found.append(detection)
         return _merged(detections, found)
-
-    def pool(self, reports: Sequence[EchoReport], candidates: Mapping[str, Candidates]) -> Pool:
-        """All paths of a frame.
-
-        reports: of all stations in the frame
-        candidates: by name of the station
-        """
-        scene = self.scene
-
-        # Candidates; the weakest one shows the threshold of its station.
-        least = np.full(len(self._names), np.inf)
-        rows = []
-        for name, own in candidates.items():
-            if len(own):
-                least[self._names.index(name)] = own.power.min()
-            first = self.links.first[scene.band, name]  # link from the first transmitter
-            link = first + own.transmitter
-            values = [link, own.point_m, own.doppler_hz, own.power, own.power]
-            rows.append(np.column_stack(values))
-
-        # Paths of reports.
-        for report in reports:
-            first = self.links.first[report.band, report.receiver]
-            for path in report.paths:
-                link = first + path.transmitter
-                values = [link, *report.point_m, path.doppler_hz, path.power, path.snr]
-                rows.append(np.array([values]))
-
-        # Columns: link, location, Doppler shift, power of this accuracy, measured power.
-        table = np.concatenate(rows) if rows else np.zeros((0, 7))
-        table = table[self._is_apart(table[:, 0].astype(int), table[:, 1:4])]
-        link = table[:, 0].astype(int)
-        points_m = table[:, 1:4]
-        doppler_hz = table[:, 4]
-        accurate_power = table[:, 5]
-        power = table[:, 6]
-
-        # Evidence by the measured power, errors by that of this accuracy.
-        expected = self.expected_snr(link, points_m)
-        height = peak_height(accurate_power, expected)
-        paths = PathMeasurements(scene, self.links, link, points_m, doppler_hz, power, height)
-        return Pool(paths, path_evidence(power, expected), least)
-
-    def _is_apart(self, link: np.ndarray, point_m: np.ndarray) -> np.ndarray:
-        """Mask of the points away from both stations of their links, [n], bool.
-
-        Targets are; at a station, the direction of a path and its expected power have no value.
-
-        link: [n], int
-        point_m: [n, 3], float64, m
-        """
-        from_transmitter_m = np.linalg.norm(point_m - self.links.transmitters_m[link], axis=1)
-        from_receiver_m = np.linalg.norm(point_m - self.links.receivers_m[link], axis=1)
-        return np.minimum(from_transmitter_m, from_receiver_m) >= NEAREST_M
-
-    def expected_snr(self, link: np.ndarray, point_m: np.ndarray) -> np.ndarray:
-        """Mean SNR of a target's path by way of a point, [n], float64.
-
-        link: [n], int
-        point_m: [n, 3], float64, m
-        """
-        scene = self.scene
-        snr = np.empty(len(link))
-        for number in np.unique(link).tolist():
-            # Geometry of the link's own paths.
-            own = link == number
-            name = self.links.names[number]
-            transmitter = next(site for site in scene.transmitters if site.name == name.tx)
-            receiver = scene.receiver(name.rx)
-            path = bistatic_geometry(
-                transmitter.position_m,
-                receiver.position_m,
-                point_m[own],
-                np.zeros(3),
-                scene.grid.wavelength_m,
-            )
-
-            # Energy of the frame towards the point, on average over precoders.
-            energy = USED_POWER * scene.waveform.power_w / transmitter.num_ant
-            energy *= scene.grid.num_symbols
-            gain = expected_power(scene, transmitter, receiver, path)
-            snr[own] = gain * energy / scene.propagation.noise_power_w
-        return snr
 
     def _hypotheses(self, pool: Pool) -> list[np.ndarray]:
         """Single paths, and sets of paths on different links that agree pairwise; none if no two
@@ -296,9 +199,9 @@ class SoftFusion:
         ratios = np.bincount(group, evidence)
 
         # Evidence of the links without a path: the target's power is below the threshold there.
-        has_path = np.zeros((len(hypotheses), len(self.links.names)), bool)
+        has_path = np.zeros((len(hypotheses), len(self.paths.links.names)), bool)
         has_path[group, pool.paths.link[rows]] = True
-        exceeds, log_missed = self._threshold_probabilities(pool, found)
+        exceeds, log_missed = self.paths.threshold_probabilities(pool, found)
         ratios += np.where(has_path, 0.0, log_missed).sum(axis=1)
 
         # Likelihood integrated over the state, by a Gaussian about its maximum (Laplace): its value
@@ -398,29 +301,6 @@ class SoftFusion:
         _, log_det = np.linalg.slogdet(normal)
         return float(log_det - squared_distance) / 2 - size * np.log(2 * np.pi)
 
-    def _threshold_probabilities(
-        self, pool: Pool, found: Solutions
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Probability that the path of a target exceeds the threshold of each link's station.
-
-        pool: paths of the frame, with the thresholds
-        found: states of the targets
-        Returns the probability that it does, and the logarithm of the probability that it does not,
-        each [num_targets, num_links], float64; 0 on links that are not used, or whose station has
-        no threshold.
-        """
-        # Power of a path of mean SNR m is Exp(1 + m): it exceeds z with probability exp(-z/(1+m)).
-        exponents = np.full((len(found.position_m), len(self.links.names)), np.inf)
-        for number, name in enumerate(self.links.names):
-            threshold = pool.least[self._names.index(name.rx)]
-            if self._is_used[number] and np.isfinite(threshold):
-                link = np.full(len(found.position_m), number)
-                snr = self.expected_snr(link, found.position_m)
-                exponents[:, number] = threshold / (1 + snr)
-        exceeds = np.exp(-exponents)
-        log_missed = np.log(-np.expm1(-exponents))  # log(1 - exceeds) without cancellation
-        return exceeds, log_missed
-
     def _is_located(self, found: Solutions) -> np.ndarray:
         """Mask of the states with an accurate location inside the box, [num_states], bool."""
         size = self.scene.dimension
@@ -433,26 +313,6 @@ class SoftFusion:
         covariance = np.linalg.inv(found.normal)[:, :size, :size]
         deviation_m = np.sqrt(np.linalg.eigvalsh(covariance)[:, -1])
         return is_inside & (deviation_m <= LOCATED_M)
-
-    def _same_echo(self, paths: PathMeasurements) -> np.ndarray:
-        """Which paths of a station are one echo, [n, n], bool.
-
-        Transmitters of one signal have the same streams: an echo has peaks in the replicas of all
-        of them, at points of the same delay and angle of arrival.
-        """
-        # Range and Doppler shift of each path; direction cosines are the columns between.
-        grid = self.scene.grid
-        values = paths.values
-        ranges = values[:, 0]
-        shifts = values[:, -1]
-        station = self.links.receiver[paths.link]
-        same = np.abs(ranges[:, None] - ranges) < SAME_CELLS * grid.range_resolution_m
-        same &= np.abs(shifts[:, None] - shifts) < SAME_CELLS * grid.doppler_resolution_hz
-        for axis, width in enumerate(paths.beam_widths().T, start=1):
-            apart = np.abs(values[:, None, axis] - values[:, axis])
-            same &= apart < SAME_CELLS * width
-        same &= station[:, None] == station
-        return same | np.eye(len(ranges), dtype=bool)
 
     def _mixture(self, hypotheses: _Hypotheses, index: int) -> tuple[np.ndarray, np.ndarray]:
         """State of a target over the sets of paths that may be its own.
@@ -503,7 +363,7 @@ class SoftFusion:
 
         # Links of its paths, their stations, and the sum of their SNR.
         links = sorted(set(paths.link[own].tolist()))
-        names = tuple(self.links.names[number] for number in links)
+        names = tuple(self.paths.links.names[number] for number in links)
         detection = Detection(
             state[:3],
             state[3:],

@@ -174,10 +174,10 @@ def path_by(soft, scene, link, power):
     count = len(link)
     points_m = np.tile(POSITION_M, (count, 1))
     power = np.array(power, float)
-    expected = soft.expected_snr(np.array(link), points_m)
+    expected = soft.paths.expected_snr(np.array(link), points_m)
     paths = PathMeasurements(
         scene,
-        soft.links,
+        soft.paths.links,
         np.array(link),
         points_m,
         np.zeros(count),
@@ -248,7 +248,7 @@ def test_noise_that_meets_a_path_of_a_target_is_no_detection(campus):
 
     near_m = true.point_m + np.array([2.5, 2.5, 0.0])
     noise = replace(true, point_m=near_m, power=np.array([8.0]))
-    pool = soft.pool((), {"rx1": strong, "rx2": noise})
+    pool = soft.paths.pool((), {"rx1": strong, "rx2": noise})
     scored = soft._scored(pool, soft._hypotheses(pool))
     assert scored.ratios[-1] > 30 and scored.is_possible[-1]
     assert soft.fuse((), {"rx1": strong, "rx2": noise}) == ()
@@ -268,7 +268,7 @@ def test_rounded_reports_have_the_evidence_of_their_echoes_and_wider_errors(camp
     rounded = replace(exact, power=10.0, snr_loss=4.0)
 
     pools = [
-        soft.pool((EchoReport(receiver, POSITION_M, (path,), campus.band),), {})
+        soft.paths.pool((EchoReport(receiver, POSITION_M, (path,), campus.band),), {})
         for path in (exact, rounded)
     ]
     assert pools[0].evidence == pools[1].evidence

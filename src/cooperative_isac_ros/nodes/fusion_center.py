@@ -39,8 +39,8 @@ from cooperative_isac_ros.timing.collector import (
 )
 from cooperative_isac_ros.timing.deadline import PacketDeadline
 
-# Share of a period that decoding may take for a frame to be decoded again with late packets: the
-# next frame must not wait for it.
+# Share of a period that decoding frames again with late packets may take: the next frame must not
+# wait for it.
 REVISION_SHARE = 0.25
 
 PARAMETERS = (
@@ -108,6 +108,7 @@ class FusionCenter(SceneNode):
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.HISTORY)
         self._late = self.create_publisher(Detections, self.shared("detections/late"), qos.STREAM)
         self._decoding_s = 0.0
+        self._revising_s = 0.0
         self._cloud = self.create_publisher(
             PointCloud2, self.shared("detections/points"), qos.STREAM
         )
@@ -210,13 +211,15 @@ class FusionCenter(SceneNode):
             self.health.count("results_kept", int(not sender))
         self.health.count("frames")
         self._decoding_s = time.perf_counter() - began_s
+        self._revising_s = 0.0
         self.publish_timing(frame, "decode", began_s)
         self._count_late(frame)
 
     def _revise(self, collected: CollectedFrame) -> None:
         """Decode a frame again, with its late packets, and publish its detections as late ones."""
-        # in the time until the next frame
-        if self._decoding_s > REVISION_SHARE * self._period_s:
+        # in the time until the next frame, of which all of them together have a share
+        self._revising_s += self._decoding_s
+        if self._revising_s > REVISION_SHARE * self._period_s:
             return
         on_air = self._on_air(collected)
         if on_air is None:

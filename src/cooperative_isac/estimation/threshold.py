@@ -99,7 +99,7 @@ def threshold_error(
     path_speed_mps = _inside("path_speed_mps", path_speed_mps, speed_window_mps)
 
     # Offsets from the path over the window without the main lobe.
-    cell_s, cell_mps = _resolution(matrices)
+    cell_s, cell_mps = resolution_cells(matrices)
     delays_s = _midpoints(delay_window_s, cell_s) - delay_s
     speeds_mps = _midpoints(speed_window_mps, cell_mps) - path_speed_mps
     offsets = np.stack(np.meshgrid(delays_s, speeds_mps, indexing="ij"), axis=-1)
@@ -238,7 +238,7 @@ def _energy(matrix: ChannelMatrix, snr: float) -> float:
     return snr * np.count_nonzero(matrix.mask)
 
 
-def _resolution(matrices: Sequence[ChannelMatrix]) -> tuple[float, float]:
+def resolution_cells(matrices: Sequence[ChannelMatrix]) -> tuple[float, float]:
     """Resolution cells of delay, s, and of speed, m/s, of the finest band."""
     cells_s = []
     cells_mps = []

@@ -38,7 +38,7 @@ class Experiment:
     quantities: what is measured, by name
     trial: errors of one run at a place, by curve and quantity; a function of a module, so that
         other processes can call it
-    bounds: root Cramer-Rao bound at a place, by curve and quantity
+    bounds: root Cramer-Rao bound at a place, by curve and quantity; None where there is none
     theory: root mean squared error of maximum likelihood at a place, outliers below the threshold
         included, by curve and quantity; None where it is not known
     """
@@ -49,7 +49,7 @@ class Experiment:
     values: tuple[float, ...]
     quantities: Mapping[str, Quantity]
     trial: Callable[[float, np.random.Generator], Errors]
-    bounds: Callable[[float], Errors]
+    bounds: Callable[[float], Errors] | None = None
     theory: Callable[[float], Errors] | None = None
 
 
@@ -111,7 +111,7 @@ def summarize(experiment: Experiment, index: int, errors: Sequence[Errors]) -> P
         value=value,
         average=average,
         median=median,
-        bound=experiment.bounds(value),
+        bound=experiment.bounds(value) if experiment.bounds else {},
         theory=experiment.theory(value) if experiment.theory else {},
         num_runs=len(errors),
     )

@@ -154,7 +154,6 @@ def reference_signals() -> Experiment:
             "false_paths": Quantity("false paths a frame", "mean", logarithmic=False),
         },
         trial=_trial,
-        bounds=_no_bounds,
     )
 
 
@@ -272,10 +271,6 @@ def _in_cells(dictionary: DelayDopplerGrid, indices: np.ndarray) -> np.ndarray:
     half = num_symbols / 2
     dopplers = (dopplers + half) % num_symbols - half
     return np.stack([delays, dopplers], axis=-1)
-
-
-def _no_bounds(snr_db: float) -> Errors:
-    return {}
 
 
 def _slots(signal: ReferenceSignal) -> ReferenceSignal:

@@ -70,7 +70,6 @@ def macro_micro_track() -> Experiment:
             ),
         },
         trial=_trial,
-        bounds=_no_bounds,
     )
 
 
@@ -186,7 +185,3 @@ def _score(
         "one_track": float(is_one),
         "continuity": float(np.mean([identity is not None for identity in identities])),
     }
-
-
-def _no_bounds(level_db: float) -> Errors:
-    return {}

@@ -17,15 +17,16 @@ from cooperative_isac.estimation import (
     ChannelMatrix,
     channel_matrix,
     estimate_path,
-    path_information,
     threshold_error,
 )
+from cooperative_isac.estimation.threshold import resolution_cells
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     echo_of_path,
     random_phase,
     symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.monostatic import target_bounds, target_errors
 
 # Size of a frame, the same in both bands.
 NUM_SUBCARRIERS = 128
@@ -138,17 +139,14 @@ def _trial(snrs_db: dict[str, float], generator: np.random.Generator) -> Errors:
     errors = {}
     for curve, bands in CURVES.items():
         path = estimate_path([echoes[band] for band in bands], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
-        range_error_m = LIGHT_SPEED_MPS * path.delay_s / 2 - range_m
-        velocity_error_mps = path.path_speed_mps / 2 - velocity_mps
+        of_target = target_errors(path, 2 * range_m / LIGHT_SPEED_MPS, 2 * velocity_mps)
 
-        # An outlier is outside the main lobe: a resolution cell off, or more.
-        cell_m, cell_mps = _resolution(bands)
-        is_outlier = abs(range_error_m) >= cell_m or abs(velocity_error_mps) >= cell_mps
-        errors[curve] = {
-            "range_m": range_error_m,
-            "velocity_mps": velocity_error_mps,
-            "outlier": float(is_outlier),
-        }
+        # An outlier is outside the main lobe: a resolution cell off, or more. Cells of the target
+        # are half of those of the path.
+        cell_s, cell_mps = resolution_cells([_grid(band) for band in bands])
+        is_outlier = abs(of_target["range_m"]) >= LIGHT_SPEED_MPS * cell_s / 2
+        is_outlier |= abs(of_target["velocity_mps"]) >= cell_mps / 2
+        errors[curve] = {**of_target, "outlier": float(is_outlier)}
     return errors
 
 
@@ -182,25 +180,8 @@ def _bounds(snrs_db: dict[str, float]) -> Errors:
     bounds = {}
     for curve, bands in CURVES.items():
         snrs = [10 ** (snrs_db[band] / 10) for band in bands]
-        covariance = np.linalg.inv(path_information([_grid(band) for band in bands], snrs))
-        bounds[curve] = {
-            "range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0])),
-            "velocity_mps": float(np.sqrt(covariance[1, 1]) / 2),
-        }
+        bounds[curve] = target_bounds([_grid(band) for band in bands], snrs)
     return bounds
-
-
-def _resolution(bands: tuple[str, ...]) -> tuple[float, float]:
-    """Resolution cells of range, m, and of radial velocity, m/s, of the finest band."""
-    cells_m = []
-    cells_mps = []
-    for band in bands:
-        spec = BANDS[band]
-        bandwidth_hz = NUM_SUBCARRIERS * spec.spacing_hz
-        duration_s = NUM_SYMBOLS * symbol_duration_s(spec.spacing_hz)
-        cells_m.append(LIGHT_SPEED_MPS / (2 * bandwidth_hz))
-        cells_mps.append(LIGHT_SPEED_MPS / (2 * spec.carrier_hz * duration_s))
-    return min(cells_m), min(cells_mps)
 
 
 def _echo(

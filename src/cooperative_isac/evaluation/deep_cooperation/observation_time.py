@@ -49,7 +49,6 @@ def observation_time() -> Experiment:
         values=tuple(1e3 * SYMBOL_S * num for num in (512, 1024, 2048, 4096, 8192)),
         quantities={"found": Quantity("share of targets found", "mean", logarithmic=False)},
         trial=_trial,
-        bounds=_no_bounds,
     )
 
 
@@ -121,7 +120,3 @@ def _found(power: np.ndarray, delay_cells: float, num_symbols: int) -> dict[str,
     doppler_error = column / MAP_OVERSAMPLING - doppler_cells
     is_near = abs(delay_error) < PEAK_CELLS + crossed and abs(doppler_error) < PEAK_CELLS + crossed
     return {"found": float(is_near)}
-
-
-def _no_bounds(observation_ms: float) -> Errors:
-    return {}

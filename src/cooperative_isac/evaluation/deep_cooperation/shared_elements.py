@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import (
     ChannelMatrix,
     channel_matrix,
     estimate_path,
-    path_information,
     path_response,
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
@@ -26,6 +24,7 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
     symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.monostatic import target_bounds, target_errors
 from cooperative_isac.waveform.codes import despread, walsh_codes
 from cooperative_isac.waveform.sequences import gold_qpsk
 
@@ -89,7 +88,7 @@ def _interference_trial(level_db: float, generator: np.random.Generator) -> Erro
     errors = {}
     for curve, matrix in received.items():
         path = estimate_path([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
-        errors[curve] = {"range_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2}
+        errors[curve] = {"range_m": target_errors(path, delay_s, speed_mps)["range_m"]}
     return errors
 
 
@@ -101,8 +100,7 @@ def _interference_bounds(level_db: float) -> Errors:
         (ORTHOGONAL, _every_second(_grid()), SNR),
         (CODED, _grid(), SNR / noise),
     ):
-        covariance = np.linalg.inv(path_information([matrix], [snr]))
-        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}
+        bounds[curve] = {"range_m": target_bounds([matrix], [snr])["range_m"]}
     return bounds
 
 
@@ -174,15 +172,15 @@ def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors
     errors = {}
     for curve, matrices in ((WORDS, spread), (COMB, combs)):
         path = estimate_path(matrices, SEARCH_FAR_S, SEARCH_SPEEDS_MPS)
-        error_m = LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2
+        error_m = target_errors(path, delay_s, path_speed_mps)["range_m"]
         errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < FOUND_WITHIN_M)}
     return errors
 
 
 def _code_bounds(path_speed_mps: float) -> Errors:
     # After despreading the noise is a quarter, as is the power.
-    covariance = np.linalg.inv(path_information([_periods()] * NUM_ANTENNAS, [SNR] * NUM_ANTENNAS))
-    return {WORDS: {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}}
+    bound = target_bounds([_periods()] * NUM_ANTENNAS, [SNR] * NUM_ANTENNAS)
+    return {WORDS: {"range_m": bound["range_m"]}}
 
 
 def _periods() -> ChannelMatrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -22,7 +22,7 @@ NUM_SUBCARRIERS = 16
 # From one sensed symbol to the next, s: every eighth, unambiguous over 88 m/s of velocity.
 SYMBOL_S = 8 * symbol_duration_s(SPACING_HZ)
 
-# Symbols of an observation by the name of its curve, with the resolution c / (2 f T).
+# Symbols of an observation.
 NUM_SYMBOLS = (16, 32, 64)
 # SNR of each target after the transform of the shortest observation, dB; longer ones have the same
 # SNR after theirs, so that time alone makes the difference.
@@ -45,13 +45,7 @@ def velocity_resolution() -> Experiment:
         values=(0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0),
         quantities={"separated": Quantity("share separated", "mean", logarithmic=False)},
         trial=_trial,
-        bounds=_no_bounds,
     )
-
-
-def resolutions_mps() -> Mapping[str, float]:
-    """Resolution c / (2 f T) of each observation, m/s."""
-    return {_name(num): _resolution_mps(num) for num in NUM_SYMBOLS}
 
 
 def _trial(difference_mps: float, generator: np.random.Generator) -> Errors:
@@ -90,10 +84,6 @@ def _are_separated(paths: Sequence[PathEstimate], speeds_mps: tuple[float, float
     errors_mps = np.abs(found_mps - speeds_mps)
     difference_mps = speeds_mps[1] - speeds_mps[0]
     return bool(np.all(errors_mps < NEAR_SHARE * difference_mps))
-
-
-def _no_bounds(difference_mps: float) -> Errors:
-    return {}
 
 
 def _resolution_mps(num_symbols: int) -> float:

@@ -25,7 +25,7 @@ SAME_CELLS = 1.0
 
 
 class PathPool:
-    """The links of a scene, and what their paths in a frame show of targets.
+    """Paths of all links of a scene in a frame, with their evidence of targets.
 
     scene: with one band, and targets that are points
     """

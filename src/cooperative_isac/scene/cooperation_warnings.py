@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def _unsynchronized(scene: Scene) -> Iterator[str]:
         frequency_hz = {}
         for link in scene.links:
             if link.band == view.band and not link.is_monostatic:
-                timing_s[link], frequency_hz[link] = _clock_differences(scene, link)
+                differences = clock_differences(scene, link, (0.0, DRIFT_S))
+                timing_s[link], frequency_hz[link] = differences
         range_cells = {
             link: difference_s * SPEED_OF_LIGHT_MPS / view.grid.range_resolution_m
             for link, difference_s in timing_s.items()
@@ -68,11 +69,12 @@ def _unsynchronized(scene: Scene) -> Iterator[str]:
         )
 
 
-def _clock_differences(scene: Scene, link: Link) -> tuple[float, float]:
-    """Largest differences of the clocks at both ends of a link up to DRIFT_S, s and Hz."""
+def clock_differences(
+    scene: Scene, link: Link, times_s: Sequence[float] = (0.0,)
+) -> tuple[float, float]:
+    """Largest differences of the clocks at both ends of a link at some times, s and Hz."""
     tx_clock: Clock = scene.station(link.tx).clock
     rx_clock: Clock = scene.station(link.rx).clock
-    times_s = (0.0, DRIFT_S)
     timing_s = [abs(tx_clock.timing_s(time) - rx_clock.timing_s(time)) for time in times_s]
     frequency_hz = [
         abs(tx_clock.frequency_hz(time) - rx_clock.frequency_hz(time)) for time in times_s

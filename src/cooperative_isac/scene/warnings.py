@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.cooperation import SHORT_PACKET_BITS
+from cooperative_isac.scene.cooperation_warnings import clock_differences
 from cooperative_isac.scene.describe import (
     DUPLEX_WORDS,
     NO_RESOLUTION_DEG,
@@ -99,11 +100,8 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
         for link in scene.links:
             if link.band != view.band or link.is_monostatic:
                 continue
-            tx_clock = scene.station(link.tx).clock
-            rx_clock = scene.station(link.rx).clock
             name = f"{link.tx} - {link.rx}"
-            timing_s[name] = abs(tx_clock.timing_s(0.0) - rx_clock.timing_s(0.0))
-            frequency_hz[name] = abs(tx_clock.frequency_hz(0.0) - rx_clock.frequency_hz(0.0))
+            timing_s[name], frequency_hz[name] = clock_differences(scene, link)
 
         # Timing: within the cyclic prefix.
         most_s = view.grid.cyclic_prefix_s

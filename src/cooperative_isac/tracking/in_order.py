@@ -143,7 +143,7 @@ class InOrderTracker:
         }
 
     def clear(self) -> None:
-        """Delete all tracks, and forget the stamps."""
+        """Delete all tracks, and the stamps of frames."""
         self._keep(np.zeros(len(self.tracks), bool))
         self.published = {}
         self.time_s = -np.inf

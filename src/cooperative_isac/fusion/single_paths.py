@@ -84,17 +84,22 @@ def single_paths(
     links: of the scene, where they are known already
     """
     reports = [report for packet in packets.values() for report in packet.reports]
-    transmitter = np.array([report.paths[0].transmitter for report in reports], int)
-    names = [site.name for site in scene.transmitters]
-    is_own = [names[index] == one.receiver for index, one in zip(transmitter, reports, strict=True)]
+    transmitters = [report.paths[0].transmitter for report in reports]
 
-    # Offsets of each path's link.
+    # Links of a station with itself have no offset.
+    names = [site.name for site in scene.transmitters]
+    is_own = np.zeros(len(reports), bool)
     given = np.zeros((len(reports), 2))
-    for place, (index, report) in enumerate(zip(transmitter.tolist(), reports, strict=True)):
-        if not is_own[place]:
-            offset = packets[report.receiver].offsets[index]
-            given[place] = offset.delay_s, offset.frequency_hz
-    return SinglePaths(arrays_of(scene, reports, links), transmitter, np.array(is_own, bool), given)
+    for place, (index, report) in enumerate(zip(transmitters, reports, strict=True)):
+        is_own[place] = names[index] == report.receiver
+        if is_own[place]:
+            continue
+
+        # Offsets of the other links, as their stations sent them.
+        offset = packets[report.receiver].offsets[index]
+        given[place] = offset.delay_s, offset.frequency_hz
+    arrays = arrays_of(scene, reports, links)
+    return SinglePaths(arrays, np.array(transmitters, int), is_own, given)
 
 
 @dataclass(frozen=True)

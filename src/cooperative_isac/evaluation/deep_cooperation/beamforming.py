@@ -93,13 +93,21 @@ def _trial(level_db: float, generator: np.random.Generator) -> Errors:
     received = clean + np.multiply.outer(_steering(INTERFERER_DIRECTION), symbols)
 
     # Weights of all beams; that of least variance from the same frame.
-    covariance = sample_covariance(received.reshape(NUM_ANTENNAS, -1))
-    weights = {**_fixed_weights(), MVDR: mvdr_weights(covariance, _steering(ECHO_DIRECTION))}
+    snapshots = received.reshape(NUM_ANTENNAS, -1)
+    covariance = sample_covariance(snapshots)
+    weights = _fixed_weights()
+    weights[MVDR] = mvdr_weights(covariance, _steering(ECHO_DIRECTION))
 
     # Range of the target by each beam.
-    outputs = {curve: np.tensordot(w.conj(), received, axes=1) for curve, w in weights.items()}
-    outputs[CLEAN] = np.tensordot(weights[MATCHED].conj(), clean, axes=1)
-    return {curve: _score(values, delay_s, path_speed_mps) for curve, values in outputs.items()}
+    errors = {}
+    for curve, of_beam in weights.items():
+        output = np.tensordot(of_beam.conj(), received, axes=1)
+        errors[curve] = _score(output, delay_s, path_speed_mps)
+
+    # And by the matched beam without the interference.
+    output = np.tensordot(weights[MATCHED].conj(), clean, axes=1)
+    errors[CLEAN] = _score(output, delay_s, path_speed_mps)
+    return errors
 
 
 def _score(values: np.ndarray, delay_s: float, path_speed_mps: float) -> dict[str, float]:
@@ -116,14 +124,22 @@ def _bounds(level_db: float) -> Errors:
     echo = _steering(ECHO_DIRECTION)
     interferer = _steering(INTERFERER_DIRECTION)
     noise = np.eye(NUM_ANTENNAS)
-    covariance = noise + 10 ** (level_db / 10) * np.multiply.outer(interferer, interferer.conj())
+    outer = np.multiply.outer(interferer, interferer.conj())
+    covariance = noise + 10 ** (level_db / 10) * outer
 
     # MVDR with the true covariance; the covariance of a frame is not far from it.
-    weights = {**_fixed_weights(), MVDR: mvdr_weights(covariance, echo)}
-    ratios = {curve: output_sinr(w, echo, SNR, covariance) for curve, w in weights.items()}
+    weights = _fixed_weights()
+    weights[MVDR] = mvdr_weights(covariance, echo)
+    ratios = {}
+    for curve, of_beam in weights.items():
+        ratios[curve] = output_sinr(of_beam, echo, SNR, covariance)
     ratios[CLEAN] = output_sinr(weights[MATCHED], echo, SNR, noise)
-    bounds = {curve: target_bounds([_grid()], [ratio]) for curve, ratio in ratios.items()}
-    return {curve: {"range_m": bound["range_m"]} for curve, bound in bounds.items()}
+
+    bounds = {}
+    for curve, ratio in ratios.items():
+        bound = target_bounds([_grid()], [ratio])
+        bounds[curve] = {"range_m": bound["range_m"]}
+    return bounds
 
 
 def _fixed_weights() -> dict[str, np.ndarray]:

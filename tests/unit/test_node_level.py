@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, run
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import ESTABLISHED
 
@@ -76,8 +76,7 @@ def test_the_cars_observe_what_is_beyond_the_range_of_the_base_station():
 
 def test_a_line_of_sight_hides_no_target():
     # 50 to 60 dB above the targets, to cars that move and report a position with an error.
-    text = scene_path("bs_ue").read_text()
-    scene = parse_scene(f"{text}\nworld: {{}}\n", scene_path("bs_ue"))
+    scene = load_scene("bs_ue")
     num_frames = 0
     for snapshot in run(scene, 6):
         if snapshot.number < 2:

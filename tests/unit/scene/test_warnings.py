@@ -125,7 +125,8 @@ def test_a_plane_has_no_climb():
 def test_static_paths_that_stay_in_the_echoes_of_moving_stations_are_a_warning():
     def lines(world, sensing="  scheme: local_ml"):
         text = scene_path("bs_ue").read_text().replace("  scheme: local_ml", sensing)
-        scene = parse_scene(f"{text}\nworld: {world}\n", Path("cars.yaml"))
+        text = text.replace("world: {}", f"world: {world}")
+        scene = parse_scene(text, Path("cars.yaml"))
         return [line for line in warnings(scene) if "ue1, ue2, ue3" in line]
 
     # Lines of sight and specular reflections are canceled.

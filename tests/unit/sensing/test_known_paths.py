@@ -1,5 +1,6 @@
 """Cancellation of the direct paths of moving stations whose reported positions are off."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from cooperative_isac.sensing.synchronization import static_offsets
 
 SIGHT = "{}"
 GROUND = "{ground: {material: {scattering: 0}}}"
-TEXT = scene_path("bs_ue").read_text().split("\nworld:")[0]
+TEXT = re.sub(r"^world:.*$", "", scene_path("bs_ue").read_text(), flags=re.MULTILINE)
 STATION = "ue3"
 SEED = 11
 

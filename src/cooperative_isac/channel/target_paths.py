@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from cooperative_isac.scene.model import Body, Scene, TargetState
 from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import Surface
 
+# Number in place of a surface for paths that are not mirrored as a whole.
+NO_MIRROR = -1
+
 
 @dataclass(frozen=True)
 class TargetPaths:
@@ -30,6 +34,7 @@ class TargetPaths:
     aod: np.ndarray
     aoa: np.ndarray
     reflected: np.ndarray
+    mirror: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,24 @@ class Scatterers:
     owner: np.ndarray
     weight: np.ndarray
     has_path_phase: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Way from a transmitter by way of a target to a receiver.
+
+    number: of the route, which its random reflections depend on
+    before, behind: indices of the surfaces that reflect before and behind the target; None: none
+    """
+
+    number: int
+    before: int | None
+    behind: int | None
+
+    @property
+    def is_twice(self) -> bool:
+        """True where surfaces reflect before and behind the target."""
+        return self.before is not None and self.behind is not None
 
 
 @dataclass(frozen=True)
@@ -94,34 +117,76 @@ def link_paths(
     clutter_m: [num_scatterers, 3], float64, m
     block: coherence block of the reflections; None: drawn from the generator, anew in every frame
     """
+    routes = _routes(scene)
+    points_m = np.array([*(target.position_m for target in targets), *clutter_m]).reshape(-1, 3)
+    reached_before = reached_behind = frozenset[int]()
+    if any(route.is_twice for route in routes):
+        reached_before = _reaching_surfaces(scene, transmitter, points_m)
+        reached_behind = _reaching_surfaces(scene, receiver, points_m)
+
     parts = []
-    for route, (tx_surface, rx_surface) in enumerate(_surface_pairs(scene)):
-        # Reflection of each target and scatterer.
+    for route in routes:
+        # Reflection of each target and scatterer. They are drawn for all routes, so that the draws
+        # do not depend on where targets are.
         if block is None:
             reflection = draw_reflections(scene, targets, len(clutter_m), generator)
-        else:
+        if route.is_twice:
+            # Most pairs of surfaces reflect to no target.
+            is_open = route.before in reached_before and route.behind in reached_behind
+            if not is_open:
+                continue
+        if block is not None:
             reflection = link_reflections(
-                scene, transmitter, receiver, targets, len(clutter_m), block, route
+                scene, transmitter, receiver, targets, len(clutter_m), block, route.number
             )
 
         # Points that scatter, as seen from both ends or their images.
-        tx_end = _End(transmitter, tx_surface)
-        rx_end = _End(receiver, rx_surface)
+        tx_end = _end(scene, transmitter, route.before)
+        rx_end = _end(scene, receiver, route.behind)
         scatterers = _scatterers(
             scene, targets, clutter_m, reflection, tx_end, rx_end, is_coherent=block is not None
         )
-        parts.append(_paths_over(scene, scatterers, tx_end, rx_end))
+        parts.append(_paths_over(scene, scatterers, tx_end, rx_end, route))
 
     return joined_rows(parts)
 
 
-def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:
-    """Surfaces before and behind the target on each route; the direct route first."""
-    pairs: list[tuple[Surface | None, Surface | None]] = [(None, None)]
-    if scene.world is not None and scene.world.target_reflections:
-        pairs += [(surface, None) for surface in scene.world.surfaces]
-        pairs += [(None, surface) for surface in scene.world.surfaces]
-    return pairs
+def _routes(scene: Scene) -> list[_Route]:
+    """Routes of target paths, by rising numbers: direct, reflected once, reflected twice."""
+    pairs: list[tuple[int | None, int | None]] = [(None, None)]
+    if scene.world is not None:
+        surfaces = range(len(scene.world.surfaces))
+        if scene.world.target_reflections >= 1:
+            pairs += [(before, None) for before in surfaces]
+            pairs += [(None, behind) for behind in surfaces]
+        if scene.world.target_reflections >= 2:
+            pairs += product(surfaces, surfaces)
+    return [_Route(number, *pair) for number, pair in enumerate(pairs)]
+
+
+def _reaching_surfaces(scene: Scene, site: Site, points_m: np.ndarray) -> frozenset[int]:
+    """Indices of the surfaces that reflect between a site and any target or scatterer.
+
+    points_m: [num_points, 3], float64, m, their locations
+    """
+    assert scene.world is not None  # surfaces are those of a world
+    surfaces = enumerate(scene.world.surfaces)
+    if scene.has_bodies:
+        # Points of a body may be reached where its center is not.
+        return frozenset(index for index, _ in surfaces)
+    return frozenset(
+        index
+        for index, surface in surfaces
+        if scene.world.reflections(surface, site.position_m, points_m)[1].any()
+    )
+
+
+def _end(scene: Scene, site: Site, surface: int | None) -> _End:
+    """A site as the end of a leg by way of a surface, by its index; None: of a straight leg."""
+    if surface is None:
+        return _End(site, None)
+    assert scene.world is not None  # surfaces are those of a world
+    return _End(site, scene.world.surfaces[surface])
 
 
 def _scatterers(
@@ -195,7 +260,9 @@ def _seen_body(
     return body_points(body, target, toward_tx, toward_rx)
 
 
-def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End) -> TargetPaths:
+def _paths_over(
+    scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End, route: _Route
+) -> TargetPaths:
     """Paths from one end by way of each scatterer to the other end, those that exist."""
     wavelength_m = scene.grid.wavelength_m
     outward = tx_end.legs(scene, scatterers.points_m)
@@ -226,7 +293,9 @@ def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End
     amplitude = amplitude * np.where(scatterers.has_path_phase, path_phase, 1)
 
     exists = outward.exists & inward.exists
-    is_reflected = tx_end.surface is not None or rx_end.surface is not None
+    num_paths = np.count_nonzero(exists)
+    is_reflected = route.before is not None or route.behind is not None
+    is_mirrored = route.is_twice and route.before == route.behind
     return TargetPaths(
         scatterer=scatterers.owner[exists],
         delay_s=(length_m / SPEED_OF_LIGHT_MPS)[exists],
@@ -234,5 +303,6 @@ def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End
         amplitude=amplitude[exists],
         aod=outward.departure[exists],
         aoa=inward.departure[exists],
-        reflected=np.full(np.count_nonzero(exists), is_reflected),
+        reflected=np.full(num_paths, is_reflected),
+        mirror=np.full(num_paths, route.before if is_mirrored else NO_MIRROR),
     )

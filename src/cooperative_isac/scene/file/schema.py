@@ -209,6 +209,11 @@ class SensingEntry(Section):
     16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
     an error.
     """
+    reflections: Literal["ignore", "use"] = later(Sensing.reflections)
+    """Use of walls and boxes of the `world` as known reflectors, by `local_ml`: with `use` a target
+    that is hidden from a station is located by the paths that one surface reflects before and
+    behind it. For point targets, and stations at rest at known positions.
+    """
 
 
 class BodyEntry(Section):

@@ -1,0 +1,62 @@
+"""Reports of targets that a receiver sees by way of a surface of the world alone.
+
+A receiver finds such a target at its image behind the surface, in whose geometry all paths are
+straight. The mirror image of that location, of its information and of the stations is exact.
+
+Source: image method; DC section III-E, use of multi-path in localization.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cooperative_isac.scene.images import HiddenRegion
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.reflected import locates, over, sees
+from cooperative_isac.scene.world import Surface
+from cooperative_isac.sensing.report import EchoReport
+
+
+def at_its_place(view: Scene, report: EchoReport) -> EchoReport:
+    """A report with its target at the place of which the receiver sees an image.
+
+    A report that fits no hidden region is returned as it is.
+
+    view: the scene on the band of the report
+    report: with a location in straight continuation of the receiver's beams
+    """
+    receiver = view.receiver(report.receiver)
+    point_m = report.point_m[None]
+    is_direct = view.box.contains(point_m) & sees(view, receiver, point_m)
+    if is_direct[0]:
+        return report
+    for region in view.hidden_regions[receiver.name]:
+        if _is_image(view, report, region):
+            return _mirrored(report, region.surface, view.world.surfaces[region.surface])
+    return report
+
+
+def _is_image(view: Scene, report: EchoReport, region: HiddenRegion) -> bool:
+    """True where the location of a report is the image of a place in a hidden region."""
+    mirror = view.world.surfaces[region.surface]
+    place_m = mirror.mirrored(report.point_m)[None]
+    if not region.box.contains(place_m)[0]:
+        return False
+
+    image_view = over(view, region.surface)
+    return bool(locates(image_view, image_view.receiver(report.receiver), place_m)[0])
+
+
+def _mirrored(report: EchoReport, index: int, mirror: Surface) -> EchoReport:
+    """The mirror image of a report, by way of the surface of an index."""
+    # Reflection of vectors, [3, 3], which is symmetric.
+    reflection = mirror.mirrored_directions(np.eye(3))
+    paths = tuple(
+        replace(path, information=reflection @ path.information @ reflection)
+        for path in report.paths
+    )
+    return replace(
+        report, point_m=mirror.mirrored(report.point_m), paths=paths, surface=index
+    )

@@ -225,9 +225,7 @@ def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[Echo
     # Those that have reports, in the order of the scene.
     with_reports = {(report.band, report.surface) for report in reports}
     present = [
-        (index, section)
-        for index, section in enumerate(sections(scene))
-        if section in with_reports
+        (index, section) for index, section in enumerate(sections(scene)) if section in with_reports
     ]
     writer = BitWriter()
     writer.write(len(present), NUM_SECTIONS)

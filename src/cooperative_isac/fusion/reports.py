@@ -299,9 +299,7 @@ def arrays_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None =
     counts = [len(report.paths) for report in reports]
 
     # Links: the first of each report's receiver, and the transmitter of each path.
-    first = [
-        links.first[report.band, report.receiver, report.surface] for report in reports
-    ]
+    first = [links.first[report.band, report.receiver, report.surface] for report in reports]
     transmitter = np.array([path.transmitter for path in paths], int)
     link = np.repeat(first, counts).astype(int) + transmitter
 

@@ -316,9 +316,7 @@ class Scene:
         """
         if self.world is None or self.sensing.reflections == "ignore":
             return {site.name: () for site in self.receivers}
-        return {
-            site.name: hidden_regions(self.world, self.box, site) for site in self.receivers
-        }
+        return {site.name: hidden_regions(self.world, self.box, site) for site in self.receivers}
 
     def poses_at(
         self, time_s: float, reported: Mapping[str, Pose] | None = None

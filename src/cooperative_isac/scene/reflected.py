@@ -41,13 +41,14 @@ def reflectors(view: Scene) -> tuple[int, ...]:
     return tuple(sorted({region.surface for region in regions}))
 
 
+def with_reflectors(view: Scene) -> tuple[Scene, ...]:
+    """The scene on one band, seen directly, then by way of each reflector."""
+    return (view, *(over(view, surface) for surface in reflectors(view)))
+
+
 def sensed_views(scene: Scene) -> tuple[Scene, ...]:
     """The scene seen on each of its bands, and after each by way of its reflectors."""
-    views: list[Scene] = []
-    for view in scene.views:
-        views.append(view)
-        views += [over(view, surface) for surface in reflectors(view)]
-    return tuple(views)
+    return tuple(seen for view in scene.views for seen in with_reflectors(view))
 
 
 def sees(view: Scene, site: Site, points_m: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from cooperative_isac.schemes.observed_reports import ObservingDecoder, Observin
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import check_observed, receiving_views
 from cooperative_isac.sensing.candidates import NO_CANDIDATES, Candidates, find_candidates
-from cooperative_isac.sensing.reflected_reports import at_its_place
+from cooperative_isac.sensing.reflected_reports import at_their_places
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import Frame
 
@@ -168,8 +168,7 @@ class LocalMlEncoder(Encoder):
         for band, one in sensed.items():
             found = report_fit(self.station, one.main, band)
             if self.scene.sensing.reflections == "use":
-                view = self.scene.on(band)
-                found = tuple(at_its_place(view, report) for report in found)
+                found = at_their_places(self.scene.on(band), found)
             points_m = np.reshape([report.point_m for report in found], (-1, 3))
             used = self.scene.uses(band, points_m)
             reports += [report for report, is_used in zip(found, used) if is_used]

@@ -8,6 +8,7 @@ Source: image method; DC section III-E, use of multi-path in localization.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -19,23 +20,28 @@ from cooperative_isac.scene.world import Surface
 from cooperative_isac.sensing.report import EchoReport
 
 
-def at_its_place(view: Scene, report: EchoReport) -> EchoReport:
-    """A report with its target at the place of which the receiver sees an image.
+def at_their_places(view: Scene, reports: Iterable[EchoReport]) -> tuple[EchoReport, ...]:
+    """Reports with their targets at the places of which a receiver sees images.
 
-    A report that fits no hidden region is returned as it is.
+    Left out are those behind obstacles at whose places no single surface shows a target: echoes by
+    way of several surfaces.
 
-    view: the scene on the band of the report
-    report: with a location in straight continuation of the receiver's beams
+    view: the scene on the band of the reports
+    reports: of one receiver, with locations in straight continuation of its beams
     """
-    receiver = view.receiver(report.receiver)
-    point_m = report.point_m[None]
-    is_direct = view.box.contains(point_m) & sees(view, receiver, point_m)
-    if is_direct[0]:
+    placed = (_at_its_place(view, report) for report in reports)
+    return tuple(report for report in placed if report is not None)
+
+
+def _at_its_place(view: Scene, report: EchoReport) -> EchoReport | None:
+    """A report with its target at its place; None where a receiver sees no such place."""
+    assert view.world is not None  # reflections are those of a world
+    if sees(view, view.receiver(report.receiver), report.point_m[None])[0]:
         return report
-    for region in view.hidden_regions[receiver.name]:
+    for region in view.hidden_regions[report.receiver]:
         if _is_image(view, report, region):
             return _mirrored(report, region.surface, view.world.surfaces[region.surface])
-    return report
+    return None
 
 
 def _is_image(view: Scene, report: EchoReport, region: HiddenRegion) -> bool:
@@ -57,6 +63,4 @@ def _mirrored(report: EchoReport, index: int, mirror: Surface) -> EchoReport:
         replace(path, information=reflection @ path.information @ reflection)
         for path in report.paths
     )
-    return replace(
-        report, point_m=mirror.mirrored(report.point_m), paths=paths, surface=index
-    )
+    return replace(report, point_m=mirror.mirrored(report.point_m), paths=paths, surface=index)

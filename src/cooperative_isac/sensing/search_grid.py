@@ -245,8 +245,10 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     parts = [cells]
 
     # Images of the regions that the receiver sees by way of surfaces alone.
-    for region in scene.hidden_regions.get(receiver.name, ()):
-        parts.append(cells_along(scene, receiver, grid, directions, region))
+    parts += [
+        cells_along(scene, receiver, grid, directions, region)
+        for region in scene.hidden_regions.get(receiver.name, ())
+    ]
     if scene.layout is None:
         return _joined(parts)
 
@@ -385,9 +387,7 @@ def cells_along(
     # Distances at which each beam touches the area.
     step_m = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
     half_width = _half_width(receiver, scene.dimension, grid.wavelength_m)
-    ranges_m, touches = ray_ranges(
-        origin_m, reflected, box, scene.dimension, step_m, half_width
-    )
+    ranges_m, touches = ray_ranges(origin_m, reflected, box, scene.dimension, step_m, half_width)
 
     # Beams that touch it anywhere, and their cells.
     used = touches.any(axis=1)

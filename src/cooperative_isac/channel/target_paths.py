@@ -57,24 +57,6 @@ class Scatterers:
 
 
 @dataclass(frozen=True)
-class _Route:
-    """Way from a transmitter by way of a target to a receiver.
-
-    number: of the route, which its random reflections depend on
-    before, behind: indices of the surfaces that reflect before and behind the target; None: none
-    """
-
-    number: int
-    before: int | None
-    behind: int | None
-
-    @property
-    def is_twice(self) -> bool:
-        """True where surfaces reflect before and behind the target."""
-        return self.before is not None and self.behind is not None
-
-
-@dataclass(frozen=True)
 class _End:
     """One end of a link: a site, seen directly or by way of a surface as an image of itself."""
 
@@ -117,68 +99,73 @@ def link_paths(
     clutter_m: [num_scatterers, 3], float64, m
     block: coherence block of the reflections; None: drawn from the generator, anew in every frame
     """
-    routes = _routes(scene)
     points_m = np.array([*(target.position_m for target in targets), *clutter_m]).reshape(-1, 3)
-    reached_before = reached_behind = frozenset[int]()
-    if any(route.is_twice for route in routes):
-        reached_before = _reaching_surfaces(scene, transmitter, points_m)
-        reached_behind = _reaching_surfaces(scene, receiver, points_m)
-
+    reached_before = _reaching_surfaces(scene, transmitter, points_m)
+    reached_behind = _reaching_surfaces(scene, receiver, points_m)
     parts = []
-    for route in routes:
-        # Reflection of each target and scatterer. They are drawn for all routes, so that the draws
-        # do not depend on where targets are.
+    for number, (before, behind) in enumerate(_routes(scene)):
+        # Most pairs of surfaces reflect to no target.
+        is_open = before in reached_before and behind in reached_behind
+        is_pair = before is not None and behind is not None
+        if is_pair and not is_open:
+            continue
+
+        # Reflection of each target and scatterer.
         if block is None:
             reflection = draw_reflections(scene, targets, len(clutter_m), generator)
-        if route.is_twice:
-            # Most pairs of surfaces reflect to no target.
-            is_open = route.before in reached_before and route.behind in reached_behind
-            if not is_open:
-                continue
-        if block is not None:
+        else:
             reflection = link_reflections(
-                scene, transmitter, receiver, targets, len(clutter_m), block, route.number
+                scene, transmitter, receiver, targets, len(clutter_m), block, number
             )
+        if not is_open:
+            continue
 
         # Points that scatter, as seen from both ends or their images.
-        tx_end = _end(scene, transmitter, route.before)
-        rx_end = _end(scene, receiver, route.behind)
+        tx_end = _end(scene, transmitter, before)
+        rx_end = _end(scene, receiver, behind)
         scatterers = _scatterers(
             scene, targets, clutter_m, reflection, tx_end, rx_end, is_coherent=block is not None
         )
-        parts.append(_paths_over(scene, scatterers, tx_end, rx_end, route))
+        mirror = before if before is not None and before == behind else NO_MIRROR
+        parts.append(_paths_over(scene, scatterers, tx_end, rx_end, mirror))
 
     return joined_rows(parts)
 
 
-def _routes(scene: Scene) -> list[_Route]:
-    """Routes of target paths, by rising numbers: direct, reflected once, reflected twice."""
-    pairs: list[tuple[int | None, int | None]] = [(None, None)]
+def _routes(scene: Scene) -> list[tuple[int | None, int | None]]:
+    """Indices of the surfaces before and behind the target on each route; None: a straight leg.
+
+    The direct route is first, then come those with one reflection, then those with two.
+    """
+    routes: list[tuple[int | None, int | None]] = [(None, None)]
     if scene.world is not None:
         surfaces = range(len(scene.world.surfaces))
         if scene.world.target_reflections >= 1:
-            pairs += [(before, None) for before in surfaces]
-            pairs += [(None, behind) for behind in surfaces]
+            routes += [(surface, None) for surface in surfaces]
+            routes += [(None, surface) for surface in surfaces]
         if scene.world.target_reflections >= 2:
-            pairs += product(surfaces, surfaces)
-    return [_Route(number, *pair) for number, pair in enumerate(pairs)]
+            routes += product(surfaces, surfaces)
+    return routes
 
 
-def _reaching_surfaces(scene: Scene, site: Site, points_m: np.ndarray) -> frozenset[int]:
+def _reaching_surfaces(scene: Scene, site: Site, points_m: np.ndarray) -> set[int | None]:
     """Indices of the surfaces that reflect between a site and any target or scatterer.
+
+    None is among them: straight legs are tested one by one.
 
     points_m: [num_points, 3], float64, m, their locations
     """
-    assert scene.world is not None  # surfaces are those of a world
+    if scene.world is None or scene.world.target_reflections == 0:
+        return {None}
     surfaces = enumerate(scene.world.surfaces)
     if scene.has_bodies:
         # Points of a body may be reached where its center is not.
-        return frozenset(index for index, _ in surfaces)
-    return frozenset(
+        return {None, *(index for index, _ in surfaces)}
+    return {None} | {
         index
         for index, surface in surfaces
         if scene.world.reflections(surface, site.position_m, points_m)[1].any()
-    )
+    }
 
 
 def _end(scene: Scene, site: Site, surface: int | None) -> _End:
@@ -261,9 +248,12 @@ def _seen_body(
 
 
 def _paths_over(
-    scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End, route: _Route
+    scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End, mirror: int
 ) -> TargetPaths:
-    """Paths from one end by way of each scatterer to the other end, those that exist."""
+    """Paths from one end by way of each scatterer to the other end, those that exist.
+
+    mirror: index of the surface of both ends; NO_MIRROR: none, or different ones
+    """
     wavelength_m = scene.grid.wavelength_m
     outward = tx_end.legs(scene, scatterers.points_m)
     inward = rx_end.legs(scene, scatterers.points_m)
@@ -294,8 +284,7 @@ def _paths_over(
 
     exists = outward.exists & inward.exists
     num_paths = np.count_nonzero(exists)
-    is_reflected = route.before is not None or route.behind is not None
-    is_mirrored = route.is_twice and route.before == route.behind
+    is_reflected = tx_end.surface is not None or rx_end.surface is not None
     return TargetPaths(
         scatterer=scatterers.owner[exists],
         delay_s=(length_m / SPEED_OF_LIGHT_MPS)[exists],
@@ -304,5 +293,5 @@ def _paths_over(
         aod=outward.departure[exists],
         aoa=inward.departure[exists],
         reflected=np.full(num_paths, is_reflected),
-        mirror=np.full(num_paths, route.before if is_mirrored else NO_MIRROR),
+        mirror=np.full(num_paths, mirror),
     )

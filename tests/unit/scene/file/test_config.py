@@ -45,6 +45,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "multi_bs_clocks",
         "nr_uav",
         "one_pair",
+        "side_street",
         "street",
         "two_bands",
         "yard",

@@ -16,7 +16,7 @@ from cooperative_isac.scene.world import Surface, World
 
 # Places along each axis of the area at which visibility is tested: a region is known to a step of
 # them, 5 m of 120 m, and its box has a margin of one.
-PLACES_PER_AXIS = 24
+NUM_PLACES = (24, 24, 6)
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,9 @@ def hidden_regions(world: World, box: Box, site: Site) -> tuple[HiddenRegion, ..
     site: receiver
     """
     # Places all over the area that are hidden.
-    step_m = (box.high_m - box.low_m) / PLACES_PER_AXIS
-    shares = (np.arange(PLACES_PER_AXIS) + 0.5) / PLACES_PER_AXIS
-    lattice = np.stack(np.meshgrid(shares, shares, shares, indexing="ij"), axis=-1)
-    places_m = box.low_m + lattice.reshape(-1, 3) * (box.high_m - box.low_m)
+    step_m = (box.high_m - box.low_m) / NUM_PLACES
+    lattice = np.stack(np.meshgrid(*map(np.arange, NUM_PLACES), indexing="ij"), axis=-1)
+    places_m = box.low_m + (lattice.reshape(-1, 3) + 0.5) * step_m
     is_hidden = world.blocks(site.position_m, places_m) & ~world.is_inside(places_m)
     hidden_m = places_m[is_hidden]
 

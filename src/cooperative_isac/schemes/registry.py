@@ -183,8 +183,9 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
         )
     if scene.sensing.reflections == "use" and "reflections" not in scheme.uses:
         raise ValueError(
-            f"scheme '{name}' does not locate targets by way of walls, as scene '{scene.name}' asks "
-            "for (sensing.reflections: use); use scheme local_ml, or set ignore"
+            f"scheme '{name}' does not locate targets by way of walls, which scene "
+            f"'{scene.name}' asks for (sensing.reflections: use); use scheme local_ml, or remove "
+            "the key"
         )
     return scheme
 

@@ -39,20 +39,19 @@ def _at_its_place(view: Scene, report: EchoReport) -> EchoReport | None:
     if sees(view, view.receiver(report.receiver), report.point_m[None])[0]:
         return report
     for region in view.hidden_regions[report.receiver]:
-        if _is_image(view, report, region):
-            return _mirrored(report, region.surface, view.world.surfaces[region.surface])
+        mirror = view.world.surfaces[region.surface]
+        placed = _mirrored(report, region.surface, mirror)
+        if _is_in(view, region, placed):
+            return placed
     return None
 
 
-def _is_image(view: Scene, report: EchoReport, region: HiddenRegion) -> bool:
-    """True where the location of a report is the image of a place in a hidden region."""
-    mirror = view.world.surfaces[region.surface]
-    place_m = mirror.mirrored(report.point_m)[None]
-    if not region.box.contains(place_m)[0]:
-        return False
-
+def _is_in(view: Scene, region: HiddenRegion, report: EchoReport) -> bool:
+    """True where a report by way of a surface is of a place in a hidden region."""
+    place_m = report.point_m[None]
     image_view = over(view, region.surface)
-    return bool(locates(image_view, image_view.receiver(report.receiver), place_m)[0])
+    is_seen = locates(image_view, image_view.receiver(report.receiver), place_m)
+    return bool((is_seen & region.box.contains(place_m))[0])
 
 
 def _mirrored(report: EchoReport, index: int, mirror: Surface) -> EchoReport:

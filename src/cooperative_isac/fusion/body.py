@@ -73,7 +73,7 @@ def limited_by_multipath(scene: Scene, power: float) -> float: ...
 @overload
 def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray: ...
 def limited_by_multipath(scene: Scene, power: float | np.ndarray) -> float | np.ndarray:
-    """Effective SNR of paths of a body, whose multipath interferes like noise in proportion.
+    """Effective SNR of paths of a target, whose multipath interferes like noise in proportion.
 
     power: [...], float64, coherent SNR, linear
     Returns [...], float64, linear.

@@ -120,8 +120,8 @@ class Sensing:
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
     the search: keep | project (out of every frame by itself) | learn (a background over frames)
     static_memory_s: time constant with which a learned background decays, s
-    multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
-    interfere with it, dB; no report counts for more SNR than this
+    multipath_ratio_db: power of an echo over other echoes of its target by way of walls, which
+    interfere with it, dB; with bodies or target reflections no report counts for more SNR
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
     synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the

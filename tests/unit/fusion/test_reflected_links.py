@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.fusion.body import limited_reports
 from cooperative_isac.fusion.detection import complete
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.fusion.paths_needed import paths_needed
@@ -62,6 +63,21 @@ def test_they_locate_a_target_and_its_horizontal_velocity(scene, reports):
     assert {(link.tx, link.rx) for link in detection.links} == {
         (tx, rx) for tx in ("bs1", "bs2") for rx in ("bs1", "bs2")
     }
+
+
+def test_echoes_by_way_of_walls_limit_the_snr(scene, reports):
+    assert limited_reports(ignoring_world(scene), reports) == reports
+    for report, limited in zip(reports, limited_reports(scene, reports), strict=True):
+        for path, one in zip(report.paths, limited.paths, strict=True):
+            # 20 dB beside multipath at -30 dB: 1 / (1 / 100 + 1 / 1000).
+            assert one.power == pytest.approx(90.91, abs=0.01)
+            assert one.snr == pytest.approx(path.snr)
+            assert np.allclose(one.information, path.information / 1.1)
+
+
+def ignoring_world(scene):
+    """The scene without reflections of target paths."""
+    return replace(scene, world=replace(scene.world, target_reflections=0), layout=None)
 
 
 def test_a_target_needs_as_many_paths_as_links_see_it(scene):

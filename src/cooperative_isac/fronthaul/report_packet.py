@@ -63,6 +63,7 @@ POWER_DB = Quantizer(0.0, 80.0, 10)
 # Widths of the fields of the format with bands, bits.
 NUM_SECTIONS = 8
 SECTION = 8
+MOST_SECTIONS = 1 << SECTION
 NUM_REPORTS = 16
 NUM_OUTSIDE = 16
 # Bits of a location axis and of a Doppler shift, unless the scene sets them: in the short format,

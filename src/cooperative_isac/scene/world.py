@@ -283,7 +283,9 @@ class World:
         exists = (share > 0) & (share < 1) & surface.contains(crossing_m)
 
         # Nothing between. Crossings of other lines may be NaN.
-        reflecting_m = np.where(exists[..., None], crossing_m, surface.corner_m)
+        reflecting_m = np.where(exists[:, None], crossing_m, surface.corner_m)
+        if not exists.any():
+            return reflecting_m, exists
         is_free_before = ~self.blocks(fixed_m, reflecting_m[exists])
         is_free_after = ~self.blocks(reflecting_m[exists], points_m[exists])
         exists[exists] = is_free_before & is_free_after

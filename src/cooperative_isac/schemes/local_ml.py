@@ -17,8 +17,10 @@ from cooperative_isac.fronthaul.envelope import packet_format
 from cooperative_isac.fronthaul.offset_packet import OFFSETS_FORMAT
 from cooperative_isac.fronthaul.report_packet import (
     FORMATS,
+    MOST_SECTIONS,
     count_outside,
     pack_reports,
+    sections,
     unpack_reports,
 )
 from cooperative_isac.fusion.detection import Detection
@@ -105,6 +107,7 @@ def _check_reflections(scene: Scene) -> None:
         "position_std_m": any(station.position_std_m for station in scene.stations),
         "weak candidates (candidate_bits)": scene.sensing.candidate_bits > 0,
         "offsets by targets": scene.sensing.synchronization in OBSERVED_MODES,
+        f"more than {MOST_SECTIONS} bands and reflectors": len(sections(scene)) > MOST_SECTIONS,
     }
     found = [reason for reason, applies in reasons.items() if applies]
     if found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cooperative_isac.bounds.path_basis import (
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.reflected import with_reflectors
 from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
@@ -83,6 +84,7 @@ def network_crlb(
 
     Every path's complex reflection is unknown; clocks and poses of the stations are known. The
     information of the bands and links adds up, each with its own wavelength, noise and moving ends.
+    Where the scene uses reflections, that of paths by way of its reflectors does, too.
 
     scene: of one or several bands
     frame: with the poses of the stations
@@ -100,19 +102,19 @@ def network_crlb(
     target_of_reflection: list[int] = []
     signals = frame.signals if known is None else known
     for band, signal in signals.items():
-        view = posed.on(band)
-        for site in view.receivers:
-            used = _linked(view, site, paths[band][site.name])
-            target_of_path = owners(used, num_targets)
-            if not target_of_path:
-                continue
-            basis = receiver_basis(view, signal, site, targets, used)
-            noise_power_w = receiver_noise_w(view, site)
-            parts.append(
-                fisher_information(basis, target_of_path, num_targets, dimension, noise_power_w)
-            )
-            # Real and imaginary part of each reflection.
-            target_of_reflection += 2 * target_of_path
+        for view in with_reflectors(posed.on(band)):
+            for site in view.receivers:
+                used = _seen(_linked(view, site, paths[band][site.name]), view.surface)
+                target_of_path = owners(used, num_targets)
+                if not target_of_path:
+                    continue
+                basis = receiver_basis(view, signal, site, targets, used)
+                noise_w = receiver_noise_w(view, site)
+                parts.append(
+                    fisher_information(basis, target_of_path, num_targets, dimension, noise_w)
+                )
+                # Real and imaginary part of each reflection.
+                target_of_reflection += 2 * target_of_path
 
     # Sum over the receivers, then invert with the reflections as nuisance parameters.
     fisher = _summed_information(parts, 2 * dimension * num_targets)
@@ -123,6 +125,16 @@ def network_crlb(
 def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:
     """The paths of the transmitters whose echoes a receiver uses."""
     return paths.chosen(np.isin(paths.transmitter, view.linked_transmitters(receiver.name)))
+
+
+def _seen(paths: PathSet, surface: int | None) -> PathSet:
+    """The paths to a receiver by way of a surface, as straight paths to its image.
+
+    surface: index among the surfaces of the world; None: all paths as they are
+    """
+    if surface is None or paths.mirror is None:
+        return paths
+    return replace(paths.chosen(paths.mirror == surface), reflected=None)
 
 
 def path_information(

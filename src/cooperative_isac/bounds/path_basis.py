@@ -172,8 +172,8 @@ def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, comp
     """Transmitter, target and amplitude of each pair that has direct paths, in their order.
 
     The bound is for points: the points of a body act as one at its center, with the sum of their
-    amplitudes. Paths that the static world reflects on their way are left out, as no scheme looks
-    for them.
+    amplitudes. Paths that the static world reflects on their way are left out: those that a scheme
+    uses come as straight paths between images.
     """
     # Direct paths by way of targets.
     chosen = paths.scatterer < num_targets

@@ -15,7 +15,7 @@ import numpy as np
 from cooperative_isac.channel.fading import link_reflections
 from cooperative_isac.channel.gain import unit_gain
 from cooperative_isac.channel.random_numbers import complex_normal
-from cooperative_isac.channel.target_paths import link_paths
+from cooperative_isac.channel.target_paths import NO_MIRROR, link_paths
 from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene, TargetState
@@ -48,6 +48,9 @@ class PathSet:
     surface on the way from it
     reflected: [num_paths], bool, reflected by the static world on the way; None: none of them is
     kind: [num_paths], int, PathKind of each; None: not known
+    mirror: [num_paths], int, index of the surface of the world that reflects both before and behind
+    the target, so that the whole path is a mirror image; NO_MIRROR: of another path; None: no path
+    is one
     """
 
     transmitter: np.ndarray
@@ -59,6 +62,7 @@ class PathSet:
     aoa: np.ndarray
     reflected: np.ndarray | None = None
     kind: np.ndarray | None = None
+    mirror: np.ndarray | None = None
 
     def chosen(self, mask: np.ndarray | slice) -> PathSet:
         """Some of the paths.
@@ -164,6 +168,7 @@ def _point_paths(
         aoa=geometry.aoa,
         reflected=np.zeros(num_points, bool),
         kind=_kinds(scatterer, len(targets)),
+        mirror=np.full(num_points, NO_MIRROR),
     )
 
 

@@ -60,23 +60,11 @@ def mirrored_legs(
     """Legs from a fixed point by way of one specular reflection (image method).
 
     fixed_m: [3], float64, m
-    points_m: [..., 3], float64, m
+    points_m: [num_points, 3], float64, m
     """
-    # Straight lines from the image cross the plane where the wave is reflected.
     image_m = surface.mirrored(fixed_m)
     distance_m = np.linalg.norm(points_m - image_m, axis=-1)
-    images_m = np.broadcast_to(image_m, points_m.shape)
-    crossing_m, share = surface.crossing(images_m, points_m)
-
-    # Both ends on one side of the plane (then a line from the image crosses it), and the reflection
-    # within the rectangle.
-    exists = (share > 0) & (share < 1) & surface.contains(crossing_m)
-
-    # Nothing between. A leg that does not exist gets some point, as its crossing may be NaN.
-    reflection_m = np.where(exists[..., None], crossing_m, surface.corner_m)
-    is_free_before = ~world.blocks(fixed_m, reflection_m)
-    is_free_after = ~world.blocks(reflection_m, points_m)
-    exists &= is_free_before & is_free_after
+    reflection_m, exists = world.reflections(surface, fixed_m, points_m)
 
     # Directions of travel before and after the surface.
     before = _unit(reflection_m - fixed_m)

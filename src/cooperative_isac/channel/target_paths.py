@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from cooperative_isac.scene.model import Body, Scene, TargetState
 from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import Surface
 
+# Number in place of a surface for paths that are not mirrored as a whole.
+NO_MIRROR = -1
+
 
 @dataclass(frozen=True)
 class TargetPaths:
@@ -30,6 +34,7 @@ class TargetPaths:
     aod: np.ndarray
     aoa: np.ndarray
     reflected: np.ndarray
+    mirror: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -94,34 +99,81 @@ def link_paths(
     clutter_m: [num_scatterers, 3], float64, m
     block: coherence block of the reflections; None: drawn from the generator, anew in every frame
     """
+    points_m = np.array([*(target.position_m for target in targets), *clutter_m]).reshape(-1, 3)
+    reached_before = _reaching_surfaces(scene, transmitter, points_m)
+    reached_behind = _reaching_surfaces(scene, receiver, points_m)
     parts = []
-    for route, (tx_surface, rx_surface) in enumerate(_surface_pairs(scene)):
+    for number, (before, behind) in enumerate(_routes(scene)):
+        # Most pairs of surfaces reflect to no target.
+        is_open = before in reached_before and behind in reached_behind
+        is_pair = before is not None and behind is not None
+        if is_pair and not is_open:
+            continue
+
         # Reflection of each target and scatterer.
         if block is None:
             reflection = draw_reflections(scene, targets, len(clutter_m), generator)
         else:
             reflection = link_reflections(
-                scene, transmitter, receiver, targets, len(clutter_m), block, route
+                scene, transmitter, receiver, targets, len(clutter_m), block, number
             )
+        if not is_open:
+            continue
 
         # Points that scatter, as seen from both ends or their images.
-        tx_end = _End(transmitter, tx_surface)
-        rx_end = _End(receiver, rx_surface)
+        tx_end = _end(scene, transmitter, before)
+        rx_end = _end(scene, receiver, behind)
         scatterers = _scatterers(
             scene, targets, clutter_m, reflection, tx_end, rx_end, is_coherent=block is not None
         )
-        parts.append(_paths_over(scene, scatterers, tx_end, rx_end))
+        mirror = before if before is not None and before == behind else NO_MIRROR
+        parts.append(_paths_over(scene, scatterers, tx_end, rx_end, mirror))
 
     return joined_rows(parts)
 
 
-def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:
-    """Surfaces before and behind the target on each route; the direct route first."""
-    pairs: list[tuple[Surface | None, Surface | None]] = [(None, None)]
-    if scene.world is not None and scene.world.target_reflections:
-        pairs += [(surface, None) for surface in scene.world.surfaces]
-        pairs += [(None, surface) for surface in scene.world.surfaces]
-    return pairs
+def _routes(scene: Scene) -> list[tuple[int | None, int | None]]:
+    """Indices of the surfaces before and behind the target on each route; None: a straight leg.
+
+    The direct route is first, then come those with one reflection, then those with two.
+    """
+    routes: list[tuple[int | None, int | None]] = [(None, None)]
+    if scene.world is not None:
+        surfaces = range(len(scene.world.surfaces))
+        if scene.world.target_reflections >= 1:
+            routes += [(surface, None) for surface in surfaces]
+            routes += [(None, surface) for surface in surfaces]
+        if scene.world.target_reflections >= 2:
+            routes += product(surfaces, surfaces)
+    return routes
+
+
+def _reaching_surfaces(scene: Scene, site: Site, points_m: np.ndarray) -> set[int | None]:
+    """Indices of the surfaces that reflect between a site and any target or scatterer.
+
+    None is among them: straight legs are tested one by one.
+
+    points_m: [num_points, 3], float64, m, their locations
+    """
+    if scene.world is None or scene.world.target_reflections == 0:
+        return {None}
+    surfaces = enumerate(scene.world.surfaces)
+    if scene.has_bodies:
+        # Points of a body may be reached where its center is not.
+        return {None, *(index for index, _ in surfaces)}
+    return {None} | {
+        index
+        for index, surface in surfaces
+        if scene.world.reflections(surface, site.position_m, points_m)[1].any()
+    }
+
+
+def _end(scene: Scene, site: Site, surface: int | None) -> _End:
+    """A site as the end of a leg by way of a surface, by its index; None: of a straight leg."""
+    if surface is None:
+        return _End(site, None)
+    assert scene.world is not None  # surfaces are those of a world
+    return _End(site, scene.world.surfaces[surface])
 
 
 def _scatterers(
@@ -195,8 +247,13 @@ def _seen_body(
     return body_points(body, target, toward_tx, toward_rx)
 
 
-def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End) -> TargetPaths:
-    """Paths from one end by way of each scatterer to the other end, those that exist."""
+def _paths_over(
+    scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End, mirror: int
+) -> TargetPaths:
+    """Paths from one end by way of each scatterer to the other end, those that exist.
+
+    mirror: index of the surface of both ends; NO_MIRROR: none, or different ones
+    """
     wavelength_m = scene.grid.wavelength_m
     outward = tx_end.legs(scene, scatterers.points_m)
     inward = rx_end.legs(scene, scatterers.points_m)
@@ -226,6 +283,7 @@ def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End
     amplitude = amplitude * np.where(scatterers.has_path_phase, path_phase, 1)
 
     exists = outward.exists & inward.exists
+    num_paths = np.count_nonzero(exists)
     is_reflected = tx_end.surface is not None or rx_end.surface is not None
     return TargetPaths(
         scatterer=scatterers.owner[exists],
@@ -234,5 +292,6 @@ def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End
         amplitude=amplitude[exists],
         aod=outward.departure[exists],
         aoa=inward.departure[exists],
-        reflected=np.full(np.count_nonzero(exists), is_reflected),
+        reflected=np.full(num_paths, is_reflected),
+        mirror=np.full(num_paths, mirror),
     )

@@ -15,6 +15,7 @@ from cooperative_isac.channel.gain import array_amplitude, friis_amplitude, rada
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.reflection import mean_reflectivity, mirrored_legs, straight_legs
 from cooperative_isac.channel.static import channel_matrix
+from cooperative_isac.channel.target_paths import NO_MIRROR
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import frame_generator
@@ -105,6 +106,7 @@ def _paths_from(scene: Scene, receiver: Site, transmitters: Iterable[int]) -> Pa
                 aoa=paths.aoa,
                 reflected=paths.reflected,
                 kind=np.where(paths.reflected, PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT),
+                mirror=np.full(num_paths, NO_MIRROR),
             )
         )
         num_before += num_paths

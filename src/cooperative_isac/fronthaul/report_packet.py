@@ -7,10 +7,11 @@ Format 1, for one band with at most MAX_REPORTS reports:
     path     Doppler 16 | SNR 10 | information (fronthaul.quantize)
     trailer  CRC-32 of all bytes before it
 
-Format 37 in fronthaul.envelope, for scenes that name their stations, or more bands or reports:
+Format 37 in fronthaul.envelope, for scenes that name their stations, more bands or reports, or
+reports by way of surfaces of the world:
 
-    payload  bands 8 | a section for each
-    section  band 8 | reports outside the box 16 | reports 16 | the reports
+    payload  sections 8 | the sections
+    section  band and surface 8 | reports outside the box 16 | reports 16 | the reports
     report   location 20 per axis | number of paths
     path     transmitter | Doppler 20 | SNR 10 | information
 
@@ -45,6 +46,7 @@ from cooperative_isac.fronthaul.quantize import (
     information_widths,
 )
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.reflected import reflectors
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
@@ -59,8 +61,9 @@ MAX_REPORTS = (1 << HEADER_FIELDS["reports"]) - 1
 POWER_DB = Quantizer(0.0, 80.0, 10)
 
 # Widths of the fields of the format with bands, bits.
-NUM_BANDS = 8
-BAND = 8
+NUM_SECTIONS = 8
+SECTION = 8
+MOST_SECTIONS = 1 << SECTION
 NUM_REPORTS = 16
 NUM_OUTSIDE = 16
 # Bits of a location axis and of a Doppler shift, unless the scene sets them: in the short format,
@@ -155,8 +158,8 @@ def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """Packet of the reports of one receiver that are inside the box and its margin.
 
-    The short format carries up to MAX_REPORTS reports on the single band of a scene that is not
-    wide (is_wide); all else is packed in the format with bands.
+    The short format carries up to MAX_REPORTS direct reports on the single band of a scene that is
+    not wide (is_wide); all else is packed in the format with bands.
 
     scene: of one or several bands
     receiver: name of the receiving station
@@ -165,8 +168,9 @@ def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[Ech
     """
     fields = _bit_fields(scene)
     kept = [report for report in reports if fields.holds(report.point_m)]
-    fits_short_format = len(scene.bands) == 1 and len(kept) <= MAX_REPORTS and not is_wide(scene)
-    if not fits_short_format:
+    is_direct = all(report.surface is None for report in kept)
+    has_room = len(scene.bands) == 1 and len(kept) <= MAX_REPORTS and not is_wide(scene)
+    if not (is_direct and has_room):
         return _pack_bands(scene, receiver, number, reports)
 
     # Header, then the reports.
@@ -207,23 +211,35 @@ def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> Repo
     return ReportPacket(reports)
 
 
-def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
-    """A packet with a section for each band that has reports."""
-    # Bands that have reports, in the order of the scene.
-    bands = [band.name for band in scene.bands]
-    with_reports = {report.band for report in reports}
-    present = [band for band in bands if band in with_reports]
-    writer = BitWriter()
-    writer.write(len(present), NUM_BANDS)
-    for band in present:
-        # Reports that the packet can carry.
-        fields = _listed_fields(scene.on(band))
-        of_band = [report for report in reports if report.band == band]
-        kept = [report for report in of_band if fields.holds(report.point_m)]
-        num_outside = min(len(of_band) - len(kept), (1 << NUM_OUTSIDE) - 1)
+def sections(scene: Scene) -> list[tuple[str, int | None]]:
+    """Bands and surfaces of reports, in the order of their numbers in packets.
 
-        # Section of the band.
-        writer.write(bands.index(band), BAND)
+    All bands come first, with reports of direct paths; then each with its reflectors.
+    """
+    direct = [(view.band, None) for view in scene.views]
+    reflected = [(view.band, surface) for view in scene.views for surface in reflectors(view)]
+    return [*direct, *reflected]
+
+
+def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
+    """A packet with a section for each band and surface that has reports."""
+    # Those that have reports, in the order of the scene.
+    with_reports = {(report.band, report.surface) for report in reports}
+    present = [
+        (index, section) for index, section in enumerate(sections(scene)) if section in with_reports
+    ]
+    writer = BitWriter()
+    writer.write(len(present), NUM_SECTIONS)
+    for index, section in present:
+        # Reports that the packet can carry.
+        band, _ = section
+        fields = _listed_fields(scene.on(band))
+        own = [report for report in reports if (report.band, report.surface) == section]
+        kept = [report for report in own if fields.holds(report.point_m)]
+        num_outside = min(len(own) - len(kept), (1 << NUM_OUTSIDE) - 1)
+
+        # Section.
+        writer.write(index, SECTION)
         writer.write(num_outside, NUM_OUTSIDE)
         writer.write(len(kept), NUM_REPORTS)
         for report in kept:
@@ -232,25 +248,30 @@ def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[Echo
 
 
 def _unpack_bands(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
-    """The content of a packet with a section for each band."""
+    """The content of a packet with a section for each band and surface."""
     reader = BitReader(unseal(scene, BANDS_FORMAT, receiver, number, packet))
+    known = sections(scene)
     reports: list[EchoReport] = []
     num_outside = 0
     try:
-        for _ in range(reader.read(NUM_BANDS)):
-            # Band
-            band = reader.read(BAND)
-            if band >= len(scene.bands):
-                raise PacketError(receiver, f"it names band {band} of {len(scene.bands)}")
-            view = scene.on(scene.bands[band].name)
+        for _ in range(reader.read(NUM_SECTIONS)):
+            # Band and surface
+            index = reader.read(SECTION)
+            if index >= len(known):
+                raise PacketError(
+                    receiver, f"it names section {index} of {len(known)} (bands and surfaces)"
+                )
+            band, surface = known[index]
+            view = scene.on(band)
             if not any(site.name == receiver for site in view.receivers):
                 raise PacketError(receiver, f"it has reports of band '{view.band}'")
 
             # Reports
             fields = _listed_fields(view)
             num_outside += reader.read(NUM_OUTSIDE)
-            count = reader.read(NUM_REPORTS)
-            reports += [_read_report(reader, fields, receiver) for _ in range(count)]
+            for _ in range(reader.read(NUM_REPORTS)):
+                report = _read_report(reader, fields, receiver)
+                reports.append(replace(report, surface=surface))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error
     _check_end(reader, receiver)

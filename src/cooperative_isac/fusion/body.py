@@ -8,7 +8,7 @@ the body, spread over it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -73,7 +73,7 @@ def limited_by_multipath(scene: Scene, power: float) -> float: ...
 @overload
 def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray: ...
 def limited_by_multipath(scene: Scene, power: float | np.ndarray) -> float | np.ndarray:
-    """Effective SNR of paths of a body, whose multipath interferes like noise in proportion.
+    """Effective SNR of paths of a target, whose multipath interferes like noise in proportion.
 
     power: [...], float64, coherent SNR, linear
     Returns [...], float64, linear.
@@ -89,6 +89,37 @@ def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
         for path in report.paths
     ]
     return sum(limited, np.zeros_like(limited[0]))
+
+
+def limited_reports(scene: Scene, reports: Sequence[EchoReport]) -> list[EchoReport]:
+    """Reports of points with their SNR limited by multipath, where the world reflects target paths.
+
+    scene: of one or several bands
+    reports: of all stations
+    """
+    has_multipath = [
+        view.world is not None and view.world.target_reflections > 0 for view in scene.views
+    ]
+    if not any(has_multipath):
+        return list(reports)
+    return [_limited_report(scene, report) for report in reports]
+
+
+def _limited_report(scene: Scene, report: EchoReport) -> EchoReport:
+    """A report with the accuracies that its paths have at a limited SNR."""
+    paths = []
+    for path in report.paths:
+        limited_power = limited_by_multipath(scene, path.power)
+        share = limited_power / path.power
+        paths.append(
+            replace(
+                path,
+                power=limited_power,
+                information=share * path.information,
+                snr_loss=path.snr_loss / share,
+            )
+        )
+    return replace(report, paths=tuple(paths))
 
 
 def body_model(

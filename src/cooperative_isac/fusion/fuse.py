@@ -13,6 +13,7 @@ from cooperative_isac.fusion.body import (
     body_model,
     distinct_bodies,
     limited_by_multipath,
+    limited_reports,
 )
 from cooperative_isac.fusion.detection import PARTIAL, Detection, detection_problem
 from cooperative_isac.fusion.estimate import Estimate, estimate, in_space
@@ -72,7 +73,8 @@ def fuse(
     """
     received = Received(receivers, bands, without_reports)
     if not scene.has_bodies:
-        return fuse_reports(scene, reports_of(scene, reports, links), received)
+        limited = limited_reports(scene, reports)
+        return fuse_reports(scene, reports_of(scene, limited, links), received)
 
     # Targets, strongest first.
     accepted: list[Accepted] = []

@@ -52,14 +52,14 @@ class PathPool:
         for name, own in candidates.items():
             if len(own):
                 least[self.receivers.index(name)] = own.power.min()
-            first = self.links.first[scene.band, name]  # link from the first transmitter
+            first = self.links.first[scene.band, name, None]  # link from the first transmitter
             link = first + own.transmitter
             values = [link, own.point_m, own.doppler_hz, own.power, own.power]
             rows.append(np.column_stack(values))
 
         # Paths of reports.
         for report in reports:
-            first = self.links.first[report.band, report.receiver]
+            first = self.links.first[report.band, report.receiver, report.surface]
             for path in report.paths:
                 link = first + path.transmitter
                 values = [link, *report.point_m, path.doppler_hz, path.power, path.snr]

@@ -27,6 +27,7 @@ from cooperative_isac.fusion.reports import Reports
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import are_states
 from cooperative_isac.scene.model import POINT_BODY, Scene
+from cooperative_isac.scene.reflected import sensed_views
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -376,7 +377,8 @@ class _Clusters:
         first_pairs = len(names) * np.arange(self.groups.count + 1)
         bounds = np.searchsorted(pairs, first_pairs).tolist()
         of_clusters = [links[begin:end] for begin, end in pairwise(bounds)]
-        return [tuple(names[link] for link in own) for own in of_clusters]
+        # Paths of one link by way of several surfaces count once.
+        return [tuple(dict.fromkeys(names[link] for link in own)) for own in of_clusters]
 
     def _possible(self) -> np.ndarray:
         """Mask of the clusters with a possible speed, [num_clusters] (rejection.is_possible)."""
@@ -438,12 +440,12 @@ class _Clusters:
         links = reports.links
         own = slice(*np.searchsorted(reports.owner, [row, row + 1]))
         first = reports.link[own.start]
-        view = self.scene.views[links.view[first]]
+        view = sensed_views(self.scene)[links.view[first]]
         station = links.stations[links.receiver[first]]
 
         # Paths with transmitters counted within the band, and equal shares of the information.
         share = reports.information[row] / (own.stop - own.start)
-        offset = links.first[view.band, station]
+        offset = links.first[view.band, station, view.surface]
         paths = tuple(
             PathReport(int(link) - offset, float(shift), float(snr), share, float(loss))
             for link, shift, snr, loss in zip(
@@ -453,7 +455,7 @@ class _Clusters:
                 reports.snr_loss[own],
             )
         )
-        return EchoReport(station, reports.point_m[row], paths, view.band)
+        return EchoReport(station, reports.point_m[row], paths, view.band, view.surface)
 
 
 def _states(scene: Scene, found: Estimates) -> _States:

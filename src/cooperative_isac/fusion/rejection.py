@@ -15,6 +15,7 @@ from cooperative_isac.fusion.paths_needed import paths_needed
 from cooperative_isac.fusion.received import Received
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.reflected import seen_on
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.known_paths import link_suppression
@@ -170,7 +171,7 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
     # turning: a speed v shifts the frequency of a path by up to 2 v / lambda.
     velocity_std_mps = np.sqrt(np.trace(other.detection.covariance[3:, 3:]))
     for report in cluster:
-        view = scene.on(report.band)
+        view = seen_on(scene, report.band, report.surface)
         tolerance_hz = 2 * PART_SPEED_MPS / view.grid.wavelength_m
         tolerance_hz += 2 * velocity_std_mps / view.grid.wavelength_m
         expected_hz = _shifts_hz(view, report, report.point_m, other.detection.velocity_mps)
@@ -227,7 +228,7 @@ def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
     limit_mps: speed, m/s
     """
     # Measured shifts beside those of a point at rest.
-    view = scene.on(report.band)
+    view = seen_on(scene, report.band, report.surface)
     at_rest_hz = _shifts_hz(view, report, report.point_m, np.zeros(3))
     measured_hz = np.array([path.doppler_hz for path in report.paths])
     shifts_hz = np.abs(measured_hz - at_rest_hz)
@@ -398,16 +399,20 @@ def _is_side_lobe(scene: Scene, cluster: Cluster, other: Cluster) -> bool:
     # Paths of both over the same links.
     (receiver,) = {report.receiver for report in cluster}
     stronger = {
-        (report.band, path.transmitter): path
+        (report.band, report.surface, path.transmitter): path
         for report in other
         if report.receiver == receiver
         for path in report.paths
     }
     pairs = [
-        (scene.on(report.band), path, stronger[report.band, path.transmitter])
+        (
+            scene.on(report.band),
+            path,
+            stronger[report.band, report.surface, path.transmitter],
+        )
         for report in cluster
         for path in report.paths
-        if (report.band, path.transmitter) in stronger
+        if (report.band, report.surface, path.transmitter) in stronger
     ]
     if not pairs or _power(stronger.values()) <= SIDE_LOBE_RATIO * _power(_paths(cluster)):
         return False
@@ -427,7 +432,7 @@ def _is_misplaced(scene: Scene, cluster: Cluster, other: Cluster, detection: Det
     if _power(_paths(other)) <= MISPLACED_RATIO * _power(_paths(cluster)):
         return False
     for report in cluster:
-        view = scene.on(report.band)
+        view = seen_on(scene, report.band, report.surface)
         expected_hz = _expected_shifts_hz(
             view,
             view.transmitters,

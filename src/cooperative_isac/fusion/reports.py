@@ -22,6 +22,7 @@ from cooperative_isac.scene.geometry import (
     bistatic_geometry,
 )
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.reflected import sensed_views
 from cooperative_isac.scene.station import Link, Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.known_paths import link_suppression
@@ -37,17 +38,18 @@ USUAL_SPEED_SHARE = 0.5
 class Links:
     """All pairs of transmitter and receiver of a scene's bands, as arrays.
 
-    A band's links are counted receiver by receiver, in the order of its sites.
+    A band's links are counted receiver by receiver, in the order of its sites. After them come
+    those by way of its reflectors, whose ends are images.
 
     transmitters_m: [num_links, 3], float64, m, map
     receivers_m: [num_links, 3], float64, m, map
     transmitters_mps: [num_links, 3], float64, m/s, map; None where all sites are at rest
     receivers_mps: [num_links, 3], float64, m/s, map; None where all sites are at rest
     wavelength_m: [num_links], float64, m
-    view: [num_links], int, index of the band among the scene's views
+    view: [num_links], int, index of band and surface among the scene's sensed_views
     receiver: [num_links], int, index of the receiving station among `stations`
     stations: names of the stations that receive
-    first: first link of each (band, receiver)
+    first: first link of each (band, receiver, surface)
     names: [num_links], stations and band of each link
     is_suppressed: [num_links], bool, whether static paths are suppressed in the receiver's echoes
     """
@@ -60,7 +62,7 @@ class Links:
     view: np.ndarray
     receiver: np.ndarray
     stations: tuple[str, ...]
-    first: Mapping[tuple[str, str], int]
+    first: Mapping[tuple[str, str, int | None], int]
     names: tuple[Link, ...]
     is_suppressed: np.ndarray
 
@@ -70,17 +72,18 @@ def links_of(scene: Scene) -> Links:
     stations = tuple(sorted({site.name for view in scene.views for site in view.receivers}))
     index = {name: number for number, name in enumerate(stations)}
 
-    # Band by band, receiver by receiver.
+    # Band by band, directly and by way of each reflector, receiver by receiver.
+    views_seen = sensed_views(scene)
     transmitters: list[Site] = []
     receivers: list[Site] = []
     views = []
     wavelengths = []
     first = {}
     is_suppressed = []
-    for number, view in enumerate(scene.views):
+    for number, view in enumerate(views_seen):
         count = len(view.transmitters)
         for site in view.receivers:
-            first[view.band, site.name] = len(receivers)
+            first[view.band, site.name, view.surface] = len(receivers)
             transmitters += view.transmitters
             receivers += [site] * count
             views += [number] * count
@@ -101,7 +104,7 @@ def links_of(scene: Scene) -> Links:
         stations=stations,
         first=first,
         names=tuple(
-            Link(transmitter.name, receiver.name, scene.views[number].band)
+            Link(transmitter.name, receiver.name, views_seen[number].band)
             for transmitter, receiver, number in zip(transmitters, receivers, views)
         ),
         is_suppressed=np.array(is_suppressed, bool),
@@ -296,7 +299,7 @@ def arrays_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None =
     counts = [len(report.paths) for report in reports]
 
     # Links: the first of each report's receiver, and the transmitter of each path.
-    first = [links.first[report.band, report.receiver] for report in reports]
+    first = [links.first[report.band, report.receiver, report.surface] for report in reports]
     transmitter = np.array([path.transmitter for path in paths], int)
     link = np.repeat(first, counts).astype(int) + transmitter
 
@@ -419,7 +422,8 @@ def _path_information(
     # Ranges: twice the SNR times the mean square bandwidth.
     links = reports.links
     views = links.view[reports.link]
-    bandwidths_hz2 = np.array([np.var(view.grid.subcarrier_offsets_hz) for view in scene.views])
+    views_seen = sensed_views(scene)
+    bandwidths_hz2 = np.array([np.var(view.grid.subcarrier_offsets_hz) for view in views_seen])
     per_snr = 2 * (2 * np.pi / SPEED_OF_LIGHT_MPS) ** 2 * bandwidths_hz2
 
     # Directions: by the extents of both arrays.
@@ -428,7 +432,7 @@ def _path_information(
             site.name: element_moments_m2(site.elements_m)
             for site in (*view.transmitters, *view.receivers)
         }
-        for view in scene.views
+        for view in views_seen
     ]
     names = [links.names[link] for link in reports.link]
     sent_m2 = np.array([moments_m2[view][name.tx] for view, name in zip(views, names)])
@@ -462,7 +466,7 @@ def shift_weights(
     view = links.view[link]
     is_suppressed = links.is_suppressed[link]
     weights = np.empty(len(snr))
-    for number, band_view in enumerate(scene.views):
+    for number, band_view in enumerate(sensed_views(scene)):
         for mode, has_mode in (
             ("keep", ~is_suppressed),
             (scene.sensing.static_paths, is_suppressed),

@@ -23,6 +23,14 @@ class Box:
         margin_m = share * (self.high_m - self.low_m)
         return Box(self.low_m - margin_m, self.high_m + margin_m)
 
+    def contains(self, points_m: np.ndarray) -> np.ndarray:
+        """Mask of the points inside.
+
+        points_m: [..., 3], float64, m
+        Returns [...], bool.
+        """
+        return np.all((points_m >= self.low_m) & (points_m <= self.high_m), axis=-1)
+
     def cell_centers_m(self, num_cells: int) -> np.ndarray:
         """Centers of num_cells x num_cells cells over the ground.
 

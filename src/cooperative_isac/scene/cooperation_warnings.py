@@ -1,4 +1,4 @@
-"""Warnings of likely mistakes in how stations cooperate: clocks, zones, and common spectrum."""
+"""Warnings of likely mistakes in cooperation: clocks, zones, common spectrum, reflectors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ SPECTRUM_TOLERANCE = 1e-3
 
 def cooperation_warnings(scene: Scene) -> list[str]:
     """Likely mistakes in the cooperation of stations, one line each."""
-    return [*_unsynchronized(scene), *_unused_distances(scene), *_common_spectrum(scene)]
+    return [
+        *_unsynchronized(scene),
+        *_unused_distances(scene),
+        *_common_spectrum(scene),
+        *_idle_reflectors(scene),
+    ]
 
 
 def _unsynchronized(scene: Scene) -> Iterator[str]:
@@ -126,6 +131,27 @@ def _gaps(cooperation: Cooperation) -> Iterator[tuple[float, float]]:
         covered_m = edges_m[place + 1] + cooperation.overlap_m
     if covered_m < math.inf:
         yield covered_m, math.inf
+
+
+def _idle_reflectors(scene: Scene) -> Iterator[str]:
+    """Bands on which known reflectors locate nothing, though the scene uses them."""
+    if scene.sensing.reflections == "ignore":
+        return
+    for view in scene.views:
+        if view.world is None:
+            continue
+        if not any(view.hidden_regions.values()):
+            yield (
+                f"sensing.reflections is 'use', but no surface of the world shows a receiver of "
+                f"band '{view.band}' a part of the area that is hidden from it: leave the key out, "
+                "or add the walls that reflect"
+            )
+        elif view.world.target_reflections < 2 and view.propagation.paths is None:
+            yield (
+                "sensing.reflections is 'use', but simulated echoes of band "
+                f"'{view.band}' contain no paths with a reflection before and one behind a target: "
+                "set world.target_reflections: twice"
+            )
 
 
 def _common_spectrum(scene: Scene) -> Iterator[str]:

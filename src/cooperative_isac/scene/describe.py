@@ -45,6 +45,7 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
         rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
         rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
         rows += _waveform(scene) + _resolution(scene) + _paths(scene) + _static_paths(scene)
+        rows += _reflectors(scene)
     else:
         rows += _network(scene)
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
@@ -58,7 +59,7 @@ def _network(scene: Scene) -> list[tuple[str, str]]:
         rows.append(("cooperation", scene.cooperation.summary))
     for band, view in zip(scene.bands, scene.views):
         rows += _band(scene, band, view)
-    rows += _static_paths(scene)
+    rows += _static_paths(scene) + _reflectors(scene)
     if not all(station.clock.is_ideal for station in scene.stations):
         rows.append(("synchronization", _synchronization(scene)))
     for station in scene.stations:
@@ -338,6 +339,18 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
     if sensing.static_paths != "keep" and any(station.is_mobile for station in scene.stations):
         remark += "; over links with a moving end they are fitted and canceled one by one"
     return [("static paths", sensing.static_paths + remark)]
+
+
+def _reflectors(scene: Scene) -> list[tuple[str, str]]:
+    """Number of surfaces by way of which each receiver sees parts of the area that are hidden."""
+    if scene.sensing.reflections == "ignore":
+        return []
+    counts = [
+        f"{name} sees hidden parts of the area by way of {len(regions)} surfaces"
+        for view in scene.views
+        for name, regions in view.hidden_regions.items()
+    ]
+    return [("reflections", "; ".join(counts))]
 
 
 def _synchronization(scene: Scene) -> str:

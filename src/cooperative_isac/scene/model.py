@@ -12,6 +12,7 @@ import numpy as np
 from cooperative_isac.scene.band import ONLY_BAND, Band, OfdmGrid, Propagation, Users, Waveform
 from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.cooperation import Cooperation
+from cooperative_isac.scene.images import HiddenRegion, hidden_regions
 from cooperative_isac.scene.layout import Layout
 from cooperative_isac.scene.motion.motion import Motion
 from cooperative_isac.scene.station import (
@@ -119,8 +120,8 @@ class Sensing:
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
     the search: keep | project (out of every frame by itself) | learn (a background over frames)
     static_memory_s: time constant with which a learned background decays, s
-    multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
-    interfere with it, dB; no report counts for more SNR than this
+    multipath_ratio_db: power of an echo over other echoes of its target by way of walls, which
+    interfere with it, dB; with bodies or target reflections no report counts for more SNR
     candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
     0: none are sent
     synchronization: none (stations count as synchronous) | line_of_sight (a receiver estimates the
@@ -130,6 +131,8 @@ class Sensing:
     symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     report_bits: bits of a location axis and of a Doppler shift in a report; None: as many as the
     format of the packet has
+    reflections: paths that a surface of the world reflects before and behind a target: ignore | use
+    (targets that are hidden from a station are located by them)
     """
 
     scheme: str
@@ -147,6 +150,7 @@ class Sensing:
     symbol_bits: int = 2
     report_bits: int | None = None
     max_climb_mps: float = 8.0
+    reflections: str = "ignore"
 
 
 # Values of `synchronization` by which targets give the clock offsets.
@@ -201,6 +205,8 @@ class Scene:
     or receive
     poses: by name of the station, of those that moved since time 0
     cooperation: of base station and UEs by zones; None: all links are used everywhere
+    surface: index of the surface of the world behind which the sites are images
+    (scene.reflected); None: they are the stations themselves
     """
 
     name: str
@@ -229,6 +235,7 @@ class Scene:
     layout: Layout | None = None
     poses: Mapping[str, Pose] = field(default_factory=dict)
     cooperation: Cooperation | None = None
+    surface: int | None = None
 
     def __repr__(self) -> str:
         """Name and size; the arrays of all fields would fill pages."""
@@ -300,6 +307,16 @@ class Scene:
         raise KeyError(
             f"no band '{band}' in scene '{self.name}'; it has {[b.name for b in self.bands]}"
         )
+
+    @cached_property
+    def hidden_regions(self) -> Mapping[str, tuple[HiddenRegion, ...]]:
+        """Regions that each receiver of this band sees by way of a surface alone, by its name.
+
+        There are none where reflections are not used.
+        """
+        if self.world is None or self.sensing.reflections == "ignore":
+            return {site.name: () for site in self.receivers}
+        return {site.name: hidden_regions(self.world, self.box, site) for site in self.receivers}
 
     def poses_at(
         self, time_s: float, reported: Mapping[str, Pose] | None = None

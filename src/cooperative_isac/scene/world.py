@@ -230,7 +230,8 @@ class World:
     walls: rectangles that reflect on both sides
     boxes: buildings
     tile_m: size of the tiles that scatter diffusely, m
-    target_reflections: whether there are target paths with one reflection at a surface
+    target_reflections: most reflections of a target path at surfaces: 0, 1 (before or behind the
+    target), or 2 (before and behind it)
     """
 
     line_of_sight: bool
@@ -238,7 +239,7 @@ class World:
     walls: tuple[Surface, ...]
     boxes: tuple[Building, ...]
     tile_m: float
-    target_reflections: bool
+    target_reflections: int
 
     @cached_property
     def surfaces(self) -> tuple[Surface, ...]:
@@ -261,6 +262,34 @@ class World:
         for obstacle in (*self.walls, *self.boxes):
             blocked |= obstacle.blocks(starts_m, ends_m)
         return blocked
+
+    def reflections(
+        self, surface: Surface, fixed_m: np.ndarray, points_m: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Specular reflections at one surface between a fixed point and others (image method).
+
+        surface: of this world
+        fixed_m: [3], float64, m
+        points_m: [num_points, 3], float64, m
+        Returns the reflecting points [num_points, 3], float64, m (a corner of the surface where
+        there is no reflection), and whether there is one, [num_points], bool.
+        """
+        # Straight lines from the image cross the plane where the wave is reflected.
+        images_m = np.broadcast_to(surface.mirrored(fixed_m), points_m.shape)
+        crossing_m, share = surface.crossing(images_m, points_m)
+
+        # Both ends on one side of the plane (then a line from the image crosses it), and the
+        # reflection within the rectangle.
+        exists = (share > 0) & (share < 1) & surface.contains(crossing_m)
+
+        # Nothing between. Crossings of other lines may be NaN.
+        reflecting_m = np.where(exists[:, None], crossing_m, surface.corner_m)
+        if not exists.any():
+            return reflecting_m, exists
+        is_free_before = ~self.blocks(fixed_m, reflecting_m[exists])
+        is_free_after = ~self.blocks(reflecting_m[exists], points_m[exists])
+        exists[exists] = is_free_before & is_free_after
+        return reflecting_m, exists
 
     def is_inside(self, points_m: np.ndarray) -> np.ndarray:
         """Mask of the points inside a box.

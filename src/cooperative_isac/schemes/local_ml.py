@@ -17,8 +17,10 @@ from cooperative_isac.fronthaul.envelope import packet_format
 from cooperative_isac.fronthaul.offset_packet import OFFSETS_FORMAT
 from cooperative_isac.fronthaul.report_packet import (
     FORMATS,
+    MOST_SECTIONS,
     count_outside,
     pack_reports,
+    sections,
     unpack_reports,
 )
 from cooperative_isac.fusion.detection import Detection
@@ -31,6 +33,7 @@ from cooperative_isac.schemes.observed_reports import ObservingDecoder, Observin
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import check_observed, receiving_views
 from cooperative_isac.sensing.candidates import NO_CANDIDATES, Candidates, find_candidates
+from cooperative_isac.sensing.reflected_reports import at_their_places
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import Frame
 
@@ -48,13 +51,15 @@ class LocalMlScheme(Scheme):
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
-    uses = ("candidate_bits", "report_bits")
+    uses = ("candidate_bits", "report_bits", "reflections")
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):
         self._is_observed = scene.sensing.synchronization in OBSERVED_MODES
         if scene.sensing.candidate_bits:
             _check_weak(scene)
+        if scene.sensing.reflections == "use":
+            _check_reflections(scene)
         if self._is_observed:
             check_observed(scene, name)
         super().__init__(scene, name)
@@ -89,6 +94,26 @@ def _check_weak(scene: Scene) -> None:
             "sensing.candidate_bits: weak candidates are for point targets on one band, and "
             "stations that stand still at known positions; this scene has "
             f"{', '.join(found)}: leave the key out"
+        )
+
+
+def _check_reflections(scene: Scene) -> None:
+    """Raise ValueError with the reason why a scene cannot use reflections, if there is one."""
+    worlds = [view.world for view in scene.views if view.world is not None]
+    reasons = {
+        "no walls or boxes in a `world`": not any(world.walls or world.boxes for world in worlds),
+        "bodies": scene.has_bodies,
+        "stations that move": any(station.is_mobile for station in scene.stations),
+        "position_std_m": any(station.position_std_m for station in scene.stations),
+        "weak candidates (candidate_bits)": scene.sensing.candidate_bits > 0,
+        "offsets by targets": scene.sensing.synchronization in OBSERVED_MODES,
+        f"more than {MOST_SECTIONS} bands and reflectors": len(sections(scene)) > MOST_SECTIONS,
+    }
+    found = [reason for reason, applies in reasons.items() if applies]
+    if found:
+        raise ValueError(
+            "sensing.reflections: known walls locate point targets, of stations that stand still "
+            f"at known positions; this scene has {', '.join(found)}: leave the key out"
         )
 
 
@@ -145,6 +170,8 @@ class LocalMlEncoder(Encoder):
         reports: list[EchoReport] = []
         for band, one in sensed.items():
             found = report_fit(self.station, one.main, band)
+            if self.scene.sensing.reflections == "use":
+                found = at_their_places(self.scene.on(band), found)
             points_m = np.reshape([report.point_m for report in found], (-1, 3))
             used = self.scene.uses(band, points_m)
             reports += [report for report, is_used in zip(found, used) if is_used]

@@ -164,7 +164,7 @@ def _arranged(name: str, scene: Scene) -> Scene:
 def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
     """The class of the scheme of a name, which does what the scene asks of schemes.
 
-    That is to correct clock offsets, and to choose links by zones.
+    That is to correct clock offsets, to choose links by zones, and to use known reflectors.
     """
     scheme = _load(name)
     mode = scene.sensing.synchronization
@@ -180,6 +180,12 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
         raise ValueError(
             f"scheme '{name}' does not choose links by the zones of scene '{scene.name}' "
             "(cooperation); use scheme local_ml, or remove the key"
+        )
+    if scene.sensing.reflections == "use" and "reflections" not in scheme.uses:
+        raise ValueError(
+            f"scheme '{name}' does not locate targets by way of walls, which scene "
+            f"'{scene.name}' asks for (sensing.reflections: use); use scheme local_ml, or remove "
+            "the key"
         )
     return scheme
 

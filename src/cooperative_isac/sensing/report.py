@@ -43,12 +43,15 @@ class EchoReport:
     point_m: [3], float64, m, map
     paths: over the target
     band: name of the band, among whose transmitters the paths are counted
+    surface: index of the surface of the world that reflects all paths before and behind the target
+    (sensing.reflected_reports); None: they are direct
     """
 
     receiver: str
     point_m: np.ndarray
     paths: tuple[PathReport, ...]
     band: str = ONLY_BAND
+    surface: int | None = None
 
     @cached_property
     def power(self) -> float:

@@ -12,6 +12,7 @@ from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.images import HiddenRegion
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 
@@ -241,11 +242,17 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     fineness = FEW_LINKS_FINENESS if num_links < scene.dimension else 1.0
     directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, fineness)
     cells = cells_along(scene, receiver, grid, directions)
+    parts = [cells]
+
+    # Images of the regions that the receiver sees by way of surfaces alone.
+    parts += [
+        cells_along(scene, receiver, grid, directions, region)
+        for region in scene.hidden_regions.get(receiver.name, ())
+    ]
     if scene.layout is None:
-        return cells
+        return _joined(parts)
 
     # Finer beams among stations that use each other's echoes: they have targets near transmitters.
-    parts = [cells]
     for finer in NEAR_FINENESS:
         if not _is_near_transmitter(scene, receiver, cells.points_m, finer).any():
             break
@@ -334,6 +341,9 @@ def _chosen(cells: SearchGrid, mask: np.ndarray) -> SearchGrid:
 
 def _joined(parts: Sequence[SearchGrid]) -> SearchGrid:
     """Cells of several grids of one receiver."""
+    if len(parts) == 1:
+        return parts[0]
+
     # First cell of each part among all of them, then of each beam; the end closes the last beam.
     num_cells = [len(part.points_m) for part in parts]
     first_cells = np.cumsum([0, *num_cells])
@@ -348,20 +358,36 @@ def _joined(parts: Sequence[SearchGrid]) -> SearchGrid:
     )
 
 
-def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:
+def cells_along(
+    scene: Scene,
+    receiver: Site,
+    grid: OfdmGrid,
+    directions: np.ndarray,
+    region: HiddenRegion | None = None,
+) -> SearchGrid:
     """Cells along given beams; those that miss the area are left out.
 
     scene: seen on one band
     receiver: receiving station
     grid: resource grid of the known symbols: that of the band, or a comb of it
     directions: [num_directions, 3], float64, unit vectors, map
+    region: whose image is searched, instead of the area; None: the area
     """
+    # Beams that a surface reflects are beams of the receiver's image.
+    box = scene.box
+    origin_m = receiver.position_m
+    reflected = directions
+    if region is not None:
+        assert scene.world is not None  # regions are those of a world
+        mirror = scene.world.surfaces[region.surface]
+        box = region.box
+        origin_m = mirror.mirrored(origin_m)
+        reflected = mirror.mirrored_directions(directions)
+
     # Distances at which each beam touches the area.
     step_m = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
     half_width = _half_width(receiver, scene.dimension, grid.wavelength_m)
-    ranges_m, touches = ray_ranges(
-        receiver.position_m, directions, scene.box, scene.dimension, step_m, half_width
-    )
+    ranges_m, touches = ray_ranges(origin_m, reflected, box, scene.dimension, step_m, half_width)
 
     # Beams that touch it anywhere, and their cells.
     used = touches.any(axis=1)

@@ -19,7 +19,7 @@ from cooperative_isac.fronthaul.report_packet import (
     pack_reports,
     unpack_reports,
 )
-from cooperative_isac.scene.file.config import with_power
+from cooperative_isac.scene.file.config import load_scene, with_power
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -64,6 +64,23 @@ def reason(scene, packet, receiver="rx2", number=NUMBER):
     assert caught.value.receiver == receiver
     assert str(caught.value).startswith(f"packet of '{receiver}' refused: ")
     return str(caught.value)
+
+
+def test_reports_by_way_of_surfaces_have_sections_of_their_own():
+    scene = load_scene("side_street")
+    place_m = np.array([60.0, -30.0, 1.0])
+    path = PathReport(1, 500.0, 1000.0, np.eye(3))
+    reports = tuple(
+        EchoReport("bs1", place_m, (path,), "high", surface) for surface in (None, 10, 7, 10)
+    )
+    found = unpack_reports(scene, "bs1", NUMBER, pack_reports(scene, "bs1", NUMBER, reports))
+    assert [report.surface for report in found] == [None, 7, 10, 10]
+    assert all(np.allclose(report.point_m, place_m, atol=1e-4) for report in found)
+
+    # A center that ignores reflections does not know the sections.
+    ignoring = replace(scene, sensing=replace(scene.sensing, reflections="ignore"))
+    packet = pack_reports(scene, "bs1", NUMBER, reports)
+    assert "it names section 2 of 1" in reason(ignoring, packet, "bs1")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_REPORTS])

@@ -195,7 +195,7 @@ def test_links_of_a_scene_count_each_band(network):
     )
     for view in network.views:
         for site in view.receivers:
-            first = links.first[view.band, site.name]
+            first = links.first[view.band, site.name, None]
             for index, sender in enumerate(view.transmitters):
                 assert np.array_equal(links.receivers_m[first + index], site.position_m)
                 assert np.array_equal(links.transmitters_m[first + index], sender.position_m)

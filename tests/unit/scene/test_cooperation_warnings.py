@@ -101,3 +101,17 @@ def test_common_spectrum_is_a_warning(carrier_hz, is_warned):
     if lines:
         assert "bands 'high' and 'low' have subcarriers at the same frequencies" in lines[0]
         assert "the simulation keeps all bands orthogonal" in lines[0]
+
+
+def test_reflectors_that_locate_nothing_are_a_warning():
+    text = scene_path("side_street").read_text()
+    assert not warned(text)
+    (line,) = warned(text, ("target_reflections: twice", "target_reflections: true"))
+    assert "set world.target_reflections: twice" in line
+    (line,) = warned(text, ("[72, -60, 0]", "[99, -60, 0]"), ("[48, -12, 20]", "[20, -12, 20]"))
+    assert "no surface of the world shows a receiver of band 'high' a part of the area" in line
+    ignoring = (
+        ("reflections: use", "reflections: ignore"),
+        ("target_reflections: twice", "target_reflections: true"),
+    )
+    assert not warned(text, *ignoring)

@@ -17,6 +17,9 @@ CONCRETE_PERMITTIVITY = 5.24
 CONCRETE_CONDUCTIVITY_SPM = 0.0462
 CONCRETE_CONDUCTIVITY_EXPONENT = 0.7822
 
+# Most reflections of a target path by the key `target_reflections`.
+MOST_REFLECTIONS: dict[bool | str, int] = {False: 0, True: 1, "twice": 2}
+
 
 def build_material(entry: world_keys.MaterialEntry, carrier_hz: float) -> Material:
     """A material at the carrier; concrete if the file has neither of its constants."""
@@ -50,7 +53,7 @@ def build_world(entry: world_keys.WorldEntry, carrier_hz: float, places_m: np.nd
         walls=tuple(_wall(wall, carrier_hz) for wall in entry.walls),
         boxes=tuple(_building(box, carrier_hz) for box in entry.boxes),
         tile_m=entry.tile_m,
-        target_reflections=entry.target_reflections,
+        target_reflections=MOST_REFLECTIONS[entry.target_reflections],
     )
 
 

@@ -180,8 +180,9 @@ class SensingEntry(Section):
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
         later(Sensing.multipath_ratio_db)
     )
-    """Assumed power ratio of the direct echo of a target with a body to its echoes by way of walls,
-    which interfere with it; it limits the SNR that the center assigns to a report.
+    """Assumed power ratio of the echo of a target to its other echoes by way of walls, which
+    interfere with it; it limits the SNR that the center assigns to a report, of targets with a body
+    and with `world.target_reflections`.
     """
     candidate_bits: Annotated[int, Field(ge=0, le=MOST_CANDIDATE_BITS)] = later(
         Sensing.candidate_bits
@@ -208,6 +209,11 @@ class SensingEntry(Section):
     """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default
     16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
     an error.
+    """
+    reflections: Literal["ignore", "use"] = later(Sensing.reflections)
+    """Use of walls and boxes of the `world` as known reflectors, by `local_ml`: with `use` a target
+    that is hidden from a station is located by the paths that one surface reflects before and
+    behind it. For point targets, and stations at rest at known positions.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -74,5 +74,7 @@ class WorldEntry(Section):
     """Buildings."""
     tile_m: Positive = 2.0
     """Largest size of the tiles that scatter diffusely."""
-    target_reflections: bool = False
-    """Target paths with one reflection at a surface, before or behind the target."""
+    target_reflections: bool | Literal["twice"] = False
+    """Target paths with one reflection at a surface, before or behind the target; with `twice` also
+    those with one before and one behind it, by which stations detect targets that a building hides.
+    """

@@ -45,6 +45,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "multi_bs_clocks",
         "nr_uav",
         "one_pair",
+        "side_street",
         "street",
         "two_bands",
         "yard",
@@ -170,7 +171,7 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     assert str(error.value) == (
         "capus: no scene of that name; did you mean 'campus'? known: "
         "bs_ue, bs_ue_zones, campus, cell_free_compact, cell_free_table1, indoor_uav, macro_micro, "
-        "multi_bs, multi_bs_clocks, nr_uav, one_pair, street, two_bands, yard"
+        "multi_bs, multi_bs_clocks, nr_uav, one_pair, side_street, street, two_bands, yard"
     )
 
 

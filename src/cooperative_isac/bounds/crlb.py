@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cooperative_isac.bounds.path_basis import (
     PathBasis,
-    Transmission,
     owners,
     path_basis,
     receiver_basis,
 )
+from cooperative_isac.channel.interference import interference_covariance
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Signal, Transmission
 
 # Eigenvalue of the Fisher information, scaled to ones on its diagonal, below which a combination of
 # parameters counts as unobservable, and share of a parameter in such combinations that counts as
@@ -107,6 +107,7 @@ def network_crlb(
             if not target_of_path:
                 continue
             basis = receiver_basis(view, signal, site, targets, used)
+            basis = _in_interference(view, site, basis)
             noise_power_w = receiver_noise_w(view, site)
             parts.append(
                 fisher_information(basis, target_of_path, num_targets, dimension, noise_power_w)
@@ -118,6 +119,25 @@ def network_crlb(
     fisher = _summed_information(parts, 2 * dimension * num_targets)
     covariance = states_covariance(fisher, np.array(target_of_reflection, int), dimension)
     return Bound(covariance, dimension)
+
+
+def _in_interference(
+    view: Scene, receiver: Site, basis: Sequence[PathBasis]
+) -> Sequence[PathBasis]:
+    """Factors at antennas whose interference and noise were made white (channel.interference).
+
+    The unknown symbols of interferers are Gaussian noise of known covariance here.
+    """
+    if not view.propagation.on_own_elements:
+        return basis
+    noise = receiver_noise_w(view, receiver) * np.eye(receiver.num_ant)
+    covariance = noise + interference_covariance(view, receiver)
+
+    # Root of the inverse covariance, over that of the noise.
+    powers_w, directions = np.linalg.eigh(covariance)
+    gains = np.sqrt(receiver_noise_w(view, receiver) / powers_w)
+    whitening = (directions * gains) @ directions.conj().T
+    return [replace(path, receive=path.receive @ whitening.T) for path in basis]
 
 
 def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:

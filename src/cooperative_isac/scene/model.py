@@ -130,6 +130,8 @@ class Sensing:
     symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
     report_bits: bits of a location axis and of a Doppler shift in a report; None: as many as the
     format of the packet has
+    interference: what receivers do against interferers: noise (measure the level of white noise) |
+    nulls (receive beams with nulls at the interferers)
     """
 
     scheme: str
@@ -147,6 +149,7 @@ class Sensing:
     symbol_bits: int = 2
     report_bits: int | None = None
     max_climb_mps: float = 8.0
+    interference: str = "noise"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

@@ -48,7 +48,7 @@ class LocalMlScheme(Scheme):
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
-    uses = ("candidate_bits", "report_bits")
+    uses = ("candidate_bits", "report_bits", "interference")
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):
@@ -104,7 +104,9 @@ class LocalMlEncoder(Encoder):
         sensing = scene.sensing
         by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
-            place.band: LocalReceiver(place, by_samples=by_samples)
+            place.band: LocalReceiver(
+                place, by_samples=by_samples, interference=sensing.interference
+            )
             for place in receiving_views(scene, station)
         }
 

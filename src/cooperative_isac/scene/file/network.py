@@ -23,6 +23,7 @@ from cooperative_isac.scene.file.build_cooperation import build_cooperation
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.interferer_checks import interferer_names
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
@@ -175,8 +176,19 @@ def band_file(
                 keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
                 sites[group].append(site)
 
-    # The noise of the band replaces that of the scene.
+    # Interferers of the band, whose places in the list of all the keys of faults name.
     propagation = file.propagation
+    chosen = [
+        place
+        for place, interferer in enumerate(propagation.interferers)
+        if interferer.band in (None, band.name)
+    ]
+    own = [propagation.interferers[place].model_copy(update={"band": None}) for place in chosen]
+    propagation = propagation.model_copy(update={"interferers": own})
+    for index, place in reversed(list(enumerate(chosen))):
+        keys.append((rf"\binterferers\[{index}\]", f"interferers[{place}]"))
+
+    # The noise of the band replaces that of the scene.
     noise: dict[str, float | None] = {}
     if band.noise_power_dbm is not None:
         noise = {"noise_power_dbm": band.noise_power_dbm, "noise_figure_db": None}
@@ -268,7 +280,19 @@ def _names(file: schema.NetworkFile) -> Iterator[Problem]:
     """Stations, bands and targets have different names; antennas are of bands that exist."""
     for group in ("bands", "stations", "targets"):
         entries = enumerate(getattr(file, group))
-        yield from repeated_names([(f"{group}[{i}].name", entry.name) for i, entry in entries])
+        named = [(f"{group}[{i}].name", entry.name) for i, entry in entries]
+        if group == "stations":
+            named += interferer_names(file.propagation)
+        yield from repeated_names(named)
+
+    # Bands of interferers.
+    names = [band.name for band in file.bands]
+    for index, interferer in enumerate(file.propagation.interferers):
+        if interferer.band is not None and interferer.band not in names:
+            yield Problem(
+                f"propagation.interferers[{index}].band",
+                f"is '{interferer.band}'; allowed: {', '.join(names)}",
+            )
 
     # One array of a station on each of its bands.
     bands = [band.name for band in file.bands]

@@ -209,6 +209,12 @@ class SensingEntry(Section):
     16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
     an error.
     """
+    interference: Literal["noise", "nulls"] = later(Sensing.interference)
+    """What receivers of `local_ml` do against `propagation.interferers`: `noise` (they measure its
+    power, and count it as white noise) or `nulls` (receive beams with nulls at the known directions
+    of the interferers, as deep as the power measured there needs). All other schemes count with the
+    receiver's own noise alone.
+    """
 
 
 class BodyEntry(Section):

@@ -78,7 +78,7 @@ def interference_echo(
 def arrivals(scene: Scene, receiver: Site) -> np.ndarray:
     """Amplitudes at the antennas of all paths of interferers that do not pass a target.
 
-    scene: seen on one band
+    scene: seen on one band, with interferers on its resource elements
     Returns [num_paths, num_rx_ant], complex128, sqrt(W) on each subcarrier.
     """
     return _arrivals(scene, receiver)[0]
@@ -87,7 +87,7 @@ def arrivals(scene: Scene, receiver: Site) -> np.ndarray:
 def interference_covariance(scene: Scene, receiver: Site) -> np.ndarray:
     """Covariance over the antennas of the interferers' symbols of their own, mean of a frame.
 
-    scene: seen on one band
+    scene: seen on one band, with interferers on its resource elements
     Returns [num_rx_ant, num_rx_ant], complex128, W on each resource element.
     """
     amplitudes, paths = _arrivals(scene, receiver)
@@ -108,7 +108,7 @@ def interference_covariance(scene: Scene, receiver: Site) -> np.ndarray:
 def interference_over_noise(scene: Scene, receiver: Site) -> dict[str, float]:
     """Power of each interferer over the noise of a receiver, mean over antennas and elements.
 
-    scene: seen on one band
+    scene: seen on one band, with interferers on its resource elements
     Returns power ratios, by name.
     """
     amplitudes, paths = _arrivals(scene, receiver)

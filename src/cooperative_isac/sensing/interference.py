@@ -120,6 +120,8 @@ class InterferenceStage:
 def arrival_span(scene: Scene, receiver: Site) -> np.ndarray:
     """Orthonormal basis of the directions from which interferers arrive at a receiver.
 
+    They are the strongest ones, such that one dimension of the antennas is left to targets.
+
     scene: seen on one band
     Returns [num_rx_ant, num_directions], complex128.
     """
@@ -127,7 +129,9 @@ def arrival_span(scene: Scene, receiver: Site) -> np.ndarray:
     if not len(amplitudes):
         return np.zeros((receiver.num_ant, 0), complex)
     basis, values, _ = np.linalg.svd(amplitudes.T, full_matrices=False)
-    return basis[:, values > LEAST_ARRIVAL * values[0]]
+    is_strong = values > LEAST_ARRIVAL * values[0]
+    most = max(receiver.num_ant - 1, 1)
+    return basis[:, is_strong][:, :most]
 
 
 def measured_arrivals(

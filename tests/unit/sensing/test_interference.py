@@ -71,6 +71,16 @@ def test_interference_is_measured_in_the_directions_of_the_interferers(noisy):
     assert np.allclose(white, np.eye(8), atol=0.08)
 
 
+def test_one_dimension_is_left_to_targets(noisy):
+    scene, _, _, _ = noisy
+    places = np.random.default_rng(0).uniform([-60, 70, 0], [120, 120, 0.001], (12, 3))
+    many = tuple(Interferer(f"other{i}", place, 1.0) for i, place in enumerate(places))
+    crowded = replace(scene, propagation=replace(scene.propagation, interferers=many))
+    span = arrival_span(crowded, crowded.receiver("rx1"))
+    assert span.shape == (8, 7)
+    assert np.allclose(span.conj().T @ span, np.eye(7))
+
+
 def test_weak_interference_is_hardly_suppressed(noisy):
     scene, receiver, _, samples = noisy
     span = arrival_span(scene, receiver)

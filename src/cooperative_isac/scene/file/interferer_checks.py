@@ -1,9 +1,9 @@
-"""Checks of interferers: names, the subcarriers of orthogonal ones, and where they stand."""
+"""Interferers of scene files: names, bands, subcarriers of orthogonal ones, and their places."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,38 @@ def interferer_names(entry: PropagationEntry) -> list[tuple[str, str]]:
         (f"propagation.interferers[{i}].name", interferer.name)
         for i, interferer in enumerate(entry.interferers)
     ]
+
+
+def interferer_bands(entry: PropagationEntry, bands: Sequence[str]) -> Iterator[Problem]:
+    """The bands of interferers exist.
+
+    bands: names of those of the scene
+    """
+    for index, interferer in enumerate(entry.interferers):
+        if interferer.band is not None and interferer.band not in bands:
+            yield Problem(
+                f"propagation.interferers[{index}].band",
+                f"is '{interferer.band}'; allowed: {', '.join(bands)}",
+            )
+
+
+def on_band(entry: PropagationEntry, band: str) -> tuple[PropagationEntry, list[tuple[str, str]]]:
+    """The sensing channel with the interferers of one band, as in a file of that band alone.
+
+    Returns it, and pairs of a pattern of that file's keys and the key of the whole file for it.
+    """
+    places = []
+    chosen = []
+    for place, interferer in enumerate(entry.interferers):
+        if interferer.band in (None, band):
+            places.append(place)
+            chosen.append(interferer.model_copy(update={"band": None}))
+
+    # The last first: places rise, and no key is renamed twice.
+    keys = []
+    for index in reversed(range(len(places))):
+        keys.append((rf"\binterferers\[{index}\]", f"interferers[{places[index]}]"))
+    return entry.model_copy(update={"interferers": chosen}), keys
 
 
 def interferer_faults(file: schema.SceneFile) -> Iterator[Problem]:

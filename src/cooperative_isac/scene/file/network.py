@@ -23,7 +23,11 @@ from cooperative_isac.scene.file.build_cooperation import build_cooperation
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
-from cooperative_isac.scene.file.interferer_checks import interferer_names
+from cooperative_isac.scene.file.interferer_checks import (
+    interferer_bands,
+    interferer_names,
+    on_band,
+)
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
@@ -176,17 +180,9 @@ def band_file(
                 keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
                 sites[group].append(site)
 
-    # Interferers of the band, whose places in the list of all the keys of faults name.
-    propagation = file.propagation
-    chosen = [
-        place
-        for place, interferer in enumerate(propagation.interferers)
-        if interferer.band in (None, band.name)
-    ]
-    own = [propagation.interferers[place].model_copy(update={"band": None}) for place in chosen]
-    propagation = propagation.model_copy(update={"interferers": own})
-    for index, place in reversed(list(enumerate(chosen))):
-        keys.append((rf"\binterferers\[{index}\]", f"interferers[{place}]"))
+    # Interferers of the band, and their keys.
+    propagation, interferer_keys = on_band(file.propagation, band.name)
+    keys += interferer_keys
 
     # The noise of the band replaces that of the scene.
     noise: dict[str, float | None] = {}
@@ -277,7 +273,7 @@ def _antenna(entry: schema.AntennaEntry, carriers: dict[str, float]) -> Antenna:
 
 
 def _names(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Stations, bands and targets have different names; antennas are of bands that exist."""
+    """All have different names; antennas and interferers are of bands that exist."""
     for group in ("bands", "stations", "targets"):
         entries = enumerate(getattr(file, group))
         named = [(f"{group}[{i}].name", entry.name) for i, entry in entries]
@@ -285,17 +281,9 @@ def _names(file: schema.NetworkFile) -> Iterator[Problem]:
             named += interferer_names(file.propagation)
         yield from repeated_names(named)
 
-    # Bands of interferers.
-    names = [band.name for band in file.bands]
-    for index, interferer in enumerate(file.propagation.interferers):
-        if interferer.band is not None and interferer.band not in names:
-            yield Problem(
-                f"propagation.interferers[{index}].band",
-                f"is '{interferer.band}'; allowed: {', '.join(names)}",
-            )
-
     # One array of a station on each of its bands.
     bands = [band.name for band in file.bands]
+    yield from interferer_bands(file.propagation, bands)
     for place, station in enumerate(file.stations):
         seen: set[str] = set()
         for index, antenna in enumerate(station.antennas):

@@ -72,9 +72,14 @@ def test_interference_is_measured_in_the_directions_of_the_interferers(noisy):
 
 
 def test_one_dimension_is_left_to_targets(noisy):
-    scene, _, _, _ = noisy
-    places = np.random.default_rng(0).uniform([-60, 70, 0], [120, 120, 0.001], (12, 3))
-    many = tuple(Interferer(f"other{i}", place, 1.0) for i, place in enumerate(places))
+    # Interferers all around the receiver.
+    scene, receiver, _, _ = noisy
+    angles = np.linspace(0, np.pi, 12)
+    around_m = 50 * np.column_stack([np.cos(angles), np.sin(angles), np.zeros(12)])
+    many = tuple(
+        Interferer(f"other{index}", receiver.position_m + place_m, 1.0)
+        for index, place_m in enumerate(around_m)
+    )
     crowded = replace(scene, propagation=replace(scene.propagation, interferers=many))
     span = arrival_span(crowded, crowded.receiver("rx1"))
     assert span.shape == (8, 7)

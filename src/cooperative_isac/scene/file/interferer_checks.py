@@ -50,9 +50,10 @@ def on_band(entry: PropagationEntry, band: str) -> tuple[PropagationEntry, list[
             chosen.append(interferer.model_copy(update={"band": None}))
 
     # The last first: places rise, and no key is renamed twice.
-    keys = []
-    for index in reversed(range(len(places))):
-        keys.append((rf"\binterferers\[{index}\]", f"interferers[{places[index]}]"))
+    keys = [
+        (rf"\binterferers\[{index}\]", f"interferers[{place}]")
+        for index, place in reversed(list(enumerate(places)))
+    ]
     return entry.model_copy(update={"interferers": chosen}), keys
 
 

@@ -7,6 +7,7 @@ python benchmarks/interference.py [--frames N] [--seed S] [--workers W] [--level
 """
 
 import argparse
+import sys
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -58,6 +59,7 @@ def highest_level_db(scene):
 
 def add_row(table, label, level, scene, options):
     """Measure one variant."""
+    print(label, level, file=sys.stderr, flush=True)
     result = evaluate(
         scene,
         frames=options.frames,

@@ -147,7 +147,7 @@ class Interferer:
     """A station of another network that transmits on a band, at rest, equally in all directions.
 
     position_m: [3], float64, m, map
-    power_w: radiated over all subcarriers of the band, W
+    power_w: radiated over the subcarriers that the band senses, W
     signal: coded (symbols of its own on all elements) | same (those of the band's first
     transmitter) | orthogonal (on subcarriers that the band leaves to it)
     Source: DC section IV-A.

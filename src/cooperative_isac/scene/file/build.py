@@ -208,16 +208,18 @@ def build_propagation(
         frequency_offset_std_hz=entry.frequency_offset_std_hz,
         coherence_time_s=entry.coherence_time_s,
         model=entry.model,
-        interferers=tuple(_interferer(one, height_m) for one in entry.interferers),
+        interferers=tuple(
+            _interferer(one, height_m, num_networks(entry)) for one in entry.interferers
+        ),
     )
 
 
-def _interferer(entry: InterfererEntry, height_m: float) -> Interferer:
-    """A station of another network."""
+def _interferer(entry: InterfererEntry, height_m: float, networks: int) -> Interferer:
+    """A station of another network, with its power on the subcarriers of one of the networks."""
     return Interferer(
         name=entry.name,
         position_m=point(entry.position_m, height_m),
-        power_w=dbm_to_w(entry.power_dbm),
+        power_w=dbm_to_w(entry.power_dbm) / networks,
         signal=entry.signal,
     )
 

@@ -68,6 +68,12 @@ def test_networks_take_turns_on_subcarriers(count):
     assert scene.waveform.power_w / scene.grid.num_subcarriers == pytest.approx(before_w)
 
 
+def test_others_have_half_of_their_power_on_half_of_the_subcarriers():
+    entries = [entry(), entry(name="another", signal="orthogonal")]
+    coded, _ = built(PLANE, entries).propagation.interferers
+    assert coded.power_w == pytest.approx(0.5)
+
+
 def test_an_interferer_is_on_its_band_alone():
     place = "[300, 300, 10]"
     names = [band.name for band in load_scene("two_bands").bands]

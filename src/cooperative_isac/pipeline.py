@@ -16,6 +16,7 @@ import numpy as np
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.channel.echo import DrawnNoise, Echo, apply_paths, draw_noise
 from cooperative_isac.channel.fading import coherence_block, draw_key
+from cooperative_isac.channel.interference import interference_echo
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
@@ -293,7 +294,11 @@ def receive_echo(
     paths, generator = paths_to(scene, signal.number, site, targets, time_s)
     static = static_channel(scene, site)
     offsets = link_offsets(scene, site, time_s or 0.0)
-    return apply_paths(scene, signal, site, paths, generator, static, offsets, noise)
+    echo = apply_paths(scene, signal, site, paths, generator, static, offsets, noise)
+
+    # Signals of other networks.
+    other = interference_echo(scene, signal, site, targets, time_s)
+    return echo if other is None else echo + other
 
 
 def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:

@@ -9,18 +9,18 @@ import numpy as np
 
 from cooperative_isac.bounds.path_basis import (
     PathBasis,
-    Transmission,
     owners,
     path_basis,
     receiver_basis,
 )
+from cooperative_isac.channel.interference import interference_covariance
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.reflected import with_reflectors
 from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Signal, Transmission
 
 # Eigenvalue of the Fisher information, scaled to ones on its diagonal, below which a combination of
 # parameters counts as unobservable, and share of a parameter in such combinations that counts as
@@ -102,13 +102,16 @@ def network_crlb(
     target_of_reflection: list[int] = []
     signals = frame.signals if known is None else known
     for band, signal in signals.items():
-        for view in with_reflectors(posed.on(band)):
+        direct = posed.on(band)
+        for view in with_reflectors(direct):
             for site in view.receivers:
                 used = _seen(_linked(view, site, paths[band][site.name]), view.surface)
                 target_of_path = owners(used, num_targets)
                 if not target_of_path:
                     continue
                 basis = receiver_basis(view, signal, site, targets, used)
+                # The interference arrives at the receiver itself, also where paths do at its image.
+                basis = _in_interference(direct, direct.receiver(site.name), basis)
                 noise_w = receiver_noise_w(view, site)
                 parts.append(
                     fisher_information(basis, target_of_path, num_targets, dimension, noise_w)
@@ -120,6 +123,25 @@ def network_crlb(
     fisher = _summed_information(parts, 2 * dimension * num_targets)
     covariance = states_covariance(fisher, np.array(target_of_reflection, int), dimension)
     return Bound(covariance, dimension)
+
+
+def _in_interference(
+    view: Scene, receiver: Site, basis: Sequence[PathBasis]
+) -> Sequence[PathBasis]:
+    """Factors at antennas whose interference and noise were made white (channel.interference).
+
+    The unknown symbols of interferers are Gaussian noise of known covariance here.
+    """
+    if not view.propagation.on_own_elements:
+        return basis
+    noise = receiver_noise_w(view, receiver) * np.eye(receiver.num_ant)
+    covariance = noise + interference_covariance(view, receiver)
+
+    # Root of the inverse covariance, over that of the noise.
+    powers_w, directions = np.linalg.eigh(covariance)
+    gains = np.sqrt(receiver_noise_w(view, receiver) / powers_w)
+    whitening = (directions * gains) @ directions.conj().T
+    return [replace(path, receive=path.receive @ whitening.T) for path in basis]
 
 
 def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -12,22 +11,11 @@ from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.channel.gain import gain_slope, unit_gain
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
-from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
 from cooperative_isac.scene.link_geometry import link_geometry, site_velocity
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.station import Site
-
-
-class Transmission(Protocol):
-    """The transmitted signal of one frame: a Signal, or a part of one."""
-
-    @property
-    def grid(self) -> OfdmGrid:
-        """The resource elements of the frame."""
-
-    def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Transmitted signal in given directions, as Signal.toward."""
+from cooperative_isac.waveform.signal import Transmission
 
 
 @dataclass(frozen=True)

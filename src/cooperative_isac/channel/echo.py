@@ -16,7 +16,7 @@ from cooperative_isac.scene.band import OfdmGrid, Propagation
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Site
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.signal import Signal, Transmission
 
 # Path signals of the static world that are held at once, in resource elements times paths of 8 byte
 # each: as much as stays in a processor's cache.
@@ -54,7 +54,7 @@ def path_phases(
     return over_subcarriers.astype(np.complex64), over_symbols.astype(np.complex64)
 
 
-def path_signals(scene: Scene, signal: Signal, paths: PathSet) -> np.ndarray:
+def path_signals(scene: Scene, signal: Transmission, paths: PathSet) -> np.ndarray:
     """Each path's signal without its receive steering, beta sqrt(PL) exp(-j phi) a_t^T x.
 
     Returns [num_subcarriers, num_paths, num_symbols], complex64, sqrt(W).
@@ -221,7 +221,7 @@ def apply_paths(
 
     # Echoes of paths with Doppler shifts.
     for block in path_blocks(paths, grid):
-        echo += _moving_echo(scene, signal, receiver, block, jitter)
+        echo += paths_echo(scene, signal, receiver, block, jitter)
 
     # Echo of the static world over links at rest.
     if static is not None:
@@ -247,8 +247,12 @@ def path_blocks(paths: PathSet, grid: OfdmGrid) -> list[PathSet]:
     return [paths.chosen(~of_world), *blocks]
 
 
-def _moving_echo(
-    scene: Scene, signal: Signal, receiver: Site, paths: PathSet, jitter: np.ndarray | None
+def paths_echo(
+    scene: Scene,
+    signal: Transmission,
+    receiver: Site,
+    paths: PathSet,
+    jitter: np.ndarray | None = None,
 ) -> np.ndarray:
     """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64.
 

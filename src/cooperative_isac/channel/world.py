@@ -90,27 +90,34 @@ def _paths_from(scene: Scene, receiver: Site, transmitters: Iterable[int]) -> Pa
     parts = []
     num_before = 0  # paths of the transmitters before
     for index in transmitters:
-        site = scene.transmitters[index]
-        paths = _link_paths(scene, site, receiver)
-        num_paths = len(paths.length_m)
-        parts.append(
-            PathSet(
-                transmitter=np.full(num_paths, index),
-                scatterer=num_before + np.arange(num_paths),
-                delay_s=paths.length_m / SPEED_OF_LIGHT_MPS,
-                doppler_hz=end_doppler_hz(
-                    site, receiver, paths.aod, paths.aoa, scene.grid.wavelength_m
-                ),
-                amplitude=paths.amplitude,
-                aod=paths.aod,
-                aoa=paths.aoa,
-                reflected=paths.reflected,
-                kind=np.where(paths.reflected, PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT),
-                mirror=np.full(num_paths, NO_MIRROR),
-            )
-        )
-        num_before += num_paths
+        paths = _link_paths(scene, scene.transmitters[index], receiver)
+        parts.append(path_set(scene, index, receiver, paths, num_before))
+        num_before += len(paths.length_m)
     return joined_rows(parts)
+
+
+def path_set(
+    scene: Scene, transmitter: int, receiver: Site, paths: StaticPaths, num_before: int
+) -> PathSet:
+    """Static paths of one link, with the Doppler shifts of its ends.
+
+    transmitter: index of the transmitting site
+    num_before: scatterers that are counted before them
+    """
+    site = scene.transmitters[transmitter]
+    num_paths = len(paths.length_m)
+    return PathSet(
+        transmitter=np.full(num_paths, transmitter),
+        scatterer=num_before + np.arange(num_paths),
+        delay_s=paths.length_m / SPEED_OF_LIGHT_MPS,
+        doppler_hz=end_doppler_hz(site, receiver, paths.aod, paths.aoa, scene.grid.wavelength_m),
+        amplitude=paths.amplitude,
+        aod=paths.aod,
+        aoa=paths.aoa,
+        reflected=paths.reflected,
+        kind=np.where(paths.reflected, PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT),
+        mirror=np.full(num_paths, NO_MIRROR),
+    )
 
 
 def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> StaticPaths:

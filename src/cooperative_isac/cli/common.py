@@ -56,8 +56,16 @@ def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
     from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
     from cooperative_isac.schemes.registry import unused_settings
 
-    unused = unused_settings(schemes or [scene.sensing.scheme], scene)
-    return [*cooperation_warnings(scene), *unused]
+    schemes = schemes or [scene.sensing.scheme]
+    lines = [*cooperation_warnings(scene), *unused_settings(schemes, scene)]
+
+    # Interference, whose module loads slowly, where there may be some.
+    has_interferers = any(band.propagation.interferers for band in scene.bands)
+    if has_interferers or scene.sensing.interference != "noise":
+        from cooperative_isac.evaluation.interference_report import interference_warnings
+
+        lines += interference_warnings(scene, schemes)
+    return lines
 
 
 def scheme_fault(names: Sequence[str], scene: Scene) -> str | None:

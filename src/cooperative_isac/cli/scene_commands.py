@@ -64,9 +64,11 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
 
     # The description, then the warnings.
     from cooperative_isac.evaluation.coverage import coverage_rows
+    from cooperative_isac.evaluation.interference_report import interference_rows
 
     table = Table.grid(padding=(0, 2))
-    for label, value in describe(loaded) + coverage_rows(loaded):
+    rows = describe(loaded) + coverage_rows(loaded) + interference_rows(loaded)
+    for label, value in rows:
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)
     print_warnings(loaded)

@@ -143,6 +143,23 @@ class Clutter:
 
 
 @dataclass(frozen=True)
+class Interferer:
+    """A station of another network that transmits on a band, at rest, equally in all directions.
+
+    position_m: [3], float64, m, map
+    power_w: radiated over the subcarriers that the band senses, W
+    signal: coded (symbols of its own on all elements) | same (those of the band's first
+    transmitter) | orthogonal (on subcarriers that the band leaves to it)
+    Source: DC section IV-A.
+    """
+
+    name: str
+    position_m: np.ndarray
+    power_w: float
+    signal: str = "coded"
+
+
+@dataclass(frozen=True)
 class Propagation:
     """The sensing channel: path loss, reflections, noise and clock offsets.
 
@@ -155,6 +172,7 @@ class Propagation:
     as in free space)
     paths: a ray tracer's paths, instead of those of CF eq. (6)
     path_kinds: those of them that are used
+    interferers: stations of other networks
     Source: CF eq. (6).
     """
 
@@ -170,11 +188,17 @@ class Propagation:
     model: str = "pathloss"
     paths: PathFile | None = None
     path_kinds: tuple[str, ...] = PATH_KINDS
+    interferers: tuple[Interferer, ...] = ()
 
     @property
     def has_radar_equation(self) -> bool:
         """True where target paths follow the radar equation."""
         return self.model == "radar_equation"
+
+    @property
+    def on_own_elements(self) -> tuple[Interferer, ...]:
+        """The interferers that send on the resource elements of the band."""
+        return tuple(one for one in self.interferers if one.signal != "orthogonal")
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,8 @@ class Sensing:
     format of the packet has
     reflections: paths that a surface of the world reflects before and behind a target: ignore | use
     (targets that are hidden from a station are located by them)
+    interference: what receivers do against interferers: noise (measure the level of white noise) |
+    nulls (receive beams with nulls at the interferers)
     """
 
     scheme: str
@@ -151,6 +153,7 @@ class Sensing:
     report_bits: int | None = None
     max_climb_mps: float = 8.0
     reflections: str = "ignore"
+    interference: str = "noise"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

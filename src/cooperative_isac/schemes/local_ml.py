@@ -51,7 +51,7 @@ class LocalMlScheme(Scheme):
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
-    uses = ("candidate_bits", "report_bits", "reflections")
+    uses = ("candidate_bits", "report_bits", "reflections", "interference")
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):
@@ -129,7 +129,9 @@ class LocalMlEncoder(Encoder):
         sensing = scene.sensing
         by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
-            place.band: LocalReceiver(place, by_samples=by_samples)
+            place.band: LocalReceiver(
+                place, by_samples=by_samples, interference=sensing.interference
+            )
             for place in receiving_views(scene, station)
         }
 

@@ -8,12 +8,15 @@ import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets
 from cooperative_isac.channel.echo import Echo
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.canceled_paths import CanceledPaths
 from cooperative_isac.sensing.clock_stage import ClockStage, Synchronized, synchronized
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.interference import InterferenceStage, Whitening
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.known_paths import (
     known_paths,
@@ -42,6 +45,7 @@ class PreparedEcho:
     static: static paths that were removed; None: none
     offsets: clock offsets of the links; None: they count as synchronous
     canceled: static paths that were canceled one by one; None: none
+    whitening: of the antennas, by which samples and canceled paths have passed; None: none
     """
 
     signal: Component
@@ -49,6 +53,7 @@ class PreparedEcho:
     static: StaticNuisance | None
     offsets: ClockOffsets | None = None
     canceled: CanceledPaths | None = None
+    whitening: Whitening | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class LocalReceiver:
     cells: of the search of a station at rest, where they are computed already; None: computed here
     budget: limits of the computation of a frame; None: those of the kind of scene
     by_samples: match paths with samples where that is faster (LocalMl)
+    interference: what is done against interferers (InterferenceStage); None: nothing
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class LocalReceiver:
         cells: SearchGrid | None = None,
         budget: SearchBudget | None = None,
         by_samples: bool = False,
+        interference: str | None = None,
     ):
         self.place = place
         self._budget = budget
@@ -117,6 +124,7 @@ class LocalReceiver:
         self.memory = memory
         self._clocks = ClockStage(place.view)
         self._static = StaticStage(place.view)
+        self._interference = None if interference is None else InterferenceStage(interference)
         receiver = place.view.receiver(place.station)
         self._is_suppressed = link_suppression(place.view, receiver) != "keep"
         self._moving = ()
@@ -169,7 +177,20 @@ class LocalReceiver:
             known = Synchronized(echo, None, canceled)
         signal = synchronized(sent, known.offsets)
         prepared = self.prepare_synchronized(known.samples, signal, known.offsets, frame)
-        return replace(prepared, canceled=known.canceled)
+        prepared = replace(prepared, canceled=known.canceled)
+        return self._without_interference(prepared, scene, receiver)
+
+    def _without_interference(
+        self, echo: PreparedEcho, scene: Scene, receiver: Site
+    ) -> PreparedEcho:
+        """An echo without the interference of other networks."""
+        if self._interference is None:
+            return echo
+        samples, whitening = self._interference.prepare(scene, receiver, echo.samples, echo.signal)
+        canceled = echo.canceled
+        if canceled is not None and whitening is not None:
+            canceled = whitening.of_canceled(canceled)
+        return replace(echo, samples=samples, canceled=canceled, whitening=whitening)
 
     def prepare_synchronized(
         self, samples: np.ndarray, signal: Component, offsets: ClockOffsets | None, frame: Frame
@@ -189,7 +210,11 @@ class LocalReceiver:
         """Correlate a prepared echo with the signals, without a search for paths."""
         sensor = self.sensor(frame)
         joint = sensor.correlate(
-            echo.samples, echo.signal, static=echo.static, canceled=echo.canceled
+            echo.samples,
+            echo.signal,
+            static=echo.static,
+            canceled=echo.canceled,
+            whitening=echo.whitening,
         )
         return ReceiverFit(sensor, joint, None, self.place.linked)
 

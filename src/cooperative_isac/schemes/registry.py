@@ -15,7 +15,7 @@ from cooperative_isac.schemes.contract import Scheme
 
 SCHEMES_GROUP = "cooperative_isac.schemes"
 # Keys of `sensing` that only some schemes use (Scheme.uses).
-SCHEME_SETTINGS = ("candidate_bits", "report_bits", "symbol_bits")
+SCHEME_SETTINGS = ("candidate_bits", "report_bits", "symbol_bits", "interference")
 
 
 def scheme_names() -> tuple[str, ...]:
@@ -46,6 +46,15 @@ def station_schemes(name: str, scene: Scene) -> dict[str, str]:
     A station that has a scheme in the scene file keeps it.
     """
     return {station.name: station.scheme or name for station in scene.receiving_stations}
+
+
+def ignoring(names: Sequence[str], scene: Scene, key: str) -> list[str]:
+    """Names of the built-in schemes in use that do not use a key of `sensing` (SCHEME_SETTINGS).
+
+    names: schemes of a run
+    """
+    in_use = {own_name for name in names for own_name in station_schemes(name, scene).values()}
+    return sorted(name for name in in_use & BUILT_IN.keys() if key not in _load(name).uses)
 
 
 def unused_settings(names: Sequence[str], scene: Scene) -> Iterator[str]:

@@ -13,6 +13,7 @@ from cooperative_isac.sensing.correlation import StreamReference, stream_referen
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.interference import Whitening
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.path_selection import (
@@ -124,6 +125,7 @@ class LocalMl(Detector):
         budget: MatchBudget | None = None,
         static: StaticNuisance | None = None,
         canceled: CanceledPaths | None = None,
+        whitening: Whitening | None = None,
     ) -> JointFit:
         """Correlate an echo with the streams of a frame.
 
@@ -132,6 +134,7 @@ class LocalMl(Detector):
         budget: of the frame; None: unlimited
         static: suppression of static paths in the echo; None: none
         canceled: static paths that were canceled in the echo; None: none
+        whitening: by which the echo passed; None: none
         Returns the likelihood of paths in it.
         """
         reference = stream_reference(frame, self.max_doppler_hz, static)
@@ -142,7 +145,7 @@ class LocalMl(Detector):
             reference = sample_reference(frame)
             make = SampleReplicaMaker
         span = None if canceled is None else CanceledSpan(canceled, reference)
-        maker = make(self.scene, self.receiver, reference, span)
+        maker = make(self.scene, self.receiver, reference, span, whitening)
         correlation = reference.correlate(echo)
         return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
 
@@ -256,7 +259,12 @@ class LocalMl(Detector):
         residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
         return likelihood_surface(
-            self.search, joint.maker.reference, residual, joint.noise_power_w, self.max_doppler_hz
+            self.search,
+            joint.maker.reference,
+            residual,
+            joint.noise_power_w,
+            self.max_doppler_hz,
+            joint.maker.beams(self.search),
         )
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:

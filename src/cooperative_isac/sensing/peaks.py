@@ -84,16 +84,17 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
     doppler_phases = phasors(-doppler_hz[:, None] * reference.block_times_s)
     filters, energy = maker.filters_at(np.array(transmitters, int), points_m)
 
-    # Noise behind the filters, without the share of suppressed static paths.
+    # Receive beams, and noise behind the filters, without the share of suppressed static paths.
     shares = np.maximum(reference.static_share(doppler_hz), LEAST_STATIC_SHARE)
     noise_w = shares * energy * detector.scene.propagation.noise_power_w
+    beams = maker.beams(search)
 
     return [
         Peak(
             transmitter=transmitter,
             point_m=points_m[place],
             doppler_hz=float(doppler_hz[place]),
-            beam=search.beams[search.beam_of_cell[cell]],
+            beam=beams[search.beam_of_cell[cell]],
             filter=filters[place],
             doppler_phase=doppler_phases[place],
             noise_w=float(noise_w[place]),

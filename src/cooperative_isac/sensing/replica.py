@@ -12,7 +12,9 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.interference import Whitening
 from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 
 # Power of a residue over the mean power that changes of a learned background leave, at most: single
@@ -55,6 +57,7 @@ class ReplicaMaker:
     receiver: receiving station
     reference: known streams of the frame
     canceled: static paths that were canceled in the echo; None: none
+    whitening: of the echo's antennas; None: none
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class ReplicaMaker:
         receiver: Site,
         reference: StreamReference,
         canceled: CanceledSpan | None = None,
+        whitening: Whitening | None = None,
     ):
         self.canceled = canceled
+        self.whitening = whitening
         self.scene = scene
         self.receiver = receiver
         self.reference = reference
@@ -258,6 +263,10 @@ class ReplicaMaker:
         """
         return self._receive(point_m[None], 0)[0, 0]
 
+    def beams(self, search: SearchGrid) -> np.ndarray:
+        """Receive beams of a search in the echo, [num_beams, num_rx_ant], complex64."""
+        return search.beams if self.whitening is None else self.whitening.of_beams(search.beams)
+
     def is_residue(
         self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float
     ) -> bool:
@@ -295,13 +304,14 @@ class ReplicaMaker:
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
         directions, distances_m = rays(self.receiver.position_m, points_m)
-        return steering_with_slopes(
+        receive = steering_with_slopes(
             self.receiver.elements_m,
             directions,
             distances_m,
             self.scene.grid.wavelength_m,
             num_slopes,
         )
+        return receive if self.whitening is None else self.whitening.of_steering(receive)
 
     def _waveforms(self, filters: np.ndarray, phases: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with a constant Doppler phase in each block.

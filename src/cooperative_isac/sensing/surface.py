@@ -84,6 +84,7 @@ def likelihood_surface(
     correlation: np.ndarray,
     noise_power_w: float,
     max_doppler_hz: float,
+    beams: np.ndarray | None = None,
 ) -> Surface:
     """Evaluate |u^H y|^2 / (sigma^2 ||u||^2) of single paths u over the whole search grid.
 
@@ -93,7 +94,10 @@ def likelihood_surface(
         the streams (StreamReference.correlate)
     noise_power_w: per antenna and resource element, W
     max_doppler_hz: largest Doppler shift of a target, Hz
+    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering of each beam; None: those
+        of the grid
     """
+    beams = grid.beams if beams is None else beams
     num_blocks = reference.num_blocks
     shape = (len(grid.delay_phases), len(grid.points_m))
     power = np.zeros(shape, np.float32)
@@ -104,9 +108,9 @@ def likelihood_surface(
     weights = static_weights(reference, shifts_hz)
 
     if isinstance(reference, SampleReference):
-        matched = _matched_samples(grid, reference, correlation)
+        matched = _matched_samples(grid, beams, reference, correlation)
     else:
-        matched = _matched_streams(grid, reference, correlation)
+        matched = _matched_streams(grid, beams, reference, correlation)
     for index, (filtered, energy) in enumerate(matched):
         # Strongest Doppler shift of each cell.
         spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
@@ -126,43 +130,45 @@ def _squared(values: np.ndarray) -> np.ndarray:
 
 
 def _matched_streams(
-    grid: SearchGrid, reference: StreamReference, correlation: np.ndarray
+    grid: SearchGrid, beams: np.ndarray, reference: StreamReference, correlation: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Matched filters of all cells in a correlation with streams, transmitter by transmitter.
 
+    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering
     correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
     Yields their outputs [num_cells, num_blocks], complex64, and energies [num_cells], float32.
     """
     num_rx_ant, _, _, num_blocks = correlation.shape
-    beams = np.empty(0)
+    in_beams = np.empty(0)
     received: slice | None = None
     for index, phases in enumerate(grid.delay_phases):
         # Receive beams of the streams that the transmitter sends, which several may have in common.
         own = reference.frame.streams_of(index)
         if own != received:
-            beams = grid.beams @ correlation[:, :, own].reshape(num_rx_ant, -1)
+            in_beams = beams @ correlation[:, :, own].reshape(num_rx_ant, -1)
             received = own
         gains = reference.frame.stream_gains(index, grid.departures[index])[..., own]
         replica = _replica(phases, gains)
-        own_beams = beams.reshape(len(grid.beams), replica.shape[1], num_blocks)
+        own_beams = in_beams.reshape(len(beams), replica.shape[1], num_blocks)
         filtered = np.empty((len(replica), num_blocks), np.complex64)
         _filter(grid.starts, replica, own_beams, filtered)
         yield filtered, _energy(gains, reference.gram[:, own, own])
 
 
 def _matched_samples(
-    grid: SearchGrid, reference: SampleReference, samples: np.ndarray
+    grid: SearchGrid, beams: np.ndarray, reference: SampleReference, samples: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Matched filters of all cells in the samples of an echo, transmitter by transmitter.
 
+    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering
     samples: [num_rx_ant, num_subcarriers, 1, num_symbols], complex64
     Yields their outputs [num_cells, num_symbols], complex64, and energies [num_cells], float32.
     """
     frame = reference.frame
     num_groups = len(frame.precoders)
     num_cells = len(grid.points_m)
-    beams = grid.beams @ samples.reshape(len(samples), -1)
-    beams = beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
+    in_beams = beams @ samples.reshape(len(samples), -1)
+    in_beams = in_beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
     for index, phases in enumerate(grid.delay_phases):
         # Conjugate streams that the transmitter sends, and their weights: stream by stream, then
         # group by group of subcarriers that share a precoder.
@@ -176,11 +182,11 @@ def _matched_samples(
 
         # Replicas and samples of a few beams at a time.
         filtered = np.empty((num_cells, samples.shape[-1]), np.complex64)
-        for first in range(0, len(beams), BEAMS_IN_CACHE):
+        for first in range(0, len(in_beams), BEAMS_IN_CACHE):
             starts = grid.starts[first : first + BEAMS_IN_CACHE + 1]
             cells = slice(starts[0], starts[-1])
             replica = (phases[cells, None] * spread[cells]).reshape(cells.stop - cells.start, -1)
-            own_beams = beams[first : first + BEAMS_IN_CACHE] * streams
+            own_beams = in_beams[first : first + BEAMS_IN_CACHE] * streams
             own_beams = own_beams.reshape(len(own_beams), -1, samples.shape[-1])
             _filter(starts - starts[0], replica, own_beams, filtered[cells])
         yield filtered, _group_energy(gains, reference.gram[:, own, own], num_groups)

@@ -43,6 +43,11 @@ class DeviceExamples(Examples):
                 "computed on the device have neither: train on a recorded data set (isac dataset), "
                 "or without them"
             )
+        if scene.propagation.on_own_elements:
+            raise ValueError(
+                f"scene '{scene.name}' has propagation.interferers, and echoes computed on the "
+                "device have none: train on a recorded data set (isac dataset), or without them"
+            )
         if scene.sensing.static_paths != "keep":
             raise ValueError(
                 f"scene '{scene.name}' has sensing.static_paths "

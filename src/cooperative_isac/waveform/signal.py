@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,17 @@ from cooperative_isac.waveform.slot_signals import mapped_symbols
 # product and no secret of a scene; every station derives the same symbols from it.
 REFERENCE_SEED = 0x15AC
 REFERENCE_ORDER = 4  # QPSK: symbols of one power sound every resource element alike
+
+
+class Transmission(Protocol):
+    """The transmitted signal of one frame: a Signal, or a part of one."""
+
+    @property
+    def grid(self) -> OfdmGrid:
+        """The resource elements of the frame."""
+
+    def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
+        """Transmitted signal in given directions, as Component.toward."""
 
 
 @dataclass(frozen=True)

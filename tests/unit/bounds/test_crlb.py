@@ -9,8 +9,10 @@ from autograd import make_jvp
 from unit.bounds.echo_model import drawn, embedded, path_echo, reflections, signals
 
 from cooperative_isac.bounds.crlb import crlb, path_information
+from cooperative_isac.channel.interference import interference_covariance
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.band import Interferer
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 
@@ -29,8 +31,11 @@ def information(scene, echo, unknowns, num_wanted):
     return fisher[:num_wanted, :num_wanted] - cross @ np.linalg.solve(unwanted, cross.T)
 
 
-def receiver_information(scene, frame, targets, receiver, paths):
-    """Information of one receiver's echo about all locations, then all velocities."""
+def receiver_information(scene, frame, targets, receiver, paths, root=None):
+    """Information of one receiver's echo about all locations, then all velocities.
+
+    root: whitens its antennas
+    """
     size = scene.dimension
     count = len(targets)
     sent = signals(frame)
@@ -42,7 +47,7 @@ def receiver_information(scene, frame, targets, receiver, paths):
     def echo(values):
         locations, velocities = anp.reshape(values[: 2 * size * count], (2, count, size))
         real, imaginary = anp.reshape(values[2 * size * count :], (2, -1))
-        return sum(
+        rho = sum(
             path_echo(
                 scene,
                 frame,
@@ -55,6 +60,7 @@ def receiver_information(scene, frame, targets, receiver, paths):
             )
             for p, (tx, q) in enumerate(zip(paths.transmitter, paths.scatterer))
         )
+        return rho if root is None else anp.tensordot(root, rho, axes=1)
 
     return information(scene, echo, np.concatenate([state, beta.real, beta.imag]), len(state))
 
@@ -68,6 +74,30 @@ def test_the_bound_is_that_of_automatic_differentiation(scene):
     found = np.linalg.inv(crlb(scene, frame, targets, paths).covariance)
     scale = np.sqrt(np.diag(expected))
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+
+def test_interference_is_noise_of_its_covariance(scene):
+    # Two interferers; whitening by a Cholesky factor gives the same information as any other root.
+    other = Interferer("other", scene.receivers[0].position_m + [30.0, 40, 0], 5.0)
+    another = Interferer("another", scene.receivers[1].position_m + [-40.0, 10, 0], 5.0)
+    propagation = replace(scene.propagation, interferers=(other, another))
+    beside = replace(scene, propagation=propagation)
+    frame, targets, paths = drawn(scene)
+    expected = 0
+    for site in scene.receivers:
+        noise_w = scene.propagation.noise_power_w
+        covariance = np.eye(site.num_ant) + interference_covariance(beside, site) / noise_w
+        root = np.linalg.inv(np.linalg.cholesky(covariance))
+        expected = expected + receiver_information(
+            scene, frame, targets, site, paths[site.name], root
+        )
+    found = np.linalg.inv(crlb(beside, frame, targets, paths).covariance)
+    scale = np.sqrt(np.diag(expected))
+    assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+    # Without interference it is more.
+    alone = crlb(scene, frame, targets, paths).location_m
+    assert np.all(alone < crlb(beside, frame, targets, paths).location_m)
 
 
 def test_path_information_by_automatic_differentiation(scene):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cooperative_isac.learned.construction import make_network
+from cooperative_isac.scene.band import Interferer
 from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.samples import DrawnSamples, SampleRanges
@@ -65,3 +66,10 @@ def test_workers_change_nothing(network, tiny):
     examples = DeviceExamples(network, DrawnSamples(tiny))
     for one, other in zip(batches(examples, GROUPS, 0), batches(examples, GROUPS, 1), strict=True):
         assert torch.equal(one.observations["rx2"], other.observations["rx2"])
+
+
+def test_interference_is_refused(network, tiny):
+    other = Interferer("other", np.array([-50.0, 0, 0]), 1.0)
+    beside = replace(tiny, propagation=replace(tiny.propagation, interferers=(other,)))
+    with pytest.raises(ValueError, match=r"has propagation\.interferers"):
+        DeviceExamples(network, DrawnSamples(beside))

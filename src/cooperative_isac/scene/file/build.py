@@ -15,6 +15,7 @@ from cooperative_isac.estimation.coarray import coprime_positions, nested_positi
 from cooperative_isac.scene import arrays
 from cooperative_isac.scene.band import (
     Clutter,
+    Interferer,
     OfdmGrid,
     Propagation,
     Users,
@@ -24,7 +25,11 @@ from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file import array_keys, motion_keys, schema
 from cooperative_isac.scene.file.build_world import build_world
 from cooperative_isac.scene.file.errors import Problem
-from cooperative_isac.scene.file.propagation_keys import ClutterEntry, PropagationEntry
+from cooperative_isac.scene.file.propagation_keys import (
+    ClutterEntry,
+    InterfererEntry,
+    PropagationEntry,
+)
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Body, Sensing, Target, TargetClass, TargetDraw, Tracking
 from cooperative_isac.scene.motion.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
@@ -133,15 +138,23 @@ def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) ->
     )
 
 
-def build_waveform(entry: schema.WaveformEntry) -> Waveform:
-    """The grid and the waveform on it."""
+def num_networks(entry: PropagationEntry) -> int:
+    """Number of networks that take turns on the subcarriers of a band, the scene's own included."""
+    return 1 + sum(interferer.signal == "orthogonal" for interferer in entry.interferers)
+
+
+def build_waveform(entry: schema.WaveformEntry, networks: int = 1) -> Waveform:
+    """The grid and the waveform on it.
+
+    networks: that take turns on the subcarriers, each with the same power on every one it has
+    """
     grid = OfdmGrid(
         carrier_hz=entry.carrier_hz,
         subcarrier_spacing_hz=entry.subcarrier_spacing_hz,
-        num_subcarriers=entry.num_subcarriers,
+        num_subcarriers=entry.num_subcarriers // networks,
         num_symbols=entry.num_symbols,
         cyclic_prefix_s=entry.cyclic_prefix_s,
-        subcarrier_stride=entry.subcarrier_stride,
+        subcarrier_stride=entry.subcarrier_stride * networks,
         symbol_stride=entry.symbol_stride,
     )
     return Waveform(
@@ -149,7 +162,7 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
         modulation_order=entry.modulation,
         precoder=entry.precoder,
         group_size=entry.group_size,
-        power_w=dbm_to_w(entry.power_dbm),
+        power_w=dbm_to_w(entry.power_dbm) / networks,
         reference_subcarrier_stride=entry.reference_subcarrier_stride,
         reference_symbol_stride=entry.reference_symbol_stride,
         signals=tuple(entry.signals),
@@ -195,6 +208,19 @@ def build_propagation(
         frequency_offset_std_hz=entry.frequency_offset_std_hz,
         coherence_time_s=entry.coherence_time_s,
         model=entry.model,
+        interferers=tuple(
+            _interferer(one, height_m, num_networks(entry)) for one in entry.interferers
+        ),
+    )
+
+
+def _interferer(entry: InterfererEntry, height_m: float, networks: int) -> Interferer:
+    """A station of another network, with its power on the subcarriers of one of the networks."""
+    return Interferer(
+        name=entry.name,
+        position_m=point(entry.position_m, height_m),
+        power_w=dbm_to_w(entry.power_dbm) / networks,
+        signal=entry.signal,
     )
 
 
@@ -255,7 +281,7 @@ def build_parts(file: schema.SceneFile) -> dict:
         "transmitters": transmitters,
         "receivers": receivers,
         "users": _users(file),
-        "waveform": build_waveform(file.waveform),
+        "waveform": build_waveform(file.waveform, num_networks(file.propagation)),
         "propagation": build_propagation(
             file.propagation, height_m, file.waveform.subcarrier_spacing_hz
         ),

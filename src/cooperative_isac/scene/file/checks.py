@@ -10,8 +10,9 @@ import numpy as np
 
 from cooperative_isac.scene.band import DATA, OfdmGrid, Waveform
 from cooperative_isac.scene.file import motion_keys, schema, world_keys
-from cooperative_isac.scene.file.build import build_waveform, static_suppression
+from cooperative_isac.scene.file.build import build_waveform, num_networks, static_suppression
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.interferer_checks import interferer_faults, interferer_names
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
 from cooperative_isac.scene.slot_layout import (
     BLOCK_STARTS,
@@ -45,6 +46,7 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
         _tracking,
         _clutter,
         _paths,
+        interferer_faults,
         _draw,
         _waypoints,
         _noise,
@@ -88,6 +90,8 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
             yield f"{group}[{i}].position_m", site.position_m, height
     for i, position in enumerate(file.propagation.clutter.positions_m or []):
         yield f"propagation.clutter.positions_m[{i}]", position, height
+    for i, interferer in enumerate(file.propagation.interferers):
+        yield f"propagation.interferers[{i}].position_m", interferer.position_m, height
 
     # Motions of targets.
     for i, target in enumerate(file.targets):
@@ -118,6 +122,7 @@ def _names(file: schema.SceneFile) -> Iterator[Problem]:
         for group in ("transmitters", "receivers")
         for i, site in enumerate(getattr(file, group))
     ]
+    sites += interferer_names(file.propagation)
     targets = [(f"targets[{i}].name", target.name) for i, target in enumerate(file.targets)]
     for named in (sites, targets):
         yield from repeated_names(named)
@@ -164,10 +169,10 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
             f"is {wave.reference_symbol_stride}; must be 0 "
             f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is",
         )
-    yield from _signals(wave)
+    yield from _signals(wave, num_networks(file.propagation))
 
 
-def _signals(wave: schema.WaveformEntry) -> Iterator[Problem]:
+def _signals(wave: schema.WaveformEntry, networks: int) -> Iterator[Problem]:
     """Components of the signal: each once, on the grid, and one kind of reference symbols."""
     names = [name for name in wave.signals if name != DATA]
     if wave.reference_beams != Waveform.reference_beams and not names:
@@ -186,7 +191,7 @@ def _signals(wave: schema.WaveformEntry) -> Iterator[Problem]:
             f"has reference signals ({', '.join(names)}), and so has the comb of "
             "reference_subcarrier_stride; set one of both",
         )
-    grid = build_waveform(wave).grid
+    grid = build_waveform(wave, networks).grid
     for name in names:
         fault = _signal_fault(name, grid)
         if fault is not None:
@@ -249,7 +254,7 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     if file.sensing.symbols == "reference_only" and wave.signals != [DATA]:
         # Reference signals are one stream of each transmitter, in some symbols of a subcarrier: the
         # used subcarrier with the fewest decides.
-        built = build_waveform(wave)
+        built = build_waveform(wave, num_networks(file.propagation))
         elements = grid_elements(built.reference_signals, built.grid)
         symbols_per_subcarrier = elements.sum(axis=1)
         num_streams = len(file.transmitters)

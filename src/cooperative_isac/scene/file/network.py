@@ -23,6 +23,11 @@ from cooperative_isac.scene.file.build_cooperation import build_cooperation
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.interferer_checks import (
+    interferer_bands,
+    interferer_names,
+    on_band,
+)
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
@@ -175,8 +180,11 @@ def band_file(
                 keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
                 sites[group].append(site)
 
+    # Interferers of the band, and their keys.
+    propagation, interferer_keys = on_band(file.propagation, band.name)
+    keys += interferer_keys
+
     # The noise of the band replaces that of the scene.
-    propagation = file.propagation
     noise: dict[str, float | None] = {}
     if band.noise_power_dbm is not None:
         noise = {"noise_power_dbm": band.noise_power_dbm, "noise_figure_db": None}
@@ -265,13 +273,17 @@ def _antenna(entry: schema.AntennaEntry, carriers: dict[str, float]) -> Antenna:
 
 
 def _names(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Stations, bands and targets have different names; antennas are of bands that exist."""
+    """All have different names; antennas and interferers are of bands that exist."""
     for group in ("bands", "stations", "targets"):
         entries = enumerate(getattr(file, group))
-        yield from repeated_names([(f"{group}[{i}].name", entry.name) for i, entry in entries])
+        named = [(f"{group}[{i}].name", entry.name) for i, entry in entries]
+        if group == "stations":
+            named += interferer_names(file.propagation)
+        yield from repeated_names(named)
 
     # One array of a station on each of its bands.
     bands = [band.name for band in file.bands]
+    yield from interferer_bands(file.propagation, bands)
     for place, station in enumerate(file.stations):
         seen: set[str] = set()
         for index, antenna in enumerate(station.antennas):

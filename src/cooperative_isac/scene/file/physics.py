@@ -10,8 +10,9 @@ import numpy as np
 
 from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.interferer_checks import interferer_places, share_remedy
 from cooperative_isac.scene.file.station_physics import own_speed_mps
-from cooperative_isac.scene.file.world_physics import way_fault
+from cooperative_isac.scene.file.world_physics import place_faults, way_fault
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
@@ -43,6 +44,7 @@ def check_scene(scene: Scene) -> list[Problem]:
     """Faults of a scene that has been built."""
     checks = (
         _sites,
+        interferer_places,
         _delays,
         _doppler,
         _frame,
@@ -234,7 +236,7 @@ def _delays(scene: Scene) -> Iterator[Problem]:
             "waveform.subcarrier_stride",
             "leaves delays ambiguous: paths in the area differ "
             f"by up to {excess_m:.4g} m, the comb is unambiguous over {span_m:.4g} m; reduce the "
-            "stride or the area",
+            f"stride or the area{share_remedy(scene)}",
         )
 
     prefix_m = scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
@@ -317,23 +319,10 @@ def _draw(scene: Scene) -> Iterator[Problem]:
 
 def _world_sites(scene: Scene) -> Iterator[Problem]:
     """Sites stand above the ground and outside the buildings."""
-    if scene.world is None:
-        return
     for key, site in _keyed_sites(scene):
         if scene.layout is not None and scene.station(site.name).motion is not None:
             continue  # along its motion, in station_physics
-        for i, box in enumerate(scene.world.boxes):
-            if box.contains(site.position_m):
-                yield Problem(
-                    f"{key}.position_m", f"is inside world.boxes[{i}]; move the site or the box"
-                )
-        ground = scene.world.ground
-        if ground is not None and site.position_m[2] <= ground.corner_m[2]:
-            yield Problem(
-                f"{key}.position_m",
-                f"is {site.position_m[2]:g} m high; must be above the ground "
-                f"(world.ground.height_m: {ground.corner_m[2]:g})",
-            )
+        yield from place_faults(scene.world, f"{key}.position_m", site.position_m)
 
 
 def _world_delays(scene: Scene) -> Iterator[Problem]:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.band import Interferer, Propagation
 from cooperative_isac.scene.file.keys import (
     Level,
+    Name,
     NoiseFigure,
     NotNegative,
     Point,
@@ -29,6 +30,25 @@ class ClutterEntry(Section):
     """Variance of their complex reflection; with `model: radar_equation` a mean cross section in
     m^2.
     """
+
+
+class InterfererEntry(Section):
+    """A station of another network at the frequencies of a band, at rest and with one antenna."""
+
+    name: Name
+    """Name of the interferer; differs from those of all stations."""
+    position_m: Point
+    """Position."""
+    power_dbm: Level
+    """Power that it radiates over all subcarriers of the band, equally in all directions."""
+    signal: Literal["orthogonal", "coded", "same"] = later(Interferer.signal)
+    """Resource elements and symbols: `orthogonal` (both networks take turns on the subcarriers of
+    the grid: with n of them a transmitter of the scene has one in n + 1, at the same power each),
+    `coded` (all elements, with symbols of its own, which are noise to the receivers) or `same` (all
+    elements, with the symbols of the band's first transmitter, which are false echoes).
+    """
+    band: Name | None = None
+    """Band, in a scene with `bands`; by default all of them."""
 
 
 class PropagationEntry(Section):
@@ -80,4 +100,8 @@ class PropagationEntry(Section):
     coherence_time_s: NotNegative = later(0.0)
     """Time over which the reflections of targets and clutter are constant while the phases follow
     the lengths of the paths; 0: drawn anew in each frame.
+    """
+    interferers: list[InterfererEntry] = later([])
+    """Stations of other networks that transmit at the same time. Their signals reach the receivers
+    directly, by specular reflection at the `world`, and by way of targets.
     """

@@ -215,6 +215,12 @@ class SensingEntry(Section):
     that is hidden from a station is located by the paths that one surface reflects before and
     behind it. For point targets, and stations at rest at known positions.
     """
+    interference: Literal["noise", "nulls"] = later(Sensing.interference)
+    """What receivers of `local_ml` do against `propagation.interferers`: `noise` (they measure its
+    power, and count it as white noise) or `nulls` (receive beams with nulls at the known directions
+    of the interferers, as deep as the power measured there needs). All other schemes count with the
+    receiver's own noise alone.
+    """
 
 
 class BodyEntry(Section):

@@ -1,11 +1,12 @@
-"""Check that a way stays above the ground and outside the walls and buildings of the world."""
+"""Checks that ways and places are above the ground and outside the buildings of the world."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.world import World
 
 
@@ -44,3 +45,24 @@ def way_fault(
             f"{times_s[first + 1]:.2f} s; {remedy}"
         )
     return None
+
+
+def place_faults(world: World | None, key: str, position_m: np.ndarray) -> Iterator[Problem]:
+    """Faults of a place that is in the ground or in a building.
+
+    world: None: there is none, and no fault
+    key: of the position in the scene file
+    position_m: [3], float64, m, map
+    """
+    if world is None:
+        return
+    for i, box in enumerate(world.boxes):
+        if box.contains(position_m):
+            yield Problem(key, f"is inside world.boxes[{i}]; move the site or the box")
+    ground = world.ground
+    if ground is not None and position_m[2] <= ground.corner_m[2]:
+        yield Problem(
+            key,
+            f"is {position_m[2]:g} m high; must be above the ground "
+            f"(world.ground.height_m: {ground.corner_m[2]:g})",
+        )

@@ -49,15 +49,19 @@ def print_warnings(scene: Scene, schemes: Sequence[str] = ()) -> None:
 
 
 def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
-    """Likely mistakes in the cooperation of stations, and settings that no scheme uses.
+    """Likely mistakes in the cooperation of stations, and settings that schemes do not use.
 
     schemes: names of the schemes in use; empty: that of the scene file
     """
     from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
-    from cooperative_isac.schemes.registry import unused_settings
+    from cooperative_isac.schemes.registry import unmeasured_interference, unused_settings
 
-    unused = unused_settings(schemes or [scene.sensing.scheme], scene)
-    return [*cooperation_warnings(scene), *unused]
+    in_use = schemes or [scene.sensing.scheme]
+    return [
+        *cooperation_warnings(scene),
+        *unused_settings(in_use, scene),
+        *unmeasured_interference(in_use, scene),
+    ]
 
 
 def scheme_fault(names: Sequence[str], scene: Scene) -> str | None:

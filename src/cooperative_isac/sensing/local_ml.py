@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cooperative_isac.scene.arrays import phasors
+from cooperative_isac.scene.noise import has_unknown_symbols
 from cooperative_isac.sensing.canceled_paths import CanceledPaths, CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.interference import whitened, whitening_filter
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.path_selection import (
@@ -127,6 +129,8 @@ class LocalMl(Detector):
     ) -> JointFit:
         """Correlate an echo with the streams of a frame.
 
+        Interference by unknown symbols on the same elements is made white over the antennas first.
+
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         frame: signal that was sent
         budget: of the frame; None: unlimited
@@ -142,9 +146,16 @@ class LocalMl(Detector):
             reference = sample_reference(frame)
             make = SampleReplicaMaker
         span = None if canceled is None else CanceledSpan(canceled, reference)
-        maker = make(self.scene, self.receiver, reference, span)
-        correlation = reference.correlate(echo)
-        return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
+
+        # Noise and interference of one power in all directions.
+        noise_power_w = self.scene.propagation.noise_power_w
+        whitening = None
+        if has_unknown_symbols(self.scene):
+            whitening = whitening_filter(echo, noise_power_w)
+            echo = whitened(echo, whitening)
+
+        maker = make(self.scene, self.receiver, reference, span, whitening)
+        return JointFit(maker, reference.correlate(echo), noise_power_w, budget)
 
     def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
         """Fit predicted paths, and missing paths of their targets; None where none is detected.
@@ -255,8 +266,10 @@ class LocalMl(Detector):
         joint: likelihood of the echo
         residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
+        maker = joint.maker
+        cells = self.search.behind(maker.whitening)
         return likelihood_surface(
-            self.search, joint.maker.reference, residual, joint.noise_power_w, self.max_doppler_hz
+            cells, maker.reference, residual, joint.noise_power_w, self.max_doppler_hz
         )
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:

@@ -60,7 +60,7 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
     surface: likelihood over the cells
     most: number of peaks, at most
     """
-    search = detector.search
+    search = detector.search.behind(maker.whitening)
     reference = maker.reference
     threshold = detector.detection_threshold(reference)
     path_threshold = detector.path_threshold(reference)

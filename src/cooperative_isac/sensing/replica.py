@@ -12,6 +12,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.interference import whitened_steering
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
 
@@ -55,6 +56,7 @@ class ReplicaMaker:
     receiver: receiving station
     reference: known streams of the frame
     canceled: static paths that were canceled in the echo; None: none
+    whitening: [num_rx_ant, num_rx_ant], complex64, spatial filter of the echo; None: none
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class ReplicaMaker:
         receiver: Site,
         reference: StreamReference,
         canceled: CanceledSpan | None = None,
+        whitening: np.ndarray | None = None,
     ):
         self.canceled = canceled
+        self.whitening = whitening
         self.scene = scene
         self.receiver = receiver
         self.reference = reference
@@ -290,18 +294,21 @@ class ReplicaMaker:
         return bool(power < RESIDUE_MARGIN * static.left_share * background)
 
     def _receive(self, points_m: np.ndarray, num_slopes: int) -> np.ndarray:
-        """Receive steering to points, and its location slopes.
+        """Receive steering to points behind the spatial filter, and its location slopes.
 
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
         directions, distances_m = rays(self.receiver.position_m, points_m)
-        return steering_with_slopes(
+        steering = steering_with_slopes(
             self.receiver.elements_m,
             directions,
             distances_m,
             self.scene.grid.wavelength_m,
             num_slopes,
         )
+        if self.whitening is None:
+            return steering
+        return whitened_steering(steering, self.whitening)
 
     def _waveforms(self, filters: np.ndarray, phases: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with a constant Doppler phase in each block.

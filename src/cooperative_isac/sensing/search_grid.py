@@ -14,6 +14,7 @@ from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.interference import whitened_steering
 
 # Cells per half of a range cell of the bandwidth, along a beam: a bistatic path changes by up to
 # twice the distance.
@@ -89,6 +90,16 @@ class SearchGrid:
             transmitters=tuple(self.transmitters[index] for index in chosen),
             known_paths=tuple(self._paths[index] for index in chosen),
         )
+
+    def behind(self, whitening: np.ndarray | None) -> SearchGrid:
+        """The same cells, with beams behind a spatial filter; the grid itself without one.
+
+        whitening: [num_rx_ant, num_rx_ant], complex64 (interference.whitening_filter), or None
+        """
+        if whitening is None:
+            return self
+        steering = whitened_steering(self.beams.conj()[:, None], whitening)
+        return replace(self, beams=steering[:, 0].conj(), known_paths=self._paths)
 
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:

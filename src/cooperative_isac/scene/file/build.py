@@ -154,6 +154,7 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
         reference_symbol_stride=entry.reference_symbol_stride,
         signals=tuple(entry.signals),
         reference_beams=entry.reference_beams,
+        code_power_share=entry.code_power_share,
     )
 
 

@@ -156,20 +156,28 @@ class ReplicaMaker:
         num_rows = num_paths * num_filters
         num_blocks = reference.num_blocks
 
+        # Filters correlated with the streams, block by block.
+        in_rows = filters.reshape(num_rows, *filters.shape[2:])
+        correlated = reference.waveforms(in_rows)
+        correlated = correlated.reshape(num_rows, -1, num_blocks)
+
         # Products of filters within each block, all pairs of paths: that of the conjugate filter
         # first, [num_paths, num_paths, num_filters^2, num_blocks].
-        rows = filters.reshape(num_rows, -1)
-        correlated = self.reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
-        correlated = correlated.reshape(num_rows, -1, num_blocks)
-        by_block = rows.conj() @ correlated
+        by_block = filters.reshape(num_rows, -1).conj() @ correlated
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
-        by_block = by_block.transpose(2, 0, 3, 1, 4).reshape(num_paths, num_paths, -1, num_blocks)
+        by_block = by_block.transpose(2, 0, 3, 1, 4)
+        by_block = by_block.reshape(num_paths, num_paths, -1, num_blocks)
 
-        # Sums over blocks with the phases between both Doppler shifts; each derivative with a shift
-        # is a ramp over time, so that there are sums without, with one and with two ramps.
-        ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
+        # Phases between both Doppler shifts; each derivative with a shift is a ramp over time, so
+        # that there are phases without, with one and with two ramps.
+        since_middle_s = reference.block_times_s - reference.middle_s
+        ramp = 2j * np.pi * since_middle_s
         turned = (doppler_phases[:, None] * doppler_phases[None].conj()).astype(complex)
-        ramped = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
+        once = turned * ramp
+        twice = turned * np.abs(ramp) ** 2
+        ramped = np.stack([turned, once, twice], axis=-1)
+
+        # Sums over blocks.
         sums = by_block @ ramped.astype(np.complex64)
         sums = sums.reshape(num_paths, num_paths, num_filters, num_filters, 3)
         sums = sums.transpose(0, 2, 1, 3, 4)
@@ -210,13 +218,15 @@ class ReplicaMaker:
 
         # Correlation of each waveform with the streams over the whole frame.
         phases = doppler_phases.conj()
-        over_frame = (correlated @ np.repeat(phases, num_filters, axis=0)[..., None])[..., 0]
+        of_rows = np.repeat(phases, num_filters, axis=0)
+        over_frame = (correlated @ of_rows[..., None])[..., 0]
         projected = np.empty((num_paths, num_filters + 1, correlated.shape[1]), np.complex64)
         projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
 
         # That of each derivative with the Doppler shift.
         sloped = phases * ramp.astype(np.complex64)
-        projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
+        of_waveforms = correlated[::num_filters]
+        projected[:, -1] = (of_waveforms @ sloped[..., None])[..., 0]
 
         # Inner products, weighted by the suppression of static paths.
         flat = projected.reshape(num_paths * (num_filters + 1), -1)

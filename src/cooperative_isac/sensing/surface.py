@@ -161,29 +161,43 @@ def _matched_samples(
     frame = reference.frame
     num_groups = len(frame.precoders)
     num_cells = len(grid.points_m)
+    num_symbols = samples.shape[-1]
+
+    # Samples behind all receive beams, [num_beams, 1, num_subcarriers, num_symbols].
     beams = grid.beams @ samples.reshape(len(samples), -1)
     beams = beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
+
     for index, phases in enumerate(grid.delay_phases):
-        # Conjugate streams that the transmitter sends, and their weights: stream by stream, then
-        # group by group of subcarriers that share a precoder.
+        # Conjugate streams that the transmitter sends.
         own = frame.streams_of(index)
-        streams = np.ascontiguousarray(reference.streams[:, own].swapaxes(0, 1)).conj()
+        own_streams = reference.streams[:, own].swapaxes(0, 1)
+        streams = np.ascontiguousarray(own_streams).conj()
+
+        # Their weights toward the cells: stream by stream, then group by group of subcarriers that
+        # share a precoder.
         precoders = frame.precoders[:, frame.antennas[index], own].transpose(1, 2, 0)
         departures = grid.departures[index]
-        gains = departures @ precoders.reshape(departures.shape[1], -1)
+        num_ant = departures.shape[1]
+        gains = departures @ precoders.reshape(num_ant, -1)
+
+        # Conjugate weights on every subcarrier.
         spread = np.repeat(gains.conj(), frame.group_size, axis=1)
         spread = spread.reshape(num_cells, *streams.shape[:2])
 
         # Replicas and samples of a few beams at a time.
-        filtered = np.empty((num_cells, samples.shape[-1]), np.complex64)
+        filtered = np.empty((num_cells, num_symbols), np.complex64)
         for first in range(0, len(beams), BEAMS_IN_CACHE):
-            starts = grid.starts[first : first + BEAMS_IN_CACHE + 1]
+            last = first + BEAMS_IN_CACHE
+            starts = grid.starts[first : last + 1]
             cells = slice(starts[0], starts[-1])
-            replica = (phases[cells, None] * spread[cells]).reshape(cells.stop - cells.start, -1)
-            own_beams = beams[first : first + BEAMS_IN_CACHE] * streams
-            own_beams = own_beams.reshape(len(own_beams), -1, samples.shape[-1])
+            replica = phases[cells, None] * spread[cells]
+            replica = replica.reshape(len(replica), -1)
+            own_beams = beams[first:last] * streams
+            own_beams = own_beams.reshape(len(own_beams), -1, num_symbols)
             _filter(starts - starts[0], replica, own_beams, filtered[cells])
-        yield filtered, _group_energy(gains, reference.gram[:, own, own], num_groups)
+
+        grams = reference.gram[:, own, own]
+        yield filtered, _group_energy(gains, grams, num_groups)
 
 
 def _filter(
@@ -207,15 +221,21 @@ def _group_energy(gains: np.ndarray, grams: np.ndarray, num_groups: int) -> np.n
     grams: [num_subcarriers, num_streams, num_streams], complex64, Gram matrices of these streams
     Returns [num_cells], float32.
     """
+    # Sums over the subcarriers of each group.
     num_streams = grams.shape[-1]
-    by_group = grams.reshape(num_groups, -1, num_streams, num_streams).sum(axis=1)
+    of_groups = grams.reshape(num_groups, -1, num_streams, num_streams)
+    by_group = of_groups.sum(axis=1)
 
     # Gram matrices of all groups in one, with nothing between groups.
+    size = num_streams * num_groups
     whole = np.zeros((num_streams, num_groups, num_streams, num_groups), np.complex64)
     groups = np.arange(num_groups)
     whole[:, groups, :, groups] = by_group.swapaxes(1, 2)
-    weighted = gains @ whole.reshape(gains.shape[1], -1)
-    return np.sum(weighted.view(np.float32) * gains.view(np.float32), axis=1)
+    weighted = gains @ whole.reshape(size, -1)
+
+    # Real part of the inner products, from real and imaginary parts.
+    products = weighted.view(np.float32) * gains.view(np.float32)
+    return np.sum(products, axis=1)
 
 
 def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -115,7 +115,8 @@ class PathPool:
             )
 
             # Energy of the frame towards the point, on average over precoders.
-            energy = USED_POWER * scene.waveform.power_w / transmitter.num_ant
+            power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
+            energy = USED_POWER * power_w / transmitter.num_ant
             energy *= scene.grid.num_symbols
             gain = expected_power(scene, transmitter, receiver, path)
             snr[own] = gain * energy / scene.propagation.noise_power_w

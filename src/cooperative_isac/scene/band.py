@@ -121,6 +121,15 @@ class Waveform:
             return self.power_w * self.code_power_share
         return self.power_w
 
+    def sensed_power_w(self, symbols: str) -> float:
+        """Power of those symbols of one transmitter that receivers use, W, were they everywhere.
+
+        symbols: payload | reference_only | all
+        """
+        if symbols == "all":
+            return self.power_w
+        return self.reference_power_w if symbols == "reference_only" else self.data_power_w
+
     @property
     def has_reference(self) -> bool:
         """True where the signal has public reference symbols, on a comb or as NR maps them."""

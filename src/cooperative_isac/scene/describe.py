@@ -129,8 +129,8 @@ def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
         share = wave.code_power_share
         text = f"code words beside data with {share:.3g} of the power"
         if has_unknown_symbols(view):
-            known = share if view.sensing.symbols == "reference_only" else 1 - share
-            text += f", {10 * math.log10(known):+.1f} dB of SNR"
+            sensed_w = wave.sensed_power_w(view.sensing.symbols)
+            text += f", {10 * math.log10(sensed_w / wave.power_w):+.1f} dB of SNR"
         beams = f"(reference_beams: {wave.reference_beams})"
         return [(label, f"{text} {beams}; receivers use {view.sensing.symbols}")]
     if wave.reference_signals:

@@ -82,6 +82,16 @@ def test_data_and_code_words_share_the_power(coded):
     assert max(radiated_w) == pytest.approx((1 - SHARE) * limit_w, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("symbols", "share"), [("reference_only", SHARE), ("payload", 1 - SHARE), ("all", 1)]
+)
+def test_receivers_use_the_power_of_the_symbols_that_they_know(coded, small, symbols, share):
+    limit_w = coded.waveform.power_w
+    assert coded.waveform.sensed_power_w(symbols) == pytest.approx(share * limit_w)
+    # Reference symbols on elements of their own have all of it.
+    assert small.waveform.sensed_power_w(symbols) == limit_w
+
+
 def test_users_have_the_rate_of_the_rest_of_the_power(coded, small):
     """They know the code words, and cancel them: all elements carry data at less power."""
     alone = replace(coded.waveform, signals=("data",))

@@ -192,9 +192,11 @@ class Matcher:
         phases = self.phases[sign] * offset_phase
         beams = self.arrival[elements].conj()
         for part, gains in zip(self.parts[frame], self.gains[frame]):
-            # Replica at the first antenna, and the receive beams.
+            # Replica at the first antenna.
             replica = np.einsum("ink,nkt->int", gains[mirrored], part.streams, optimize=True)
             replica *= phases[:, part.subcarriers, None]
+
+            # Samples behind the receive beams, and their products.
             samples = echo[:, part.subcarriers, part.symbols]
             received = np.tensordot(beams, samples, axes=1)
             products = replica.conj() * received

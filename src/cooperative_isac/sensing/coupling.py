@@ -156,12 +156,18 @@ def _derivative_products(maker: ReplicaMaker, fit: Fit, paths: np.ndarray) -> np
     receive = replica.receive[fit.state.owner[paths]]
     steering = np.einsum("pim,qjm->piqj", receive.conj(), receive).astype(complex)
 
+    # Arrivals of two paths themselves, with slopes of the first, of the second, and of both.
+    arrivals = steering[:, :1, :, :1]
+    first_slopes = steering[:, 1:, :, :1]
+    second_slopes = steering[:, :1, :, 1:]
+    both_slopes = steering[:, 1:, :, 1:]
+
     # Product rule: the location changes waveform and arrival, the shift the waveform alone.
     axes = slice(1, 1 + maker.dimension)
-    products = steering[:, :1, :, :1] * signal
-    products[:, axes] += steering[:, 1:, :, :1] * signal[:, :1]
-    products[:, :, :, axes] += steering[:, :1, :, 1:] * signal[:, :, :, :1]
-    products[:, axes, :, axes] += steering[:, 1:, :, 1:] * signal[:, :1, :, :1]
+    products = arrivals * signal
+    products[:, axes] += first_slopes * signal[:, :1]
+    products[:, :, :, axes] += second_slopes * signal[:, :, :, :1]
+    products[:, axes, :, axes] += both_slopes * signal[:, :1, :, :1]
 
     # Without what canceled static paths explain.
     if maker.canceled is not None:

@@ -1,7 +1,7 @@
 """What resource-level cooperation brings in a scene, switched by the keys of its file.
 
-Reference signals instead of data, more symbols, and sparse instead of uniform receive arrays, in
-variants of the scene cell_free_compact (DC section III).
+Reference signals instead of data, code words beside data, more symbols, and sparse instead of
+uniform receive arrays, in variants of the scene cell_free_compact (DC section III).
 
 python benchmarks/resource_level.py [--frames N] [--seed S] [--workers W]
 """
@@ -26,9 +26,9 @@ STRIDES = (
 ULA = "{kind: ula, num_elements: 8, spacing_wavelengths: 0.5}"
 
 
-def signals(names, symbols, beams="random"):
+def signals(names, symbols, beams="random", more=""):
     """Changes of the scene file: components of the signal, and what receivers use of them."""
-    keys = f"signals: [{names}]\n  reference_beams: {beams}\n  group_size: 4"
+    keys = f"signals: [{names}]\n  reference_beams: {beams}\n{more}  group_size: 4"
     return (*STRIDES, ("group_size: 4", keys), ("symbols: payload", f"symbols: {symbols}"))
 
 
@@ -46,6 +46,18 @@ SIGNALS = {
     "uplink: SRS comb 2 alone known": signals("srs_comb2", "reference_only"),
     "uplink: SRS comb 4 alone known": signals("srs_comb4", "reference_only"),
     "uplink: SRS comb 2 and DMRS known": signals(UPLINK_NAMES, "reference_only"),
+}
+
+
+def code_words(share, symbols):
+    """Changes of the scene file: code words beside data with a share of the power."""
+    return signals("data, code", symbols, more=f"  code_power_share: {share}\n")
+
+
+CODES = {
+    **{f"code {share:g}, known": code_words(share, "reference_only") for share in (0.1, 0.2, 0.5)},
+    "code 0.2, both known": code_words(0.2, "all"),
+    "references known": signals(MAPPED_NAMES, "reference_only"),
 }
 SYMBOLS = {
     f"{count} symbols of a frame": (("num_symbols: 64", f"num_symbols: {count}"),)
@@ -123,6 +135,7 @@ def main():
     options = parser.parse_args()
     console = Console(width=130)
     console.print(measured("Reference signals", SIGNALS, [33.0], False, options))
+    console.print(measured("Code words beside data", CODES, [33.0, 40.0], False, options))
     console.print(measured("Accumulation over symbols", SYMBOLS, [21.0], False, options))
     console.print(measured("Receive arrays", ARRAYS, [33.0, 21.0], True, options))
 

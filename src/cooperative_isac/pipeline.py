@@ -89,12 +89,12 @@ def transmit(scene: Scene, number: int) -> Signal:
     waveform = scene.waveform
     antennas = antenna_slices(scene)
 
-    # Precoders of the users' channels, within the power limit of each transmitter; MMSE has the
-    # power of all transmitters per subcarrier.
+    # Precoders of the users' channels, within the power limit of each transmitter for data; MMSE
+    # has the power of all transmitters per subcarrier.
     channels = downlink_channels(scene, number)
-    total_power_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
+    total_power_w = waveform.data_power_w * len(scene.transmitters) / scene.grid.num_subcarriers
     precoders = precode(waveform.precoder, channels, scene.users.noise_power_w, total_power_w)
-    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w)
+    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.data_power_w)
 
     # Random payload.
     generator = frame_generator(scene.seed, number, draw_key(scene, "payload"))
@@ -222,7 +222,8 @@ def make_encoders(scheme: Scheme) -> dict[str, Encoder]:
 def sum_rate(scene: Scene, signal: Signal) -> float:
     """Sum spectral efficiency of all users on one band, bit/s/Hz: the communication half of ISAC.
 
-    Reference symbols carry no payload.
+    Reference symbols carry no payload. Code words beside data only take a share of the power: users
+    know them, and cancel them before they decode.
     """
     channels = downlink_channels(scene, signal.number)
     rates = user_rates(channels, signal.precoders, scene.users.noise_power_w)

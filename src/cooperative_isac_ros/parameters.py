@@ -55,13 +55,17 @@ class Parameter:
 
     def fault(self, value) -> str | None:
         """Fault of a value, in words; None where it is valid."""
+        # numbers
+        said = f"parameter '{self.name}' is"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"parameter '{self.name}' is {value}; it must be finite"
+            return f"{said} {value}; it must be finite"
         has_limits = self.low is not None and self.high is not None
         if has_limits and not self.low <= value <= self.high:
-            return f"parameter '{self.name}' is {value}; allowed: {self.low} to {self.high}"
+            return f"{said} {value}; allowed: {self.low} to {self.high}"
+
+        # choices, and a check of the parameter's own
         if self.choices and value not in self.choices:
-            return f"parameter '{self.name}' is '{value}'; allowed: {', '.join(self.choices)}"
+            return f"{said} '{value}'; allowed: {', '.join(self.choices)}"
         return self.check(value) if self.check is not None else None
 
     def descriptor(self) -> ParameterDescriptor:

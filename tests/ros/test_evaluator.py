@@ -262,7 +262,7 @@ def test_a_recording_that_begins_again_is_another_report(bench, announce, featur
     rig.play([2], announce, features)
     bench.until(lambda: rig.node.summary()["frames_lost"] == 0)
     assert rig.node.summary()["frames"] == 3 and rig.node.health.counts["restarts"] == 1
-    assert rig.node._recorder.record().frame_number.tolist() == [0, 1, 2]
+    assert rig.node.report.recorder.record().frame_number.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_frame_that_cannot_be_scored_costs_only_itself_in_another_evaluator(
     monkeypatch.setattr(RunScore, "add", add_or_fail)
     rig = begun_again(rig, tmp_path)
     assert rig.node.health.counts["callbacks_failed"] == 1
-    assert rig.node._score.summary().frames == 2
+    assert rig.node.report.score.summary().frames == 2
 
 
 def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features, tmp_path):

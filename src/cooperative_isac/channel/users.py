@@ -110,13 +110,16 @@ def _scattered(
     Returns [num_groups, num_users, num_ant], complex128.
     """
     # Delays of the taps, and their powers, which add up to 1.
-    delays_s = np.arange(NUM_TAPS) * (PROFILE_SPREADS * delay_spread_s / NUM_TAPS)
-    profile = np.exp(-np.arange(NUM_TAPS) * PROFILE_SPREADS / NUM_TAPS)
+    numbers = np.arange(NUM_TAPS)
+    step_s = PROFILE_SPREADS * delay_spread_s / NUM_TAPS
+    delays_s = numbers * step_s
+    profile = np.exp(-numbers * PROFILE_SPREADS / NUM_TAPS)
     powers = profile / profile.sum()
 
-    # Circular Gaussian amplitudes.
+    # Circular Gaussian amplitudes, from independent real and imaginary parts.
     parts = generator.standard_normal((NUM_TAPS, *shape, 2))
-    taps = parts @ (np.sqrt(0.5), 1j * np.sqrt(0.5))
+    half = np.sqrt(0.5)
+    taps = parts @ (half, 1j * half)
     taps *= np.sqrt(powers)[:, None, None]
 
     # Sum of the taps at each frequency.

@@ -49,22 +49,26 @@ def print_warnings(scene: Scene, schemes: Sequence[str] = ()) -> None:
 
 
 def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
-    """Likely mistakes in the cooperation of stations, and settings that no scheme uses.
+    """Likely mistakes in the cooperation of stations, and settings that schemes do not use.
 
     schemes: names of the schemes in use; empty: that of the scene file
     """
     from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
-    from cooperative_isac.schemes.registry import unused_settings
+    from cooperative_isac.schemes.registry import unmeasured_interference, unused_settings
 
-    schemes = schemes or [scene.sensing.scheme]
-    lines = [*cooperation_warnings(scene), *unused_settings(schemes, scene)]
+    in_use = schemes or [scene.sensing.scheme]
+    lines = [
+        *cooperation_warnings(scene),
+        *unused_settings(in_use, scene),
+        *unmeasured_interference(in_use, scene),
+    ]
 
     # Interference, whose module loads slowly, where there may be some.
     has_interferers = any(band.propagation.interferers for band in scene.bands)
     if has_interferers or scene.sensing.interference != "noise":
         from cooperative_isac.evaluation.interference_report import interference_warnings
 
-        lines += interference_warnings(scene, schemes)
+        lines += interference_warnings(scene, in_use)
     return lines
 
 

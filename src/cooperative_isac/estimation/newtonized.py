@@ -141,11 +141,15 @@ def _highest(
 
 def _between_points(points: np.ndarray, samples: np.ndarray, index: int) -> float:
     """Place of a peak by the parabola through the highest of regular points and its neighbors."""
+    # Peak of the parabola; at an edge the sample itself stands for its missing neighbor.
     last = len(points) - 1
     before = samples[max(index - 1, 0)]
     after = samples[min(index + 1, last)]
     offset, _ = vertex(before, samples[index], after)
-    step = (points[-1] - points[0]) / max(last, 1)
+
+    # Its place.
+    span = points[-1] - points[0]
+    step = span / max(last, 1)
     return float(points[index] + offset * step)
 
 
@@ -173,11 +177,15 @@ def _phasors(points: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     far_turns = np.multiply.outer(far_points, frequencies)
     near_turns = np.multiply.outer(near_points, frequencies)
 
-    # A phasor of each, and their products.
-    far = np.exp(2j * np.pi * far_turns).astype(np.complex64)
-    near = np.exp(2j * np.pi * near_turns).astype(np.complex64)
+    # A phasor of each.
+    full_turn = 2j * np.pi
+    far = np.exp(full_turn * far_turns).astype(np.complex64)
+    near = np.exp(full_turn * near_turns).astype(np.complex64)
+
+    # Their products, of which the last may be beyond the points.
     products = far[:, None] * near
-    return products.reshape(-1, len(frequencies))[: len(points)]
+    phasors = products.reshape(-1, len(frequencies))
+    return phasors[: len(points)]
 
 
 def _paths(

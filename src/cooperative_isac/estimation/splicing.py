@@ -95,16 +95,28 @@ def _united(axes: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     axes: of each part, [num_elements], float64
     Returns the union [num_united], ascending, and of each part [num_elements], int.
     """
-    # Distance up to which elements are the same.
+    # Steps between neighbors of each part, and all elements together.
     steps = np.concatenate([np.diff(np.sort(axis)) for axis in axes])
     steps = steps[steps > 0]
     values = np.sort(np.concatenate(axes))
-    largest = np.abs(values).max()
-    same = SAME_STEP_SHARE * steps.min() if len(steps) else SAME_VALUE_SHARE * largest
+
+    # Distance up to which elements are the same.
+    if len(steps):
+        same = SAME_STEP_SHARE * steps.min()
+    else:
+        largest = np.abs(values).max()
+        same = SAME_VALUE_SHARE * largest
 
     # The first of each group of the same elements.
-    united = values[np.diff(values, prepend=-np.inf) > same]
-    return united, [np.searchsorted(united, axis + same, side="right") - 1 for axis in axes]
+    from_previous = np.diff(values, prepend=-np.inf)
+    united = values[from_previous > same]
+
+    # Places in the union: the last element that is not beyond each.
+    places = []
+    for axis in axes:
+        num_up_to = np.searchsorted(united, axis + same, side="right")
+        places.append(num_up_to - 1)
+    return united, places
 
 
 def _check_carrier(parts: Sequence[ChannelMatrix]) -> None:

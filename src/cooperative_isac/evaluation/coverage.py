@@ -35,7 +35,8 @@ def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
     """
     # Each resource element has the power over the number of subcarriers. A transmit steering vector
     # of unit norm has the mean gain 1 / num_ant over all directions.
-    energy = scene.waveform.power_w * scene.grid.num_symbols / transmitter.num_ant
+    power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
+    energy = power_w * scene.grid.num_symbols / transmitter.num_ant
     return energy / receiver_noise_w(scene, receiver)
 
 

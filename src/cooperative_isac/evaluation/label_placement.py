@@ -84,16 +84,35 @@ class LabelPlacer:
         low = anchor + offset - half
         high = anchor + offset + half
 
-        # Points of lines, labels and the border that it would cover.
-        is_inside = (self._obstacles > low) & (self._obstacles < high)
-        num_points = float(np.all(is_inside, axis=1).sum())
-        overlaps = [np.all(low < box[2:]) and np.all(box[:2] < high) for box in self._taken]
-        is_outside = np.any(low < self._window.min) or np.any(high > self._window.max)
+        # Points of lines that it would cover.
+        is_above_low = self._obstacles > low
+        is_below_high = self._obstacles < high
+        is_covered = np.all(is_above_low & is_below_high, axis=1)
+        num_points = float(is_covered.sum())
+
+        # Labels that it would overlap.
+        overlaps = [_overlap(low, high, box) for box in self._taken]
+
+        # Border of the figure that it would cross.
+        is_below_window = np.any(low < self._window.min)
+        is_above_window = np.any(high > self._window.max)
+        is_outside = is_below_window or is_above_window
 
         # Points count one each.
         num_covered = sum(overlaps) + is_outside
         distance = float(np.linalg.norm(offset))
         return num_points + LABEL_COST * num_covered + PIXEL_COST * distance
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, box: np.ndarray) -> np.bool_:
+    """True where a rectangle and a box overlap.
+
+    low, high: [2], float64, pixels, corners of the rectangle
+    box: [4], float64, pixels, lower corner, then upper corner
+    """
+    box_low = box[:2]
+    box_high = box[2:]
+    return np.all(low < box_high) and np.all(box_low < high)
 
 
 def _offsets(half: np.ndarray) -> Iterator[np.ndarray]:

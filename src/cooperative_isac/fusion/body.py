@@ -60,10 +60,14 @@ def distinct_bodies(scene: Scene) -> list[Body]:
     A point is among them where the scene gives UAVs or vehicles no size, because every detection is
     taken for one of these two.
     """
+    # Bodies of one size are one.
     with_size = [body for body in scene.bodies.values() if body.radius_m > 0]
     bodies = {tuple(body.size_m): body for body in with_size}
-    detected = [scene.body(kind) for kind in (TargetClass.UAV, TargetClass.VEHICLE)]
-    if any(body.radius_m == 0 for body in detected):
+
+    # The point.
+    uav = scene.body(TargetClass.UAV)
+    vehicle = scene.body(TargetClass.VEHICLE)
+    if uav.radius_m == 0 or vehicle.radius_m == 0:
         bodies[tuple(POINT_BODY.size_m)] = POINT_BODY
     return sorted(bodies.values(), key=lambda body: body.radius_m)
 

@@ -448,12 +448,17 @@ def _wide_covariance(
     prior[:size, :size] = of_location
     prior[size:, size:] = max_speed_mps**2 * np.eye(size)
 
-    # Update by the Doppler shifts.
+    # Kalman gain of the Doppler shifts.
     noise = np.diag(noise_hz2)
-    innovation_covariance = rows @ prior @ rows.T + noise
-    gain = np.linalg.solve(innovation_covariance, rows @ prior).T
+    cross_covariance = rows @ prior
+    innovation_covariance = cross_covariance @ rows.T + noise
+    gain = np.linalg.solve(innovation_covariance, cross_covariance).T
+
+    # Covariance after the update: what is left of the prior, and errors of the shifts.
     residual = np.eye(2 * size) - gain @ rows
-    covariance = residual @ prior @ residual.T + gain @ noise @ gain.T
+    of_prior = residual @ prior @ residual.T
+    of_shifts = gain @ noise @ gain.T
+    covariance = of_prior + of_shifts
     return (covariance + covariance.T) / 2
 
 

@@ -137,7 +137,7 @@ class Lattice:
             # Power of each link at the points in front of the receiver, beam by beam.
             order, cells = self._grids[name]
             surface = likelihood_surface(
-                cells,
+                cells.behind(joint.maker.whitening),
                 joint.maker.reference,
                 joint.correlation,
                 joint.noise_power_w,

@@ -180,7 +180,8 @@ def grid_response(
     # Phases in cycles: those of each subcarrier's Doppler shift grow, those of the delay fall.
     delay_s, path_speed_mps = path_of(link, position_m, velocity_mps)
     frequencies_hz = link.carrier_hz + link.frequency_hz
-    by_doppler = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
+    cycles_of_light = np.multiply.outer(frequencies_hz, link.time_s)
+    by_doppler = cycles_of_light * path_speed_mps / LIGHT_SPEED_MPS
     by_delay = link.frequency_hz[:, None] * delay_s
     phasors = np.exp(2j * np.pi * (by_doppler - by_delay))
     return np.where(link.mask, phasors, 0)

@@ -154,18 +154,24 @@ def common_errors(offsets: Offsets) -> dict[str, dict[int, np.ndarray]]:
     Returns the change of timing in s and carrier in Hz with K errors of one standard deviation,
     [2, K], float64, by receiver and transmitter.
     """
-    # Two rows of each link.
+    # Timing and carrier of all links, one row each.
     links = [(name, index) for name, own in offsets.items() for index in own]
-    rows = _errors_by_source([offsets[name][index] for name, index in links])
+    of_links = [offsets[name][index] for name, index in links]
+    rows = _errors_by_source(of_links)
 
-    # Principal axes of the same covariance, in deviations of each row.
+    # Their errors in standard deviations of each row.
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     deviations = np.maximum(lengths, np.finfo(float).tiny)
-    left, values, _ = np.linalg.svd(rows / deviations, full_matrices=False)
-    is_strong = values > LEAST_COMMON * max(values, default=0.0)
-    axes = deviations * (left * values)[:, is_strong]
+    normalized = rows / deviations
 
-    # Rows of each link again.
+    # Principal axes: few errors with nearly the same covariance.
+    left, values, _ = np.linalg.svd(normalized, full_matrices=False)
+    least = LEAST_COMMON * max(values, default=0.0)
+    is_strong = values > least
+    principal = (left * values)[:, is_strong]
+    axes = deviations * principal
+
+    # Two rows of each link again.
     found: dict[str, dict[int, np.ndarray]] = {name: {} for name in offsets}
     for place, (name, index) in enumerate(links):
         first = 2 * place

@@ -115,7 +115,8 @@ class PathPool:
             )
 
             # Energy of the frame towards the point, on average over precoders.
-            energy = USED_POWER * scene.waveform.power_w / transmitter.num_ant
+            power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
+            energy = USED_POWER * power_w / transmitter.num_ant
             energy *= scene.grid.num_symbols
             gain = expected_power(scene, transmitter, receiver, path)
             snr[own] = gain * energy / scene.propagation.noise_power_w
@@ -153,13 +154,21 @@ class PathPool:
         # Range and Doppler shift of each path; direction cosines are the columns between.
         grid = self.scene.grid
         values = paths.values
-        ranges = values[:, 0]
-        shifts = values[:, -1]
-        station = self.links.receiver[paths.link]
-        same = np.abs(ranges[:, None] - ranges) < SAME_CELLS * grid.range_resolution_m
-        same &= np.abs(shifts[:, None] - shifts) < SAME_CELLS * grid.doppler_resolution_hz
+        ranges_m = values[:, 0]
+        shifts_hz = values[:, -1]
+
+        # Pairs in one resolution cell of delay and of Doppler shift.
+        apart_m = np.abs(ranges_m[:, None] - ranges_m)
+        apart_hz = np.abs(shifts_hz[:, None] - shifts_hz)
+        same = apart_m < SAME_CELLS * grid.range_resolution_m
+        same &= apart_hz < SAME_CELLS * grid.doppler_resolution_hz
+
+        # In one beam along each axis.
         for axis, width in enumerate(paths.beam_widths().T, start=1):
             apart = np.abs(values[:, None, axis] - values[:, axis])
             same &= apart < SAME_CELLS * width
+
+        # Of one station; a path is one echo with itself.
+        station = self.links.receiver[paths.link]
         same &= station[:, None] == station
-        return same | np.eye(len(ranges), dtype=bool)
+        return same | np.eye(len(values), dtype=bool)

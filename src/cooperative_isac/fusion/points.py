@@ -353,14 +353,19 @@ class _Clusters:
 
     def _sites(self) -> list[tuple[str, ...]]:
         """Names of the stations of each cluster's reports."""
+        # Mask of the stations of each cluster.
+        groups = self.groups
         names = self.reports.links.stations
-        station = self.reports.station[self.groups.rows]
-        has_station = np.zeros((self.groups.count, len(names)), bool)
-        has_station[self.groups.group, station] = True
+        station = self.reports.station[groups.rows]
+        has_station = np.zeros((groups.count, len(names)), bool)
+        has_station[groups.group, station] = True
 
         # Many clusters have the same stations: one tuple for each combination.
         combinations, place = np.unique(has_station, axis=0, return_inverse=True)
-        sites = [tuple(names[index] for index in np.flatnonzero(row)) for row in combinations]
+        sites = []
+        for is_in in combinations:
+            stations = np.flatnonzero(is_in)
+            sites.append(tuple(names[index] for index in stations))
         return [sites[index] for index in place.ravel()]
 
     def _links(self) -> list[tuple[Link, ...]]:
@@ -368,13 +373,16 @@ class _Clusters:
         paths = self.reports.take(self.groups.rows)
         names = self.reports.links.names
 
+        num_links = len(names)
+
         # Distinct pairs of a cluster and a link, each as one number, in the order of clusters.
         cluster = self.groups.group[paths.owner]
-        pairs = np.unique(len(names) * cluster + paths.link)
-        links = (pairs % len(names)).tolist()
+        pairs = np.unique(num_links * cluster + paths.link)
+        links = (pairs % num_links).tolist()
 
         # Links of each cluster, from the first of its pairs to that of the next cluster.
-        first_pairs = len(names) * np.arange(self.groups.count + 1)
+        clusters = np.arange(self.groups.count + 1)
+        first_pairs = num_links * clusters
         bounds = np.searchsorted(pairs, first_pairs).tolist()
         of_clusters = [links[begin:end] for begin, end in pairwise(bounds)]
         # Paths of one link by way of several surfaces count once.

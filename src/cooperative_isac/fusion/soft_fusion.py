@@ -287,10 +287,12 @@ class SoftFusion:
 
         # Prior: locations uniform in the box, Gaussian velocities, D components of both.
         if cause is None:
-            extents_m = (self.scene.box.high_m - self.scene.box.low_m)[:size]
+            box = self.scene.box
+            extents_m = (box.high_m - box.low_m)[:size]
             log_volume = np.log(np.prod(extents_m))
             deviations_mps = self.scene.velocity_stds_mps
-            squared_distance = np.sum((state[size:] / deviations_mps) ** 2)
+            velocity = state[size:] / deviations_mps
+            squared_distance = np.sum(velocity**2)
             log_det = -2 * log_volume - 2 * np.log(deviations_mps).sum()
             return float(log_det - squared_distance - size * np.log(2 * np.pi)) / 2
 
@@ -303,15 +305,20 @@ class SoftFusion:
 
     def _is_located(self, found: Solutions) -> np.ndarray:
         """Mask of the states with an accurate location inside the box, [num_states], bool."""
+        # Inside the box.
         size = self.scene.dimension
         low_m = self.scene.box.low_m[:size]
         high_m = self.scene.box.high_m[:size]
         points_m = found.position_m[:, :size]
-        is_inside = np.all((points_m >= low_m) & (points_m <= high_m), axis=1)
+        is_above_low = points_m >= low_m
+        is_below_high = points_m <= high_m
+        is_inside = np.all(is_above_low & is_below_high, axis=1)
 
         # Standard deviation along the worst axis.
-        covariance = np.linalg.inv(found.normal)[:, :size, :size]
-        deviation_m = np.sqrt(np.linalg.eigvalsh(covariance)[:, -1])
+        covariance = np.linalg.inv(found.normal)
+        of_location = covariance[:, :size, :size]
+        largest_m2 = np.linalg.eigvalsh(of_location)[:, -1]
+        deviation_m = np.sqrt(largest_m2)
         return is_inside & (deviation_m <= LOCATED_M)
 
     def _mixture(self, hypotheses: _Hypotheses, index: int) -> tuple[np.ndarray, np.ndarray]:

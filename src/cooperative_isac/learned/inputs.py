@@ -155,13 +155,15 @@ def _transform(size: int, bins: np.ndarray, sign: int) -> np.ndarray:
     """One transform of _transforms; sign is that of its exponent."""
     # Unitary discrete Fourier transform at the bins.
     samples = np.arange(size)
+    products = np.outer(bins, samples)
     turn = 2j * np.pi * sign / size
-    phasors = np.exp(turn * np.outer(bins, samples))
+    phasors = np.exp(turn * products)
     transform = phasors / np.sqrt(size)
 
     # The same with opposite signs of both halves of the samples.
     half_signs = np.where(samples < size / 2, -1, 1)
-    return np.stack([transform, transform * half_signs]).astype(np.complex64)
+    difference = transform * half_signs
+    return np.stack([transform, difference]).astype(np.complex64)
 
 
 def _over_beams(transform: np.ndarray, streams: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from cooperative_isac.scene.world import World
 ONLY_BAND = "default"
 # Name of the payload among the components of a signal.
 DATA = "data"
+# Name of the code words beside it, a public sequence on all resource elements.
+CODE = "code"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Waveform:
     signals: components of the signal: data, and reference signals of scene.slot_layout
     reference_beams: beams of those reference signals: random (phases of all antennas) | antennas
     (each subcarrier group from one antenna)
+    code_power_share: share of a transmitter's power that code words beside data have
     """
 
     grid: OfdmGrid
@@ -87,6 +90,7 @@ class Waveform:
     reference_symbol_stride: int
     signals: tuple[str, ...] = (DATA,)
     reference_beams: str = "random"
+    code_power_share: float = 0.1
 
     @property
     def reference_signals(self) -> tuple[str, ...]:
@@ -97,6 +101,34 @@ class Waveform:
     def has_data(self) -> bool:
         """True where the elements without reference symbols carry payload."""
         return DATA in self.signals
+
+    @property
+    def is_superimposed(self) -> bool:
+        """True where code words and data share the resource elements."""
+        return CODE in self.signals and self.has_data
+
+    @property
+    def data_power_w(self) -> float:
+        """The most that one transmitter may radiate with data over all subcarriers, W."""
+        if self.is_superimposed:
+            return self.power_w * (1 - self.code_power_share)
+        return self.power_w
+
+    @property
+    def reference_power_w(self) -> float:
+        """Power of one transmitter's reference signals, were they on all elements, W."""
+        if self.is_superimposed:
+            return self.power_w * self.code_power_share
+        return self.power_w
+
+    def sensed_power_w(self, symbols: str) -> float:
+        """Power of those symbols of one transmitter that receivers use, W, were they everywhere.
+
+        symbols: payload | reference_only | all
+        """
+        if symbols == "all":
+            return self.power_w
+        return self.reference_power_w if symbols == "reference_only" else self.data_power_w
 
     @property
     def has_reference(self) -> bool:

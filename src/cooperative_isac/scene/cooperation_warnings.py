@@ -170,11 +170,16 @@ def _share_spectrum(one: OfdmGrid, other: OfdmGrid) -> bool:
     one_hz = one.carrier_hz + one.subcarrier_offsets_hz
     other_hz = other.carrier_hz + other.subcarrier_offsets_hz
 
-    # Nearest subcarriers on both sides of each.
+    # Subcarriers of the other on both sides of each; the last one where there is none.
     places = np.searchsorted(other_hz, one_hz)
-    above_hz = other_hz[np.minimum(places, len(other_hz) - 1)]
+    last = len(other_hz) - 1
+    above_hz = other_hz[np.minimum(places, last)]
     below_hz = other_hz[np.maximum(places - 1, 0)]
-    apart_hz = np.minimum(abs(above_hz - one_hz), abs(below_hz - one_hz)).min()
+
+    # Distance of the nearest two.
+    to_above_hz = abs(above_hz - one_hz)
+    to_below_hz = abs(below_hz - one_hz)
+    apart_hz = np.minimum(to_above_hz, to_below_hz).min()
 
     # Side by side, they are half of the sum of both widths apart.
     width_hz = (one.subcarrier_spacing_hz + other.subcarrier_spacing_hz) / 2

@@ -13,7 +13,7 @@ from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, u
 from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
-from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.noise import has_unknown_symbols, receiver_noise_w
 from cooperative_isac.scene.slot_layout import grid_elements
 from cooperative_isac.scene.station import Duplex, Site, Station
 
@@ -126,6 +126,14 @@ def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
     wave = view.waveform
     if not wave.has_reference:
         return []
+    if wave.is_superimposed:
+        share = wave.code_power_share
+        text = f"code words beside data with {share:.3g} of the power"
+        if has_unknown_symbols(view):
+            sensed_w = wave.sensed_power_w(view.sensing.symbols)
+            text += f", {10 * math.log10(sensed_w / wave.power_w):+.1f} dB of SNR"
+        beams = f"(reference_beams: {wave.reference_beams})"
+        return [(label, f"{text} {beams}; receivers use {view.sensing.symbols}")]
     if wave.reference_signals:
         names = ", ".join(wave.signals)
         share = float(grid_elements(wave.reference_signals, wave.grid).mean())

@@ -1,4 +1,4 @@
-"""Noise of a receiving station: thermal noise and residual self-interference."""
+"""Noise of a receiving station: thermal noise, residual self-interference, unknown symbols."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def receiver_noise_w(scene: Scene, receiver: Site) -> float:
         return thermal_w
     transmitted_w = scene.waveform.power_w / scene.grid.num_subcarriers
     return thermal_w + transmitted_w * 10 ** (residual_db / 10)
+
+
+def has_unknown_symbols(scene: Scene) -> bool:
+    """True where symbols that receivers do not use share resource elements with those that they do.
+
+    Data and code words are superimposed: with one of both, the other is interference.
+
+    scene: seen on one band
+    """
+    return scene.waveform.is_superimposed and scene.sensing.symbols != "all"

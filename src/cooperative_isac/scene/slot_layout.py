@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.band import CODE, OfdmGrid
 
 # Resource block and slot with the normal cyclic prefix, TS 38.211 sections 4.4.4.1 and 4.3.2.
 SUBCARRIERS_PER_BLOCK = 12
@@ -95,6 +95,10 @@ SOUNDING_BLOCKS = (
     *(240, 256, 264, 272),
 )
 
+# Longest code words, in symbols. The leakage between two words by a Doppler shift grows with their
+# length, by 6 dB for twice the symbols; more transmitters than words are in several cells.
+MOST_CODE_LENGTH = 8
+
 # First symbols of synchronization blocks from the begin of a half frame, by subcarrier spacing in
 # kHz, TS 38.213 section 4.1: cases A, C, D, E, F and G.
 BLOCK_STARTS = {
@@ -150,6 +154,12 @@ def num_blocks(grid: OfdmGrid) -> int:
     """Resource blocks that contain the sensed subcarriers of a grid, rounded up."""
     last = (grid.num_subcarriers - 1) * grid.subcarrier_stride
     return last // SUBCARRIERS_PER_BLOCK + 1
+
+
+def code_length(num_transmitters: int) -> int:
+    """Symbols of a code word: a power of two that has a word for each transmitter of a cell."""
+    longest = min(num_transmitters, MOST_CODE_LENGTH)
+    return 1 << (longest - 1).bit_length()
 
 
 def slots_per_frame(grid: OfdmGrid) -> int:
@@ -230,7 +240,7 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     The first subcarrier of the grid begins a resource block, its first symbol a slot. A grid with
     strides has some of the band's elements, and so some of its reference signals.
 
-    names: some of SIGNALS, and SSB
+    names: some of SIGNALS, SSB and CODE
     Returns [num_subcarriers, num_symbols], bool.
     """
     # Subcarriers of the band that the grid has, and places of its symbols in their slots.
@@ -241,6 +251,9 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     # Union of the signals.
     elements = np.zeros((grid.num_subcarriers, grid.num_symbols), bool)
     for name in names:
+        if name == CODE:
+            elements[:] = True
+            continue
         if name == SSB:
             for block in placed_blocks(grid):
                 elements[np.ix_(block.rows, block.columns)] |= block_elements()[block.in_block]

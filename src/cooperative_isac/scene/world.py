@@ -126,7 +126,9 @@ class Surface:
         """
         # Middles of equal parts of both edges, from 0 to 1.
         counts = self._tile_counts(size_m)
-        along, across = ((np.arange(count) + 0.5) / count for count in counts)
+        middles = [np.arange(count) + 0.5 for count in counts]
+        along = middles[0] / counts[0]
+        across = middles[1] / counts[1]
         pairs = np.meshgrid(along, across, indexing="ij")
         shares = np.stack(pairs, axis=-1).reshape(-1, 2)
 

@@ -61,6 +61,8 @@ class Scheme(ABC):
     synchronizes: values of the scene's `synchronization` by which it corrects clock offsets
     uses: keys of the scene's `sensing` that only some schemes use, and this one does
     (registry.SCHEME_SETTINGS)
+    whitens: whether it measures the interference of symbols that receivers do not use, where data
+    and code words share the resource elements; others take it for thermal noise
     cooperates: whether stations leave out targets at which their links are not used, in a scene
     with cooperation by zones
     """
@@ -68,6 +70,7 @@ class Scheme(ABC):
     formats: tuple[int, ...] = ()
     synchronizes: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    whitens: bool = False
     cooperates: bool = False
 
     def __init__(self, scene: Scene, name: str):

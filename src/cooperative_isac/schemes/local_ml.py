@@ -52,6 +52,7 @@ class LocalMlScheme(Scheme):
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
     uses = ("candidate_bits", "report_bits", "reflections", "interference")
+    whitens = True
     cooperates = True
 
     def __init__(self, scene: Scene, name: str):

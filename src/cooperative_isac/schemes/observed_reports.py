@@ -32,13 +32,18 @@ class ObservingEncoder(Encoder):
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the paths that the station detects; see schemes.contract."""
-        echo = at_noise_power(echoes[self.scene.band], self.scene.propagation.noise_power_w)
-        seen = self._receiver.sense(self._receiver.known.of_echo(echo), frame)
+        # Paths in the known part of the echo.
+        echo = echoes[self.scene.band]
+        scaled = at_noise_power(echo, self.scene.propagation.noise_power_w)
+        samples = self._receiver.known.of_echo(scaled)
+        seen = self._receiver.sense(samples, frame)
 
-        # Paths of the links in use.
+        # Those of the links in use.
         linked = self.scene.linked_transmitters(self.station)
         reports = [one for one in seen.reports if one.paths[0].transmitter in linked]
         self.num_left_out = count_outside(self.scene, reports)
+
+        # Packet of both, paths and offsets.
         packet = pack_reports(self.scene, self.station, frame.number, reports)
         return pack_offsets(self.scene, self.station, frame.number, packet, seen.offsets)
 

@@ -35,6 +35,7 @@ class RawMlScheme(Scheme):
 
     formats = (RAW_ECHO,)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
+    whitens = True
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

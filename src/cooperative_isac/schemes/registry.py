@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 
 from cooperative_isac.scene.file.errors import suggestion
 from cooperative_isac.scene.model import Scene, Sensing
+from cooperative_isac.scene.noise import has_unknown_symbols
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
 
@@ -76,6 +77,20 @@ def unused_settings(names: Sequence[str], scene: Scene) -> Iterator[str]:
         yield (
             f"sensing.{key} is {value}, and {' and '.join(sorted(in_use))} {verb} not use it; "
             f"leave it out, or use scheme {' or '.join(able)}"
+        )
+
+
+def unmeasured_interference(names: Sequence[str], scene: Scene) -> Iterator[str]:
+    """Warnings of built-in schemes that take interference by unknown symbols for thermal noise."""
+    unknown = [view.band for view in scene.views if has_unknown_symbols(view)]
+    in_use = {own_name for name in names for own_name in station_schemes(name, scene).values()}
+    others = sorted(name for name in in_use & BUILT_IN.keys() if not _load(name).whitens)
+    if unknown and others:
+        able = [name for name in _classical() if _load(name).whitens]
+        yield (
+            f"waveform.signals has code beside data, receivers use {scene.sensing.symbols}, and "
+            f"{' and '.join(others)} takes the other symbols for thermal noise: expect false "
+            f"alarms where echoes are strong; use scheme {' or '.join(able)}, or symbols: all"
         )
 
 

@@ -50,6 +50,7 @@ class SymbolLevelScheme(Scheme):
     formats = (SYMBOLS_FORMAT,)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
     uses = ("symbol_bits",)
+    whitens = True
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)

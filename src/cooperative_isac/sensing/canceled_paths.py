@@ -48,11 +48,16 @@ class CanceledPaths:
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         Returns the same shape, complex64.
         """
-        flat = self.waveforms.reshape(len(self.waveforms), -1)
+        # Inner products of the echo with all slopes.
+        waveforms = self.waveforms.reshape(len(self.waveforms), -1)
         samples = echo.reshape(len(echo), -1)
-        received = np.sum((self.arrivals.conj() @ samples) * flat.conj(), axis=1)
+        in_beams = self.arrivals.conj() @ samples
+        received = np.sum(in_beams * waveforms.conj(), axis=1)
+
+        # Least-squares weights of the slopes, and what they explain.
         weights = (self.inverse @ received).astype(np.complex64)
-        within = (self.arrivals * weights[:, None]).T @ flat
+        weighted = self.arrivals * weights[:, None]
+        within = weighted.T @ waveforms
         return (samples - within).reshape(echo.shape)
 
 

@@ -128,61 +128,107 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
     by target, then the Doppler shifts of their paths in the order of the fit; 1/m^2, 1/(m Hz) and
     1/Hz^2.
     """
-    state = fit.state
-    size = maker.dimension
     paths = np.flatnonzero(paths_of(fit, targets))
-    owner = np.searchsorted(targets, state.owner[paths])
-    num_paths = len(paths)
-    num_targets = len(targets)
+    owner = np.searchsorted(targets, fit.state.owner[paths])
 
+    # Information of location and shift of every path by itself.
+    products = _derivative_products(maker, fit, paths)
+    information = _path_information(products, fit.amplitude[paths], fit.power[paths])
+
+    # Chain rule: the paths of a target share its location.
+    jacobian = _of_shared_locations(owner, len(targets), maker.dimension)
+    joint = jacobian.T @ information @ jacobian
+    return (joint + joint.T) / 2
+
+
+def _derivative_products(maker: ReplicaMaker, fit: Fit, paths: np.ndarray) -> np.ndarray:
+    """Inner products of the echoes of some paths at unit amplitude, and of their derivatives.
+
+    maker: replicas of the receiver
+    fit: all targets
+    paths: [num_paths], int
+    Returns [num_paths, 2 + D, num_paths, 2 + D], complex128: of the echo itself, its derivatives
+    with the location, and that with the Doppler shift.
+    """
     # Inner products of the waveforms and of the arrivals, each with their derivatives.
     replica = fit.replica
     signal = maker.waveform_products(replica.filters[paths], replica.doppler_phases[paths])
-    receive = replica.receive[state.owner[paths]]
+    receive = replica.receive[fit.state.owner[paths]]
     steering = np.einsum("pim,qjm->piqj", receive.conj(), receive).astype(complex)
 
-    # Derivatives of echoes: with the amplitude, with the location by product rule, with the shift.
-    axes = slice(1, 1 + size)
-    products = steering[:, :1, :, :1] * signal
-    products[:, axes] += steering[:, 1:, :, :1] * signal[:, :1]
-    products[:, :, :, axes] += steering[:, :1, :, 1:] * signal[:, :, :, :1]
-    products[:, axes, :, axes] += steering[:, 1:, :, 1:] * signal[:, :1, :, :1]
+    # Arrivals of two paths themselves, with slopes of the first, of the second, and of both.
+    arrivals = steering[:, :1, :, :1]
+    first_slopes = steering[:, 1:, :, :1]
+    second_slopes = steering[:, :1, :, 1:]
+    both_slopes = steering[:, 1:, :, 1:]
+
+    # Product rule: the location changes waveform and arrival, the shift the waveform alone.
+    axes = slice(1, 1 + maker.dimension)
+    products = arrivals * signal
+    products[:, axes] += first_slopes * signal[:, :1]
+    products[:, :, :, axes] += second_slopes * signal[:, :, :, :1]
+    products[:, axes, :, axes] += both_slopes * signal[:, :1, :, :1]
 
     # Without what canceled static paths explain.
     if maker.canceled is not None:
-        with_slopes = maker.canceled_products(fit.replica, state.owner)[paths]
+        with_slopes = maker.canceled_products(replica, fit.state.owner)[paths]
         flat = with_slopes.reshape(-1, with_slopes.shape[-1])
         products -= maker.canceled.removed(flat).reshape(products.shape)
+    return products
+
+
+def _path_information(products: np.ndarray, amplitude: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """Fisher information of location and Doppler shift of every path, amplitudes unknown.
+
+    products: [num_paths, 2 + D, num_paths, 2 + D], complex128, of echoes at unit amplitude and
+        their derivatives
+    amplitude: [num_paths], complex128
+    power: [num_paths], float64, coherent SNR
+    Returns [num_paths (1 + D), num_paths (1 + D)], float64.
+    """
+    num_paths = len(power)
+    num_parameters = num_paths * (products.shape[1] - 1)
 
     # Echoes at their fitted amplitudes, in standard deviations of noise.
     energy = products[:, 0, :, 0].diagonal().real
-    phases = np.exp(1j * np.angle(fit.amplitude[paths]))
-    amplitudes = np.sqrt(2 * fit.power[paths] / energy) * phases
+    phases = np.exp(1j * np.angle(amplitude))
+    amplitudes = np.sqrt(2 * power / energy) * phases
     of_pairs = amplitudes.conj()[:, None] * amplitudes
-    products *= of_pairs[:, None, :, None]
+    products = products * of_pairs[:, None, :, None]
 
     # Parts of their Gram matrix: amplitudes, these with locations and shifts, and the latter.
-    num_parameters = num_paths * (1 + size)
-    scale = np.sqrt(2 * fit.power[paths])
+    scale = np.sqrt(2 * power)
     overlap = products[:, 0, :, 0] / np.outer(scale, scale)
     cross = products[:, 1:, :, 0].reshape(num_parameters, num_paths) / scale
     inner = products[:, 1:, :, 1:].reshape(num_parameters, num_parameters)
 
-    # Information of location and shift of every path, amplitudes unknown (Schur complement).
+    # Schur complement of the amplitudes.
     loaded = overlap + INFORMATION_RIDGE * np.eye(num_paths)
     explained = np.linalg.solve(loaded, cross.conj().T)
-    information = np.real(inner - cross @ explained)
+    return np.real(inner - cross @ explained)
 
-    # Chain rule: the paths of a target share its location.
+
+def _of_shared_locations(owner: np.ndarray, num_targets: int, size: int) -> np.ndarray:
+    """Derivatives of the parameters of single paths with those of targets and their paths.
+
+    owner: [num_paths], int, target of each path
+    size: dimension D
+    Returns [num_paths (1 + D), num_targets D + num_paths], float64: rows of location and shift of
+    each path; columns of all locations, then of all shifts.
+    """
+    num_paths = len(owner)
     num_coordinates = num_targets * size
     jacobian = np.zeros((num_paths, 1 + size, num_coordinates + num_paths))
+
+    # A path has the location of its target.
     all_paths = np.arange(num_paths)
     for axis in range(size):
-        jacobian[all_paths, axis, owner * size + axis] = 1
+        column = owner * size + axis
+        jacobian[all_paths, axis, column] = 1
+
+    # Its Doppler shift is its own.
     jacobian[all_paths, size, num_coordinates + all_paths] = 1
-    jacobian = jacobian.reshape(num_parameters, -1)
-    joint = jacobian.T @ information @ jacobian
-    return (joint + joint.T) / 2
+    return jacobian.reshape(num_paths * (1 + size), -1)
 
 
 def with_marginal_information(maker: ReplicaMaker, fit: Fit) -> Fit:
@@ -318,7 +364,9 @@ def _coupled_step(
     """
     size = maker.dimension
     paths = paths_of(fit, targets)
-    slopes = np.concatenate([fit.location_slope[targets].ravel(), fit.doppler_slope[paths]])
+    of_locations = fit.location_slope[targets].ravel()
+    of_shifts = fit.doppler_slope[paths]
+    slopes = np.concatenate([of_locations, of_shifts])
     joint = coupled_information(maker, fit, targets)
 
     # Damping by a share of the information that each location (all axes) and each shift has alone.

@@ -141,18 +141,25 @@ def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
     gram: [num_paths, 1 + D, 1 + D], complex64, inner products of waveform and slopes
     Returns [num_paths, D, D], float, 1/m^2.
     """
-    # Inner products of the beams, of value and slopes as those of the waveforms.
+    # Inner products of the beams: slopes with the value, and slopes with slopes.
     beams = receive.conj() @ receive.swapaxes(1, 2)
+    beam_with_slopes = beams[:, 0, 1:]
+    slopes_with_beam = beams[:, 1:, :1]
+    of_beam_slopes = beams[:, 1:, 1:]
+
+    # The same of the waveforms, whose energy is that of the replica.
     energy = gram[:, 0, 0].real[:, None, None]
+    waveform_with_slopes = gram[:, 0, 1:]
+    of_waveform_slopes = gram[:, 1:, 1:]
 
     # Inner products of the slopes of the replica, by the product rule.
-    of_beams = beams[:, 1:, 1:] * energy
-    of_waveforms = gram[:, 1:, 1:]
-    mixed = beams[:, 1:, :1] * gram[:, :1, 1:]
+    mixed = slopes_with_beam * waveform_with_slopes[:, None]
     mirrored = mixed.conj().swapaxes(1, 2)
-    inner = of_beams + mixed + mirrored + of_waveforms
+    inner = of_beam_slopes * energy + mixed + mirrored + of_waveform_slopes
 
     # Without their components along the replica, which the unknown amplitude explains.
-    along = beams[:, 0, 1:] * energy[:, 0] + gram[:, 0, 1:]
-    explained = along[:, :, None].conj() * along[:, None, :] / energy
+    along = beam_with_slopes * energy[:, 0] + waveform_with_slopes
+    rows = along[:, :, None].conj()
+    columns = along[:, None, :]
+    explained = rows * columns / energy
     return np.real(inner - explained) / energy

@@ -9,69 +9,17 @@ contains the targets, too, and their beams would null themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from cooperative_isac.channel.interference import arrivals
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
-from cooperative_isac.sensing.canceled_paths import CanceledPaths
+from cooperative_isac.sensing.whitening import Whitening
 from cooperative_isac.waveform.signal import Component
 
 # Amplitude of an arrival over the strongest one from which its direction is nulled: weaker ones are
 # in its side lobes, 40 dB below it.
 LEAST_ARRIVAL = 1e-2
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """Transformation of an array by which interference and noise of its antennas become white.
-
-    matrix: [num_rx_ant, num_rx_ant], complex64, Hermitian
-    """
-
-    matrix: np.ndarray
-
-    def of_echo(self, samples: np.ndarray) -> np.ndarray:
-        """The transformed echo.
-
-        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-        Returns the same shape, complex64.
-        """
-        flat = samples.reshape(len(samples), -1)
-        return (self.matrix @ flat).reshape(samples.shape)
-
-    def of_beams(self, beams: np.ndarray) -> np.ndarray:
-        """Receive beams matched to the transformed array, of unit norm.
-
-        beams: [num_beams, num_rx_ant], complex64, conjugate steering vectors
-        Returns the same shape, complex64.
-        """
-        transformed = beams @ self.matrix.conj().T
-        return transformed / np.linalg.norm(transformed, axis=1, keepdims=True)
-
-    def of_steering(self, receive: np.ndarray) -> np.ndarray:
-        """Steering vectors of the transformed array, of unit norm, and their location slopes.
-
-        What the array loses in a direction is a part of the unknown amplitude of the path.
-
-        receive: [num_points, 1 + num_slopes, num_rx_ant], complex64, of the array itself
-        Returns the same shape, complex64.
-        """
-        transformed = receive @ self.matrix.T
-        norms = np.linalg.norm(transformed[:, 0], axis=1)
-        transformed /= norms[:, None, None]
-
-        # The slope of a unit vector has no component along it but a turn of its phase.
-        steering = transformed[:, :1]
-        along = np.sum(steering.conj() * transformed[:, 1:], axis=2, keepdims=True).real
-        transformed[:, 1:] -= along * steering
-        return transformed
-
-    def of_canceled(self, canceled: CanceledPaths) -> CanceledPaths:
-        """Canceled paths as they arrive at the transformed array."""
-        return replace(canceled, arrivals=canceled.arrivals @ self.matrix.T)
 
 
 class InterferenceStage:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cooperative_isac.scene.arrays import phasors
+from cooperative_isac.scene.noise import has_unknown_symbols
 from cooperative_isac.sensing.canceled_paths import CanceledPaths, CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
-from cooperative_isac.sensing.interference import Whitening
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.path_selection import (
@@ -42,6 +42,7 @@ from cooperative_isac.sensing.surface import (
     likelihood_surface,
     static_weights,
 )
+from cooperative_isac.sensing.whitening import Whitening, whitening_of_samples
 from cooperative_isac.waveform.signal import Component
 
 # Searches of a frame without a prediction: the second finds targets that stronger ones masked.
@@ -129,14 +130,25 @@ class LocalMl(Detector):
     ) -> JointFit:
         """Correlate an echo with the streams of a frame.
 
+        Interference by unknown symbols on the same elements is made white over the antennas first.
+
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         frame: signal that was sent
         budget: of the frame; None: unlimited
         static: suppression of static paths in the echo; None: none
         canceled: static paths that were canceled in the echo; None: none
-        whitening: by which the echo passed; None: none
+        whitening: that the echo and these paths have passed; None: none
         Returns the likelihood of paths in it.
         """
+        # Noise and interference of one power in all directions.
+        noise_power_w = self.scene.propagation.noise_power_w
+        if has_unknown_symbols(self.scene):
+            further = whitening_of_samples(echo, noise_power_w)
+            if further is not None:
+                echo = further.of_echo(echo)
+                canceled = None if canceled is None else further.of_canceled(canceled)
+                whitening = further.after(whitening)
+
         reference = stream_reference(frame, self.max_doppler_hz, static)
         make = ReplicaMaker
         num_values = reference.streams.shape[1] * reference.num_blocks
@@ -146,8 +158,7 @@ class LocalMl(Detector):
             make = SampleReplicaMaker
         span = None if canceled is None else CanceledSpan(canceled, reference)
         maker = make(self.scene, self.receiver, reference, span, whitening)
-        correlation = reference.correlate(echo)
-        return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
+        return JointFit(maker, reference.correlate(echo), noise_power_w, budget)
 
     def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
         """Fit predicted paths, and missing paths of their targets; None where none is detected.
@@ -258,13 +269,10 @@ class LocalMl(Detector):
         joint: likelihood of the echo
         residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
+        maker = joint.maker
+        cells = self.search.behind(maker.whitening)
         return likelihood_surface(
-            self.search,
-            joint.maker.reference,
-            residual,
-            joint.noise_power_w,
-            self.max_doppler_hz,
-            joint.maker.beams(self.search),
+            cells, maker.reference, residual, joint.noise_power_w, self.max_doppler_hz
         )
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:

@@ -70,11 +70,15 @@ class LocationMap(MapFilters):
         num_transmitters = len(self.scene.transmitters)
         if chosen is None:
             chosen = np.ones((num_transmitters, self.num_cells, self.num_cells), bool)
-        cells_of_transmitters = [np.flatnonzero(one.ravel()[self._order]) for one in chosen]
+        cells_of_transmitters = []
+        for of_transmitter in chosen:
+            by_sector = of_transmitter.ravel()[self._order]
+            cells_of_transmitters.append(np.flatnonzero(by_sector))
 
         # Beams toward the sectors of any of them.
         all_cells = np.concatenate(cells_of_transmitters)
-        sectors = np.unique(np.searchsorted(self._starts, all_cells, side="right") - 1)
+        num_begun = np.searchsorted(self._starts, all_cells, side="right")
+        sectors = np.unique(num_begun - 1)
         beams = self._beams[sectors] @ spectra.reshape(len(spectra), -1)
         beams = beams.reshape(-1, *spectra.shape[1:])
 
@@ -84,12 +88,15 @@ class LocationMap(MapFilters):
             halves, noise_w = self._filtered(transmitter, cells, sectors, beams, frame)
             whole = halves.sum(axis=0)
             filtered_power = whole.real**2 + whole.imag**2
-            snr, bins = highest(filtered_power / noise_w[:, None])
+            snr_spectra = filtered_power / noise_w[:, None]
+            snr, bins = highest(snr_spectra)
 
             # Phase between both halves there: the excess length of the path, 1 for half a turn.
             nearest = np.rint(bins).astype(int)
-            lower, upper = halves[:, np.arange(len(bins)), nearest]
-            excess = np.angle(lower * upper.conj()) / np.pi
+            rows = np.arange(len(bins))
+            lower, upper = halves[:, rows, nearest]
+            phases = np.angle(lower * upper.conj())
+            excess = phases / np.pi
 
             # Cells as they were before sorting.
             places = self._order[cells]
@@ -140,11 +147,13 @@ class LocationMap(MapFilters):
         # Conjugate replicas, [num_chosen, num_subcarriers * num_streams].
         delay_phases = self.delay_phases[transmitter][cells]
         delay_phases = delay_phases.reshape(num_cells, num_groups, frame.group_size, 1)
-        replicas = delay_phases * gains.conj()[:, :, None]
+        conjugate_gains = gains.conj()[:, :, None]
+        replicas = delay_phases * conjugate_gains
         replicas = replicas.reshape(num_cells, num_streams * frame.grid.num_subcarriers)
 
         # Their energies, with the power of the streams in each group of subcarriers.
-        energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), group_power(frame))
+        power_gains = np.square(np.abs(gains))
+        energy = np.einsum("cgk,gk->c", power_gains, group_power(frame))
 
         # Correlation of each half of the band, sector by sector.
         middle = self._half_band * num_streams

@@ -168,41 +168,95 @@ def _agreeing(estimates: _Estimates) -> np.ndarray:
 
     Returns [num_links, num], bool.
     """
-    # Lines through every two estimates, and level ones through each.
-    elapsed_s = estimates.elapsed_s
-    values = estimates.values
-    variances = estimates.variances
-    first, second = np.triu_indices(elapsed_s.shape[1])
-    between_s = elapsed_s[:, second] - elapsed_s[:, first]
-    rises = values[:, second] - values[:, first]
-    lengths_s = np.where(between_s > 0, between_s, np.inf)
-    since_first_s = elapsed_s[:, None] - elapsed_s[:, first, None]
-    shares = (since_first_s / lengths_s[..., None])[..., None]
-    lines = values[:, first, None] + shares * rises[:, :, None]
+    lines = _lines_through(estimates)
+    agrees = _near(estimates, lines)
 
-    # Those of a possible drift.
-    ends = variances[:, first] + variances[:, second]
-    largest_drifts = between_s[..., None] * np.array(AGREEING_DRIFTS)
-    largest_rises = largest_drifts + AGREEING_SIGMAS * np.sqrt(ends)
-    is_possible = np.all(np.abs(rises) <= largest_rises, axis=-1)
-    is_possible &= estimates.is_there[:, first] & estimates.is_there[:, second]
-
-    # Estimates near each line: by the errors of both, and within the limits by those of the
-    # estimate alone.
-    of_lines = (1 - shares) ** 2 * variances[:, first, None]
-    of_lines += shares**2 * variances[:, second, None]
-    of_both = AGREEING_SIGMAS * np.sqrt(of_lines + variances[:, None])
-    of_estimate = AGREEING_SIGMAS * np.sqrt(variances[:, None])
-    limits = estimates.limits[:, None, None]
-    reach = np.minimum(LINE_SHARE * limits + of_both, limits + of_estimate)
-    agrees = np.all(np.abs(values[:, None] - lines) <= reach, axis=-1)
-    agrees &= estimates.is_there[:, None]
-
-    # The largest set of each link that is confirmed up to now.
-    is_recent = elapsed_s >= -estimates.longest_s[:, None]
+    # Lines of a possible drift, with an estimate that confirms them up to now.
+    is_recent = estimates.elapsed_s >= -estimates.longest_s[:, None]
     is_confirmed = np.any(agrees & is_recent[:, None], axis=-1)
-    sizes = np.count_nonzero(agrees, axis=-1) * (is_possible & is_confirmed)
-    return agrees[np.arange(len(sizes)), sizes.argmax(axis=1)]
+    is_candidate = lines.is_possible & is_confirmed
+
+    # The largest set of each link.
+    sizes = np.count_nonzero(agrees, axis=-1) * is_candidate
+    largest = sizes.argmax(axis=1)
+    return agrees[np.arange(len(sizes)), largest]
+
+
+@dataclass(frozen=True)
+class _TrialLines:
+    """Lines through two estimates of a link each, and level ones through one.
+
+    first, second: [num_lines], int, estimates through which each line is
+    shares: [num_links, num_lines, num, 1], float64, times of all estimates, from 0 at the first to
+    1 at the second; 0 on a level line
+    values: [num_links, num_lines, num, 2], float64, of the lines at these times
+    is_possible: [num_links, num_lines], bool, clocks can drift so fast, and both estimates exist
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    shares: np.ndarray
+    values: np.ndarray
+    is_possible: np.ndarray
+
+
+def _lines_through(estimates: _Estimates) -> _TrialLines:
+    """Lines through every two estimates of each link, and level ones through each."""
+    # Both ends of each line, and time and offsets from one to the other.
+    first, second = np.triu_indices(estimates.elapsed_s.shape[1])
+    begins_s = estimates.elapsed_s[:, first]
+    ends_s = estimates.elapsed_s[:, second]
+    begins = estimates.values[:, first]
+    ends = estimates.values[:, second]
+    between_s = ends_s - begins_s
+    rises = ends - begins
+
+    # Times of all estimates from each beginning, in lengths of the line; a level one has none.
+    lengths_s = np.where(between_s > 0, between_s, np.inf)
+    since_begin_s = estimates.elapsed_s[:, None] - begins_s[..., None]
+    shares = since_begin_s / lengths_s[..., None]
+    shares = shares[..., None]
+
+    # Values of the lines at these times.
+    changes = shares * rises[:, :, None]
+    values = begins[:, :, None] + changes
+
+    # Largest change within the drift of clocks, and the errors of both ends.
+    of_ends = estimates.variances[:, first] + estimates.variances[:, second]
+    largest_drifts = between_s[..., None] * np.array(AGREEING_DRIFTS)
+    largest_rises = largest_drifts + AGREEING_SIGMAS * np.sqrt(of_ends)
+    is_slow = np.all(np.abs(rises) <= largest_rises, axis=-1)
+
+    # Lines between estimates that exist.
+    has_begin = estimates.is_there[:, first]
+    has_end = estimates.is_there[:, second]
+    is_possible = is_slow & has_begin & has_end
+    return _TrialLines(first, second, shares, values, is_possible)
+
+
+def _near(estimates: _Estimates, lines: _TrialLines) -> np.ndarray:
+    """Masks of the estimates near each line, [num_links, num_lines, num], bool."""
+    # Variances of the lines, from the errors of both ends.
+    of_begins = estimates.variances[:, lines.first, None]
+    of_ends = estimates.variances[:, lines.second, None]
+    of_lines = (1 - lines.shares) ** 2 * of_begins
+    of_lines += lines.shares**2 * of_ends
+
+    # Errors of estimate and line together, and of the estimate alone.
+    variances = estimates.variances[:, None]
+    of_both = AGREEING_SIGMAS * np.sqrt(of_lines + variances)
+    of_estimate = AGREEING_SIGMAS * np.sqrt(variances)
+
+    # Reach: by the errors of both, and within the limits by those of the estimate.
+    limits = estimates.limits[:, None, None]
+    narrow = LINE_SHARE * limits + of_both
+    wide = limits + of_estimate
+    reach = np.minimum(narrow, wide)
+
+    # Both offsets within it.
+    distances = np.abs(estimates.values[:, None] - lines.values)
+    is_near = np.all(distances <= reach, axis=-1)
+    return is_near & estimates.is_there[:, None]
 
 
 @dataclass(frozen=True)
@@ -229,14 +283,19 @@ class _Lines:
         kept: its estimates
         members: [num_members], int, those that agree
         """
+        # Errors of each estimate in the value of the line, by source and time.
         weights = np.sqrt(self.scatter[row]) * self.shares[row]
         common: dict[Source, np.ndarray] = {}
         for place in members.tolist():
             time_s, one = kept[place]
+            weight = weights[place][:, None]
             for source, change in one.common.items():
-                common[(time_s, *source)] = weights[place][:, None] * change
+                common[(time_s, *source)] = weight * change
+
+        # Values of the line at time 0.
         timing_s, carrier_hz = self.values[row].tolist()
-        return ClockOffset(timing_s, carrier_hz, np.diag(self.variances[row]), common)
+        covariance = np.diag(self.variances[row])
+        return ClockOffset(timing_s, carrier_hz, covariance, common)
 
 
 def _lines(estimates: _Estimates, members: np.ndarray) -> _Lines:

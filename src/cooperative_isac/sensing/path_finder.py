@@ -145,9 +145,13 @@ class PathFinder:
         offsets = np.linspace(-reach, reach, LINE_SAMPLES)
         power, _ = self.powers(transmitter, line(offsets))
 
-        # Peak of the parabola through the highest sample and its neighbors.
-        best = int(np.clip(power.argmax(), 1, LINE_SAMPLES - 2))
-        offset, _ = vertex(*power[best - 1 : best + 2])
+        # Highest sample that has neighbors on both sides.
+        last = LINE_SAMPLES - 1
+        best = int(np.clip(power.argmax(), 1, last - 1))
+
+        # Peak of the parabola through all three.
+        before, highest, after = power[best - 1 : best + 2]
+        offset, _ = vertex(before, highest, after)
         spacing = offsets[1] - offsets[0]
         return float(offsets[best] + offset * spacing)
 

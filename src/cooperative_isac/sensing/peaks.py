@@ -60,7 +60,7 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
     surface: likelihood over the cells
     most: number of peaks, at most
     """
-    search = detector.search
+    search = detector.search.behind(maker.whitening)
     reference = maker.reference
     threshold = detector.detection_threshold(reference)
     path_threshold = detector.path_threshold(reference)
@@ -84,17 +84,16 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
     doppler_phases = phasors(-doppler_hz[:, None] * reference.block_times_s)
     filters, energy = maker.filters_at(np.array(transmitters, int), points_m)
 
-    # Receive beams, and noise behind the filters, without the share of suppressed static paths.
+    # Noise behind the filters, without the share of suppressed static paths.
     shares = np.maximum(reference.static_share(doppler_hz), LEAST_STATIC_SHARE)
     noise_w = shares * energy * detector.scene.propagation.noise_power_w
-    beams = maker.beams(search)
 
     return [
         Peak(
             transmitter=transmitter,
             point_m=points_m[place],
             doppler_hz=float(doppler_hz[place]),
-            beam=beams[search.beam_of_cell[cell]],
+            beam=search.beams[search.beam_of_cell[cell]],
             filter=filters[place],
             doppler_phase=doppler_phases[place],
             noise_w=float(noise_w[place]),

@@ -12,10 +12,9 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.interference import Whitening
 from cooperative_isac.sensing.path_state import PathState
-from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.whitening import Whitening
 
 # Power of a residue over the mean power that changes of a learned background leave, at most: single
 # static paths change more than the mean.
@@ -57,7 +56,7 @@ class ReplicaMaker:
     receiver: receiving station
     reference: known streams of the frame
     canceled: static paths that were canceled in the echo; None: none
-    whitening: of the echo's antennas; None: none
+    whitening: that the echo has passed; None: none
     """
 
     def __init__(
@@ -157,20 +156,28 @@ class ReplicaMaker:
         num_rows = num_paths * num_filters
         num_blocks = reference.num_blocks
 
+        # Filters correlated with the streams, block by block.
+        in_rows = filters.reshape(num_rows, *filters.shape[2:])
+        correlated = reference.waveforms(in_rows)
+        correlated = correlated.reshape(num_rows, -1, num_blocks)
+
         # Products of filters within each block, all pairs of paths: that of the conjugate filter
         # first, [num_paths, num_paths, num_filters^2, num_blocks].
-        rows = filters.reshape(num_rows, -1)
-        correlated = self.reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
-        correlated = correlated.reshape(num_rows, -1, num_blocks)
-        by_block = rows.conj() @ correlated
+        by_block = filters.reshape(num_rows, -1).conj() @ correlated
         by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
-        by_block = by_block.transpose(2, 0, 3, 1, 4).reshape(num_paths, num_paths, -1, num_blocks)
+        by_block = by_block.transpose(2, 0, 3, 1, 4)
+        by_block = by_block.reshape(num_paths, num_paths, -1, num_blocks)
 
-        # Sums over blocks with the phases between both Doppler shifts; each derivative with a shift
-        # is a ramp over time, so that there are sums without, with one and with two ramps.
-        ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
+        # Phases between both Doppler shifts; each derivative with a shift is a ramp over time, so
+        # that there are phases without, with one and with two ramps.
+        since_middle_s = reference.block_times_s - reference.middle_s
+        ramp = 2j * np.pi * since_middle_s
         turned = (doppler_phases[:, None] * doppler_phases[None].conj()).astype(complex)
-        ramped = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
+        once = turned * ramp
+        twice = turned * np.abs(ramp) ** 2
+        ramped = np.stack([turned, once, twice], axis=-1)
+
+        # Sums over blocks.
         sums = by_block @ ramped.astype(np.complex64)
         sums = sums.reshape(num_paths, num_paths, num_filters, num_filters, 3)
         sums = sums.transpose(0, 2, 1, 3, 4)
@@ -211,13 +218,15 @@ class ReplicaMaker:
 
         # Correlation of each waveform with the streams over the whole frame.
         phases = doppler_phases.conj()
-        over_frame = (correlated @ np.repeat(phases, num_filters, axis=0)[..., None])[..., 0]
+        of_rows = np.repeat(phases, num_filters, axis=0)
+        over_frame = (correlated @ of_rows[..., None])[..., 0]
         projected = np.empty((num_paths, num_filters + 1, correlated.shape[1]), np.complex64)
         projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
 
         # That of each derivative with the Doppler shift.
         sloped = phases * ramp.astype(np.complex64)
-        projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
+        of_waveforms = correlated[::num_filters]
+        projected[:, -1] = (of_waveforms @ sloped[..., None])[..., 0]
 
         # Inner products, weighted by the suppression of static paths.
         flat = projected.reshape(num_paths * (num_filters + 1), -1)
@@ -263,10 +272,6 @@ class ReplicaMaker:
         """
         return self._receive(point_m[None], 0)[0, 0]
 
-    def beams(self, search: SearchGrid) -> np.ndarray:
-        """Receive beams of a search in the echo, [num_beams, num_rx_ant], complex64."""
-        return search.beams if self.whitening is None else self.whitening.of_beams(search.beams)
-
     def is_residue(
         self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float
     ) -> bool:
@@ -299,19 +304,19 @@ class ReplicaMaker:
         return bool(power < RESIDUE_MARGIN * static.left_share * background)
 
     def _receive(self, points_m: np.ndarray, num_slopes: int) -> np.ndarray:
-        """Receive steering to points, and its location slopes.
+        """Receive steering to points behind the whitening, and its location slopes.
 
         Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
         directions, distances_m = rays(self.receiver.position_m, points_m)
-        receive = steering_with_slopes(
+        steering = steering_with_slopes(
             self.receiver.elements_m,
             directions,
             distances_m,
             self.scene.grid.wavelength_m,
             num_slopes,
         )
-        return receive if self.whitening is None else self.whitening.of_steering(receive)
+        return steering if self.whitening is None else self.whitening.of_steering(steering)
 
     def _waveforms(self, filters: np.ndarray, phases: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with a constant Doppler phase in each block.

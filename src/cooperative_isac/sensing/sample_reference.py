@@ -135,23 +135,28 @@ class SampleReplicaMaker(ReplicaMaker):
         """Inner products of paths' signals and of their derivatives; see ReplicaMaker."""
         reference = self.reference
         num_paths, num_filters = filters.shape[:2]
-        num_rows = num_paths * num_filters
+        num_derivatives = num_filters + 1
 
-        # Signals and their slopes with the location, with the Doppler shift of each path.
-        signals = reference.waveforms(filters.reshape(num_rows, *filters.shape[2:]))
+        # Signals of the filters: of each path itself, and of its slopes with the location.
+        in_rows = filters.reshape(-1, *filters.shape[2:])
+        signals = reference.waveforms(in_rows)
         signals = signals.reshape(num_paths, num_filters, -1, reference.num_blocks)
-        rows = np.empty((num_paths, num_filters + 1, *signals.shape[2:]), np.complex64)
-        np.multiply(signals, doppler_phases.conj()[:, None, None], out=rows[:, :-1])
 
-        # Their slope with the Doppler shift.
-        ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
-        rows[:, -1] = rows[:, 0] * ramp.astype(np.complex64)
+        # The same with the Doppler shift of each path.
+        turns = doppler_phases.conj()[:, None, None]
+        derivatives = np.empty((num_paths, num_derivatives, *signals.shape[2:]), np.complex64)
+        np.multiply(signals, turns, out=derivatives[:, :-1])
 
-        # Sums over the frame.
-        flat = rows.reshape(num_paths * (num_filters + 1), -1)
+        # Slope of each path with the Doppler shift: a ramp over time.
+        since_middle_s = reference.block_times_s - reference.middle_s
+        ramp = 2j * np.pi * since_middle_s
+        derivatives[:, -1] = derivatives[:, 0] * ramp.astype(np.complex64)
+
+        # Inner products over the frame.
+        flat = derivatives.reshape(num_paths * num_derivatives, -1)
         products = flat.conj() @ flat.T
-        shape = (num_paths, num_filters + 1, num_paths, num_filters + 1)
-        return products.astype(complex).reshape(shape)
+        products = products.astype(complex)
+        return products.reshape(num_paths, num_derivatives, num_paths, num_derivatives)
 
 
 def sample_reference(frame: Component) -> SampleReference:

@@ -15,6 +15,7 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.images import HiddenRegion
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
+from cooperative_isac.sensing.whitening import Whitening
 
 # Cells per half of a range cell of the bandwidth, along a beam: a bistatic path changes by up to
 # twice the distance.
@@ -90,6 +91,12 @@ class SearchGrid:
             transmitters=tuple(self.transmitters[index] for index in chosen),
             known_paths=tuple(self._paths[index] for index in chosen),
         )
+
+    def behind(self, whitening: Whitening | None) -> SearchGrid:
+        """The same cells, with beams behind a whitening; the grid itself without one."""
+        if whitening is None:
+            return self
+        return replace(self, beams=whitening.of_beams(self.beams), known_paths=self._paths)
 
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:

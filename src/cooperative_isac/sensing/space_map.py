@@ -158,7 +158,8 @@ class SpaceMap(MapFilters):
         """
         # Conjugate gains of the streams toward all points, constant over a group of subcarriers:
         # [num_points, num_streams * num_groups].
-        precoders = frame.precoders[:, frame.antennas[transmitter]].conj()
+        antennas = frame.antennas[transmitter]
+        precoders = frame.precoders[:, antennas].conj()
         num_groups, num_ant, num_streams = precoders.shape
         columns = precoders.transpose(1, 2, 0).reshape(num_ant, -1)
         gains = self._departures[transmitter] @ columns
@@ -166,12 +167,14 @@ class SpaceMap(MapFilters):
         # With the phases of the delays, in one array: these arrays are large.
         by_stream = gains.reshape(-1, num_streams, num_groups)
         replicas = np.repeat(by_stream, frame.group_size, axis=2)
-        np.multiply(self.delay_phases[transmitter][:, None], replicas, out=replicas)
+        phases = self.delay_phases[transmitter][:, None]
+        np.multiply(phases, replicas, out=replicas)
         replicas = replicas.reshape(len(gains), -1)
 
         # Their energies, with the power of the streams in each group of subcarriers.
         gain_power = np.square(gains.real) + np.square(gains.imag)
-        energy = gain_power @ group_power(frame).T.reshape(-1)
+        stream_power = group_power(frame).T.reshape(-1)
+        energy = gain_power @ stream_power
         return replicas, self.noise_behind_w(energy)
 
     def _filtered(self, replicas: np.ndarray, beams: np.ndarray) -> np.ndarray:

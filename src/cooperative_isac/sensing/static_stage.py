@@ -25,7 +25,7 @@ from cooperative_isac.sensing.static_paths import (
     unknown_static,
     without_mean,
 )
-from cooperative_isac.waveform.signal import Component, Signal
+from cooperative_isac.waveform.signal import Component, Signal, whole_signal
 
 
 class StaticStage:
@@ -74,13 +74,15 @@ class StaticStage:
         """A whole echo without its static paths, for networks whose input are its samples.
 
         On public reference symbols, which have streams of their own, static paths are always
-        projected out.
+        projected out; code words beside data are streams beside those of the data.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         frame: signal of the frame
         time_s: time of the frame, s; None where frames are independent draws
         Returns the echo, of the same shape.
         """
+        if frame.is_superimposed:
+            return self.prepare(echo, whole_signal(frame), time_s)[0]
         cleaned, static = self.prepare(echo, frame, time_s)
         if static is None or frame.reference is None:
             return cleaned

@@ -84,7 +84,6 @@ def likelihood_surface(
     correlation: np.ndarray,
     noise_power_w: float,
     max_doppler_hz: float,
-    beams: np.ndarray | None = None,
 ) -> Surface:
     """Evaluate |u^H y|^2 / (sigma^2 ||u||^2) of single paths u over the whole search grid.
 
@@ -94,10 +93,7 @@ def likelihood_surface(
         the streams (StreamReference.correlate)
     noise_power_w: per antenna and resource element, W
     max_doppler_hz: largest Doppler shift of a target, Hz
-    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering of each beam; None: those
-        of the grid
     """
-    beams = grid.beams if beams is None else beams
     num_blocks = reference.num_blocks
     shape = (len(grid.delay_phases), len(grid.points_m))
     power = np.zeros(shape, np.float32)
@@ -108,9 +104,9 @@ def likelihood_surface(
     weights = static_weights(reference, shifts_hz)
 
     if isinstance(reference, SampleReference):
-        matched = _matched_samples(grid, beams, reference, correlation)
+        matched = _matched_samples(grid, reference, correlation)
     else:
-        matched = _matched_streams(grid, beams, reference, correlation)
+        matched = _matched_streams(grid, reference, correlation)
     for index, (filtered, energy) in enumerate(matched):
         # Strongest Doppler shift of each cell.
         spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
@@ -130,66 +126,78 @@ def _squared(values: np.ndarray) -> np.ndarray:
 
 
 def _matched_streams(
-    grid: SearchGrid, beams: np.ndarray, reference: StreamReference, correlation: np.ndarray
+    grid: SearchGrid, reference: StreamReference, correlation: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Matched filters of all cells in a correlation with streams, transmitter by transmitter.
 
-    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering
     correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
     Yields their outputs [num_cells, num_blocks], complex64, and energies [num_cells], float32.
     """
     num_rx_ant, _, _, num_blocks = correlation.shape
-    in_beams = np.empty(0)
+    beams = np.empty(0)
     received: slice | None = None
     for index, phases in enumerate(grid.delay_phases):
         # Receive beams of the streams that the transmitter sends, which several may have in common.
         own = reference.frame.streams_of(index)
         if own != received:
-            in_beams = beams @ correlation[:, :, own].reshape(num_rx_ant, -1)
+            beams = grid.beams @ correlation[:, :, own].reshape(num_rx_ant, -1)
             received = own
         gains = reference.frame.stream_gains(index, grid.departures[index])[..., own]
         replica = _replica(phases, gains)
-        own_beams = in_beams.reshape(len(beams), replica.shape[1], num_blocks)
+        own_beams = beams.reshape(len(grid.beams), replica.shape[1], num_blocks)
         filtered = np.empty((len(replica), num_blocks), np.complex64)
         _filter(grid.starts, replica, own_beams, filtered)
         yield filtered, _energy(gains, reference.gram[:, own, own])
 
 
 def _matched_samples(
-    grid: SearchGrid, beams: np.ndarray, reference: SampleReference, samples: np.ndarray
+    grid: SearchGrid, reference: SampleReference, samples: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Matched filters of all cells in the samples of an echo, transmitter by transmitter.
 
-    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering
     samples: [num_rx_ant, num_subcarriers, 1, num_symbols], complex64
     Yields their outputs [num_cells, num_symbols], complex64, and energies [num_cells], float32.
     """
     frame = reference.frame
     num_groups = len(frame.precoders)
     num_cells = len(grid.points_m)
-    in_beams = beams @ samples.reshape(len(samples), -1)
-    in_beams = in_beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
+    num_symbols = samples.shape[-1]
+
+    # Samples behind all receive beams, [num_beams, 1, num_subcarriers, num_symbols].
+    beams = grid.beams @ samples.reshape(len(samples), -1)
+    beams = beams.reshape(len(beams), *samples.shape[1:]).swapaxes(1, 2)
+
     for index, phases in enumerate(grid.delay_phases):
-        # Conjugate streams that the transmitter sends, and their weights: stream by stream, then
-        # group by group of subcarriers that share a precoder.
+        # Conjugate streams that the transmitter sends.
         own = frame.streams_of(index)
-        streams = np.ascontiguousarray(reference.streams[:, own].swapaxes(0, 1)).conj()
+        own_streams = reference.streams[:, own].swapaxes(0, 1)
+        streams = np.ascontiguousarray(own_streams).conj()
+
+        # Their weights toward the cells: stream by stream, then group by group of subcarriers that
+        # share a precoder.
         precoders = frame.precoders[:, frame.antennas[index], own].transpose(1, 2, 0)
         departures = grid.departures[index]
-        gains = departures @ precoders.reshape(departures.shape[1], -1)
+        num_ant = departures.shape[1]
+        gains = departures @ precoders.reshape(num_ant, -1)
+
+        # Conjugate weights on every subcarrier.
         spread = np.repeat(gains.conj(), frame.group_size, axis=1)
         spread = spread.reshape(num_cells, *streams.shape[:2])
 
         # Replicas and samples of a few beams at a time.
-        filtered = np.empty((num_cells, samples.shape[-1]), np.complex64)
-        for first in range(0, len(in_beams), BEAMS_IN_CACHE):
-            starts = grid.starts[first : first + BEAMS_IN_CACHE + 1]
+        filtered = np.empty((num_cells, num_symbols), np.complex64)
+        for first in range(0, len(beams), BEAMS_IN_CACHE):
+            last = first + BEAMS_IN_CACHE
+            starts = grid.starts[first : last + 1]
             cells = slice(starts[0], starts[-1])
-            replica = (phases[cells, None] * spread[cells]).reshape(cells.stop - cells.start, -1)
-            own_beams = in_beams[first : first + BEAMS_IN_CACHE] * streams
-            own_beams = own_beams.reshape(len(own_beams), -1, samples.shape[-1])
+            replica = phases[cells, None] * spread[cells]
+            replica = replica.reshape(len(replica), -1)
+            own_beams = beams[first:last] * streams
+            own_beams = own_beams.reshape(len(own_beams), -1, num_symbols)
             _filter(starts - starts[0], replica, own_beams, filtered[cells])
-        yield filtered, _group_energy(gains, reference.gram[:, own, own], num_groups)
+
+        grams = reference.gram[:, own, own]
+        yield filtered, _group_energy(gains, grams, num_groups)
 
 
 def _filter(
@@ -213,15 +221,21 @@ def _group_energy(gains: np.ndarray, grams: np.ndarray, num_groups: int) -> np.n
     grams: [num_subcarriers, num_streams, num_streams], complex64, Gram matrices of these streams
     Returns [num_cells], float32.
     """
+    # Sums over the subcarriers of each group.
     num_streams = grams.shape[-1]
-    by_group = grams.reshape(num_groups, -1, num_streams, num_streams).sum(axis=1)
+    of_groups = grams.reshape(num_groups, -1, num_streams, num_streams)
+    by_group = of_groups.sum(axis=1)
 
     # Gram matrices of all groups in one, with nothing between groups.
+    size = num_streams * num_groups
     whole = np.zeros((num_streams, num_groups, num_streams, num_groups), np.complex64)
     groups = np.arange(num_groups)
     whole[:, groups, :, groups] = by_group.swapaxes(1, 2)
-    weighted = gains @ whole.reshape(gains.shape[1], -1)
-    return np.sum(weighted.view(np.float32) * gains.view(np.float32), axis=1)
+    weighted = gains @ whole.reshape(size, -1)
+
+    # Real part of the inner products, from real and imaginary parts.
+    products = weighted.view(np.float32) * gains.view(np.float32)
+    return np.sum(products, axis=1)
 
 
 def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:

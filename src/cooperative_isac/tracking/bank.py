@@ -183,15 +183,19 @@ def combine(bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     probabilities = bank.mode_probabilities
     means = np.sum(probabilities[..., None] * bank.means, axis=1)
 
-    # Mean of the modes' covariances, and the scatter of their means.
+    # Scatter of the means of the modes.
     deviations = bank.means - means[:, None]
     weighted = probabilities[..., None] * deviations
     scatter = np.swapaxes(weighted, -1, -2) @ deviations
-    within = np.sum(probabilities[..., None, None] * bank.covariances, axis=1)
+
+    # Mean of their covariances, and the sum of both.
+    weighted_covariances = probabilities[..., None, None] * bank.covariances
+    within = np.sum(weighted_covariances, axis=1)
     covariances = within + scatter
 
     # Symmetric in spite of rounding.
-    return means, (covariances + np.swapaxes(covariances, -1, -2)) / 2
+    transposed = np.swapaxes(covariances, -1, -2)
+    return means, (covariances + transposed) / 2
 
 
 def _congruence(factors: np.ndarray, covariances: np.ndarray) -> np.ndarray:

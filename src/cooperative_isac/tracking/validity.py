@@ -43,27 +43,37 @@ def state_problems(
 def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     """Mask [num_states] of states that are certainly within the limits without margin."""
     # Finite numbers; stand-ins for the others, so that the checks below have some.
-    finite = np.all(np.isfinite(means), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
+    has_finite_mean = np.all(np.isfinite(means), axis=1)
+    has_finite_covariance = np.all(np.isfinite(covariances), axis=(1, 2))
+    finite = has_finite_mean & has_finite_covariance
     states = np.where(finite[:, None], means, 0.0)
     matrices = np.where(finite[:, None, None], covariances, np.eye(6))
 
     # Positions and velocities.
-    near = (np.abs(states[:, :3]) <= LARGEST_POSITION_M).all(axis=1)
-    slow = (np.abs(states[:, 3:]) <= LARGEST_SPEED_MPS).all(axis=1)
+    positions_m = np.abs(states[:, :3])
+    velocities_mps = np.abs(states[:, 3:])
+    near = (positions_m <= LARGEST_POSITION_M).all(axis=1)
+    slow = (velocities_mps <= LARGEST_SPEED_MPS).all(axis=1)
 
     # Symmetry of the covariances.
-    asymmetries = np.abs(matrices - np.swapaxes(matrices, 1, 2)).max(axis=(1, 2))
-    symmetric = asymmetries <= SYMMETRY_TOLERANCE * np.abs(matrices).max(axis=(1, 2))
+    differences = np.abs(matrices - np.swapaxes(matrices, 1, 2))
+    largest_entries = np.abs(matrices).max(axis=(1, 2))
+    asymmetries = differences.max(axis=(1, 2))
+    symmetric = asymmetries <= SYMMETRY_TOLERANCE * largest_entries
 
-    # Correlations: their determinant bounds their smallest eigenvalue.
+    # Correlations.
     variances = np.diagonal(matrices, axis1=1, axis2=2)
     scales = np.sqrt(np.where(variances > 0, variances, 1.0))
-    correlations = matrices / (scales[:, :, None] * scales[:, None, :])
+    products = scales[:, :, None] * scales[:, None, :]
+    correlations = matrices / products
+
+    # Their determinant bounds their smallest eigenvalue.
     try:
         factors = np.linalg.cholesky(correlations)
     except np.linalg.LinAlgError:
         return np.zeros(len(means), bool)  # one of them is not positive definite
-    determinants = np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1) ** 2
+    diagonals = np.diagonal(factors, axis1=1, axis2=2)
+    determinants = np.prod(diagonals, axis=1) ** 2
 
     # Bounds of the eigenvalues of the covariances: the smallest is at least that of the
     # correlations times the smallest variance, the largest at most the trace.

@@ -233,8 +233,12 @@ def _cache(job: Job, folder: Path, examples: Examples) -> Cache:
 
     # Largest number of a sample in this run, or in the usual splits, so that runs with other
     # numbers of samples share the cache.
-    counts = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
-    last = max(split_numbers(job.samples, name, count)[-1] for name, count in counts.items())
+    counts = {
+        "train": job.settings.train_samples,
+        "validation": job.settings.validation_samples,
+    }
+    last_numbers = [split_numbers(job.samples, name, count)[-1] for name, count in counts.items()]
+    num_in_run = int(max(last_numbers)) + 1
     num_in_splits = sum(split.count for split in SPLITS.values())
-    size = max(num_in_splits, int(last) + 1)
+    size = max(num_in_splits, num_in_run)
     return Cache(folder, key, size, cached_fields(examples[0]))

@@ -132,6 +132,7 @@ class Signal(Component):
     reference: the public reference symbols that replace the payload on their comb, or None
     reference_strides: of that comb, over subcarriers and over symbols
     has_data: whether elements without reference symbols carry payload; False: they are empty
+    is_superimposed: reference symbols are beside the payload on the same elements (code words)
     """
 
     modulation_order: int
@@ -139,13 +140,14 @@ class Signal(Component):
     reference: Component | None = None
     reference_strides: tuple[int, int] = (0, 0)
     has_data: bool = True
+    is_superimposed: bool = False
 
     @cached_property
     def elements(self) -> np.ndarray:
         """Resource elements that carry payload, [num_subcarriers, num_symbols], bool."""
         shape = (self.grid.num_subcarriers, self.grid.num_symbols)
         elements = np.full(shape, self.has_data)
-        if self.reference is not None:
+        if self.reference is not None and not self.is_superimposed:
             elements[self.reference_elements] &= ~self.reference.elements
         return elements
 
@@ -261,6 +263,7 @@ def with_reference(scene: Scene, signal: Signal) -> Signal:
         reference=reference,
         reference_strides=waveform.reference_strides,
         has_data=waveform.has_data,
+        is_superimposed=waveform.is_superimposed,
     )
 
 
@@ -308,7 +311,7 @@ def reference_signal(scene: Scene, number: int) -> Signal:
 
 
 def mapped_reference(scene: Scene, number: int) -> KnownStreams:
-    """The reference signals of frame `number` as NR maps them (scene.slot_layout).
+    """The reference signals of frame `number` as NR maps them (scene.slot_layout), or code words.
 
     Each transmitter sends one stream with sequences of its own, on the same elements as the others:
     code division. Its precoder is that of the waveform's `reference_beams`.
@@ -320,7 +323,7 @@ def mapped_reference(scene: Scene, number: int) -> KnownStreams:
     generator = np.random.default_rng([REFERENCE_SEED, number])
 
     # A beam of each transmitter for each group of subcarriers, at its power limit.
-    amplitude = np.sqrt(waveform.power_w / waveform.grid.num_subcarriers)
+    amplitude = np.sqrt(waveform.reference_power_w / waveform.grid.num_subcarriers)
     precoders = np.zeros((num_groups, antennas[-1].stop, num_transmitters), np.complex64)
     for index, part in enumerate(antennas):
         num_ant = part.stop - part.start

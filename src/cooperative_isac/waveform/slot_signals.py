@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.band import CODE, OfdmGrid
 from cooperative_isac.scene.slot_layout import (
     PRS_FIRST_SYMBOL,
     SIGNALS,
@@ -19,6 +19,7 @@ from cooperative_isac.scene.slot_layout import (
     placed_blocks,
     slots_per_frame,
 )
+from cooperative_isac.waveform.code_words import code_words
 from cooperative_isac.waveform.reference_signals import (
     NUM_CYCLIC_SHIFTS,
     ReferenceSignal,
@@ -41,14 +42,18 @@ def mapped_symbols(
     """Symbols of reference signals on the elements of a grid; read-only, as callers share them.
 
     grid: its first subcarrier begins a resource block, its first symbol slot 0 of a radio frame
-    names: some of scene.slot_layout.SIGNALS and SSB; where two use an element, the later one has it
-    num_transmitters: each with its own scrambling identity
+    names: some of scene.slot_layout.SIGNALS, SSB and CODE; where two use an element, the later one
+    has it
+    num_transmitters: each with its own scrambling identity or code word
     Returns [num_subcarriers, num_transmitters, num_symbols], complex64, and the mask
     [num_subcarriers, num_symbols], bool.
     """
     shape = (grid.num_subcarriers, num_transmitters, grid.num_symbols)
     streams = np.zeros(shape, np.complex64)
     for name in names:
+        if name == CODE:
+            streams[:] = code_words(grid, num_transmitters)
+            continue
         # All transmitters have a signal on the same elements.
         elements = grid_elements([name], grid)
         for index in range(num_transmitters):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Collection
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -24,15 +23,13 @@ from rclpy.clock import Clock, ClockType
 from cooperative_isac.evaluation.checkpoint import (
     clear_checkpoint,
     read_checkpoint,
-    write_checkpoint,
 )
-from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
-from cooperative_isac.evaluation.run_ledger import RunLedger, lateness
-from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
-from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
-from cooperative_isac.evaluation.truth_log import TruthLog, late_truth_s
-from cooperative_isac.metrics.requirements import quality_report
-from cooperative_isac.metrics.run_score import LiveFigures, RunScore
+from cooperative_isac.evaluation.live_bound import network_bound
+from cooperative_isac.evaluation.live_report import LiveReport
+from cooperative_isac.evaluation.run_record import RECORD_FILE
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
+from cooperative_isac.evaluation.truth_log import late_truth_s
+from cooperative_isac.metrics.run_score import LiveFigures
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
@@ -91,9 +88,8 @@ class Evaluator(SceneNode):
 
         # report
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
-        self._scheme = self.scheme_name
         self._folder = self.settings.path("out")
-        self._begin()
+        self._begin(self.scheme_name)
         self._resumed = self._load_checkpoint()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(CHECKPOINT_S, self._save_checkpoint, clock=steady)
@@ -129,27 +125,16 @@ class Evaluator(SceneNode):
         """Description of missing odometry of targets, and of missing poses of stations."""
         return ", ".join(filter(None, (self._watch.waiting_for(), self._poses.waiting_for())))
 
-    def _begin(self) -> None:
-        """Begin a new report."""
+    def _begin(self, scheme: str) -> None:
+        """Begin a new report.
+
+        scheme: by which stations encode, as far as it is known
+        """
         self._rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
-        self._ledger = RunLedger(1 / self._rate_hz)
-        self._recorder = RunRecorder()
-        self._score = RunScore(
-            self.scene.continuity_threshold_m,
-            self.scene.tracking,
-            self.scene.dimension,
-            self.scene.class_thresholds_m,
-        )
-        self._truth_log = TruthLog()
-        self._compared: set[str] = set()  # names of targets in frames that were compared
+        self.report = LiveReport(self.scene, scheme, 1 / self._rate_hz)
         self._start_ns = 0  # stamp of frame 0
-        self._bounds = BoundLog(self.scene.dimension)
         self._bound_requests: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
-
-        # state of the checkpoints
-        self._num_unsaved = 0
-        self._has_changed = False
         self._next_checkpoint_s = 0.0
 
         # counters of other nodes
@@ -169,36 +154,14 @@ class Evaluator(SceneNode):
         if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
             return None
 
-        # Counters.
+        # A report of another version is left.
         try:
-            self._ledger.restore(checkpoint.counts["ledger"])
-            self._bounds.restore(checkpoint.counts["bounds"])
-            if "truth" in checkpoint.counts:  # of this version
-                self._truth_log.restore(checkpoint.counts["truth"])
-            self._scheme = str(checkpoint.counts["scheme"])
+            last = self.report.restore(checkpoint, self.guarded)
         except (KeyError, TypeError, ValueError) as error:
             self.health.fault("states_refused", f"{self._folder}: {error!r}")
-            self._begin()
+            self._begin(self.report.scheme)
             return None
-
-        # Frames, from which the score is computed again.
-        last = None
-        without_truth = self._truth_log.numbers
-        for frame in recorded_frames(checkpoint.record):
-            self._recorder.add(
-                frame.number,
-                frame.stamp_ns,
-                frame.truths,
-                frame.detections,
-                frame.tracks,
-                frame.simulated,
-            )
-            if frame.number not in without_truth:
-                self._compared.update(truth.name for truth in frame.truths)
-                score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
-                score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
-            last = FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
-        return last
+        return None if last is None else FrameStamp(checkpoint.run, *last)
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
         """Continue the loaded report where the first frame follows it; else begin a new one."""
@@ -208,7 +171,7 @@ class Evaluator(SceneNode):
             self.get_logger().info(f"the report goes on: frame {frame.number} of run {frame.run}")
             return
         if last is not None:
-            self._begin()
+            self._begin(self.report.scheme)
         if self._folder is not None:
             clear_checkpoint(self._folder)
 
@@ -232,7 +195,7 @@ class Evaluator(SceneNode):
                     f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}"
                 )
                 self.health.count("restarts")
-                self._begin()
+                self._begin(self.report.scheme)
                 if self._folder is not None:
                     clear_checkpoint(self._folder)
             self._announce(turn.item)
@@ -241,8 +204,8 @@ class Evaluator(SceneNode):
         """Count an announced frame, and request its bound where it is due."""
         frame = announcement.frame
         self._start_ns = frame.stamp_ns - round(frame.number * 1e9 / self._rate_hz)
-        self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
-        self._has_changed = True
+        self.report.ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
+        self.report.has_changed = True
 
         # The bound assumes one path per target and pair of sites, but a path file has many. The
         # latest request is kept until the results of its frame arrive.
@@ -255,23 +218,23 @@ class Evaluator(SceneNode):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Count what controller and fusion center have done since their last reports."""
         for status in message.status:
-            self._ledger.skip(self._skipped.increment(status))
-            self._ledger.lose_packets(self._undelivered.increment(status))
+            self.report.ledger.skip(self._skipped.increment(status))
+            self.report.ledger.lose_packets(self._undelivered.increment(status))
             for station, counter in self._fused_at.items():
-                self._ledger.fuse(station, counter.increment(status))
+                self.report.ledger.fuse(station, counter.increment(status))
 
     def _on_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)
         if record is not None:
             # a station may have a scheme of its own, which is not that of the run
             if not self.scene.station(site).scheme:
-                self._scheme = record.scheme
-            self._ledger.add_packet(site, len(record.data))
+                self.report.scheme = record.scheme
+            self.report.ledger.add_packet(site, len(record.data))
 
     def _on_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)
         if record is not None:
-            self._ledger.time_stage(
+            self.report.ledger.time_stage(
                 record.frame.number, record.stage, record.duration_ms, record.latency_ms
             )
 
@@ -318,7 +281,7 @@ class Evaluator(SceneNode):
         """Ages of the latest odometry at a stamp, by target, where the truth is missing, s."""
         elapsed_s = (stamp_ns - self._start_ns) * 1e-9
         overdue_s = self._watch.overdue_s(stamp_ns)
-        return late_truth_s(self.scene, elapsed_s, overdue_s, self._compared)
+        return late_truth_s(self.scene, elapsed_s, overdue_s, self.report.compared)
 
     def _evaluate_rest(self) -> None:
         """Evaluate all frames whose results have arrived."""
@@ -336,29 +299,21 @@ class Evaluator(SceneNode):
         # record
         frame = tracks.frame
         truths = self._watch.registry.at(frame.stamp_ns)
-        self._recorder.add(
-            frame.number,
-            frame.stamp_ns,
-            truths,
-            detections.detections,
-            tracks.tracks,
-            tracks.simulated,
-        )
-        self._num_unsaved += 1
+        found = (truths, detections.detections, tracks.tracks)
+        self.report.record(frame.number, frame.stamp_ns, *found, tracks.simulated)
 
         # without the truth there is nothing to compare with
         late_s = self._late_s(frame.stamp_ns)
         if late_s:
-            self._truth_log.add(frame.number, late_s)
+            self.report.truth_log.add(frame.number, late_s)
             ages = ", ".join(f"{name} {age_s:.2f} s" for name, age_s in late_s.items())
             self.health.fault(
                 "frames_not_compared", f"frame {frame.number}: the odometry is late: {ages}"
             )
             return
-        self._compared.update(truth.name for truth in truths)
 
         # errors against truth and bound
-        live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
+        live = self.report.compare(frame.stamp_ns, *found)
         ratios = self._compare_to_bound(frame.number, truths, detections)
 
         # publish
@@ -383,48 +338,14 @@ class Evaluator(SceneNode):
 
         try:
             bound = network_bound(self.scene_of(announcement), frame, truths)
-            return self._bounds.add(bound, truths, detections.detections)
+            return self.report.bounds.add(bound, truths, detections.detections)
         except (np.linalg.LinAlgError, FloatingPointError, ValueError) as error:
             self.health.fault("bounds_failed", f"frame {number}: {error}")
             return 0.0, 0.0
 
     def summary(self) -> dict:
         """Report so far, as in summary.json."""
-        ledger = self._ledger.summary(self.now_ns)
-        run = self._score.summary()
-        quality = replace(
-            run.quality,
-            latency_99_ms=ledger["latency_ms"]["end_to_end"]["p99"],
-            refresh_s=ledger["refresh_s"],
-        )
-
-        # without what other parts of the report have: frames are those of the ledger, the quality
-        # is completed by latencies, and the errors over the bound are those of the bound's frames
-        score = asdict(run)
-        score["frames_compared"] = score.pop("frames")
-        del score["error_to_bound"]
-        del score["quality"]
-        return {
-            "scene": self.scene.name,
-            "scene_fingerprint": self.scene.fingerprint,
-            "scheme": self._scheme,
-            **ledger,
-            **score,
-            **self._truth_log.summary(),
-            "quality": quality_report(quality),
-            **self._bounds.summary(),
-            "targets_not_compared": self._not_compared(score["targets"], lateness(ledger)),
-        }
-
-    def _not_compared(self, compared: Collection[str], late: str | None) -> dict[str, str]:
-        """Reasons why targets were in no frame, by name: their clocks, for example.
-
-        late: stages that are not real time; None: all are
-        """
-        faults = self._watch.faults()
-        names = [name for name in self._watch.registry.names if name not in compared]
-        usual = late or "its odometry fits no frame"
-        return {name: faults.get(name, usual) for name in names}
+        return self.report.summary(self.now_ns, self._watch.registry.names, self._watch.faults())
 
     def _save_checkpoint(self) -> None:
         """Save the report so far, where it has changed."""
@@ -432,28 +353,13 @@ class Evaluator(SceneNode):
         run = self._run
         if self._folder is None or run is None:
             return
-        if not self._has_changed or began_s < self._next_checkpoint_s:
+        if not self.report.has_changed or began_s < self._next_checkpoint_s:
             return
-        counts = {
-            "ledger": self._ledger.state(),
-            "bounds": self._bounds.state(),
-            "truth": self._truth_log.state(),
-            "scheme": self._scheme,
-            "scene_fingerprint": self.scene.fingerprint,
-        }
         try:
-            write_checkpoint(
-                self._folder,
-                run,
-                counts,
-                self._recorder.record(self._num_unsaved),
-                self.summary(),
-            )
+            self.report.save(self._folder, run, self.summary())
         except OSError as error:
             self.health.fault("reports_unwritten", f"{self._folder}: {error.strerror}")
             return
-        self._num_unsaved = 0
-        self._has_changed = False
 
         # the next one, not too soon
         ended_s = time.monotonic()
@@ -465,9 +371,7 @@ class Evaluator(SceneNode):
         if self._folder is None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_summary(self._folder / SUMMARY_FILE, self.summary())
-            self._recorder.record().save(self._folder / RECORD_FILE)
+            self.report.complete(self._folder, self.summary())
         except OSError as error:
             # the checkpoints stay: `isac run` completes the report from them
             self.get_logger().error(f"the report is not complete: {self._folder}: {error.strerror}")

@@ -158,6 +158,22 @@ def test_reference_symbols_are_shown_with_their_share():
     )
 
 
+@pytest.mark.parametrize(
+    ("symbols", "snr"), [("reference_only", ", -6.0 dB of SNR"), ("payload", ", -1.2 dB of SNR")]
+)
+def test_code_words_are_shown_with_their_share_of_the_power(symbols, snr):
+    text = scene_path("cell_free_table1").read_text()
+    keys = "  signals: [data, code]\n  code_power_share: 0.25\n  carrier_hz:"
+    changed = text.replace("  carrier_hz:", keys, 1).replace("payload", symbols)
+    row = dict(describe(parse_scene(changed, Path("x.yaml"))))["signals"]
+    assert row == (
+        f"code words beside data with 0.25 of the power{snr} (reference_beams: random); receivers "
+        f"use {symbols}"
+    )
+    whole = dict(describe(parse_scene(changed.replace(symbols, "all"), Path("x.yaml"))))["signals"]
+    assert "SNR" not in whole
+
+
 def test_reference_symbols_of_a_band_are_shown():
     scene = network(("    num_subcarriers", "    signals: [data, csi_rs]\n    num_subcarriers"))
     assert dict(describe(scene))["  signals"].startswith("data, csi_rs: reference symbols on 0.")

@@ -134,6 +134,22 @@ def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
         assert np.allclose(clean, expected, atol=1e-3 * np.std(plain[receiver]))
 
 
+def test_static_paths_of_data_and_code_words_are_cleaned_together(small):
+    waveform = replace(
+        small.waveform,
+        signals=("data", "code"),
+        code_power_share=0.3,
+        reference_subcarrier_stride=0,
+    )
+    scene = with_static(replace(small, waveform=waveform), "project")
+    frame, plain, static = frame_and_echoes(scene, 3)
+    stage = StaticStage(scene)
+    for receiver in plain:
+        clean = stage.clean(static[receiver], frame)
+        expected = stage.clean(plain[receiver], frame)
+        assert np.allclose(clean, expected, atol=1e-3 * np.std(plain[receiver]))
+
+
 def test_training_suppresses_static_paths_likewise(tiny, monkeypatch):
     from cooperative_isac.learned.construction import make_network
     from cooperative_isac.training.batches import Examples

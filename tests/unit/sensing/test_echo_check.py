@@ -102,6 +102,20 @@ def test_echoes_of_reference_signals_are_checked_by_those(small, signals):
     assert "are in reverse order" in reverse.check("subcarriers").text
 
 
+def test_echoes_of_data_and_code_words_are_checked_by_both(small):
+    waveform = replace(
+        small.waveform,
+        signals=("data", "code"),
+        code_power_share=0.3,
+        reference_subcarrier_stride=0,
+    )
+    sensing = replace(small.sensing, symbols="all")
+    recorded = Recorded(replace(small, waveform=waveform, sensing=sensing))
+    assessment = recorded.check()
+    assert assessment.verdict == OK and not wrong(assessment)
+    assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
+
+
 MUTATIONS = {
     "samples": (np.conj, "samples", "conjugated"),
     "reversed subcarriers": (lambda echo: echo[:, ::-1], "subcarriers", "are in reverse order"),

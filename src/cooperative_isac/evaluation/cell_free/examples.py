@@ -94,10 +94,14 @@ def draw_examples(scene: Scene, scheme_name: str, rows: Sequence[Row], path: Pat
 
 def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
     """Lowest and highest x, and y, of box and stations, with a margin, m."""
-    places_m = [scene.box.low_m, scene.box.high_m]
-    places_m += [site.position_m for site in (*scene.transmitters, *scene.receivers)]
+    # Corners of the rectangle around box and stations.
+    sites = (*scene.transmitters, *scene.receivers)
+    stations_m = [site.position_m for site in sites]
+    places_m = [scene.box.low_m, scene.box.high_m, *stations_m]
     low_m = np.min(places_m, axis=0)[:2]
     high_m = np.max(places_m, axis=0)[:2]
+
+    # The same margin on all sides.
     margin_m = MARGIN_SHARE * np.max(high_m - low_m)
     left, bottom = low_m - margin_m
     right, top = high_m + margin_m

@@ -205,7 +205,9 @@ def _variances(
 ) -> tuple[float, float]:
     """Bounds of the variances of range and radial velocity, for a target at rest."""
     # Information about location and velocity, and the line of sight of the first station.
-    information = state_information(links, [snr] * len(links), position_m, np.zeros(2))
+    snr_of_links = [snr] * len(links)
+    at_rest_mps = np.zeros(2)
+    information = state_information(links, snr_of_links, position_m, at_rest_mps)
     radial = unit_toward(position_m, links[0].receiver_m)
 
     # A single station measures along its line of sight only.
@@ -216,8 +218,10 @@ def _variances(
 
     # Several stations measure the whole state.
     covariance = np.linalg.inv(information)
-    range_variance = radial @ covariance[:2, :2] @ radial
-    velocity_variance = radial @ covariance[2:, 2:] @ radial
+    of_location = covariance[:2, :2]
+    of_velocity = covariance[2:, 2:]
+    range_variance = radial @ of_location @ radial
+    velocity_variance = radial @ of_velocity @ radial
     return float(range_variance), float(velocity_variance)
 
 

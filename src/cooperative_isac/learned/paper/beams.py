@@ -67,9 +67,12 @@ def set_average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, gr
     nn.init.zeros_(_bias(convolution))
 
     # An output channel averages one group of input channels at one antenna tap.
-    groups = range(convolution.in_channels // group)
-    for weight, (first, tap) in zip(convolution.weight, product(groups, taps), strict=True):
-        averaged = weight[first * group : (first + 1) * group, tap, elements, elements]
+    num_groups = convolution.in_channels // group
+    outputs = product(range(num_groups), taps)
+    for weight, (number, tap) in zip(convolution.weight, outputs, strict=True):
+        first = number * group
+        inputs = slice(first, first + group)
+        averaged = weight[inputs, tap, elements, elements]
         averaged.fill_(1 / averaged.numel())
 
 

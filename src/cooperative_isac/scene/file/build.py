@@ -80,14 +80,33 @@ def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.nda
     Returns [3, 3], float64.
     Source: axes of REP-103.
     """
-    # A positive rotation about y turns x down, and so has the opposite sign of the pitch. Cosines
-    # and sines of yaw, pitch and roll.
+    # A positive rotation about y turns x down, and so has the opposite sign of the pitch.
     angles = np.radians([yaw_deg, -pitch_deg, roll_deg])
+
+    # Rotations about single axes, by cosines and sines of yaw, pitch and roll.
     cy, cp, cr = np.cos(angles)
     sy, sp, sr = np.sin(angles)
-    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    yaw = np.array(
+        [
+            [cy, -sy, 0],
+            [sy, cy, 0],
+            [0, 0, 1],
+        ]
+    )
+    pitch = np.array(
+        [
+            [cp, 0, sp],
+            [0, 1, 0],
+            [-sp, 0, cp],
+        ]
+    )
+    roll = np.array(
+        [
+            [1, 0, 0],
+            [0, cr, -sr],
+            [0, sr, cr],
+        ]
+    )
     return yaw @ pitch @ roll
 
 
@@ -167,6 +186,7 @@ def build_waveform(entry: schema.WaveformEntry, networks: int = 1) -> Waveform:
         reference_symbol_stride=entry.reference_symbol_stride,
         signals=tuple(entry.signals),
         reference_beams=entry.reference_beams,
+        code_power_share=entry.code_power_share,
     )
 
 

@@ -6,23 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
-from cooperative_isac.scene.band import DATA, OfdmGrid, Waveform
 from cooperative_isac.scene.file import motion_keys, schema, world_keys
-from cooperative_isac.scene.file.build import build_waveform, num_networks, static_suppression
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.interferer_checks import interferer_faults, interferer_names
+from cooperative_isac.scene.file.signal_checks import check_signals, check_symbols
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
-from cooperative_isac.scene.slot_layout import (
-    BLOCK_STARTS,
-    LEAST_BLOCKS,
-    SSB,
-    SUBCARRIERS_PER_BLOCK,
-    SYMBOLS_PER_SLOT,
-    grid_elements,
-    num_blocks,
-)
 
 # Least packet with a weak candidate, bits: envelope, lengths, a report packet without reports, and
 # the 36 to 53 bits of a candidate.
@@ -41,7 +29,7 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
         _points,
         _users,
         _waveform,
-        _symbols,
+        check_symbols,
         _candidates,
         _tracking,
         _clutter,
@@ -169,112 +157,7 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
             f"is {wave.reference_symbol_stride}; must be 0 "
             f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is",
         )
-    yield from _signals(wave, num_networks(file.propagation))
-
-
-def _signals(wave: schema.WaveformEntry, networks: int) -> Iterator[Problem]:
-    """Components of the signal: each once, on the grid, and one kind of reference symbols."""
-    names = [name for name in wave.signals if name != DATA]
-    if wave.reference_beams != Waveform.reference_beams and not names:
-        yield Problem(
-            "waveform.reference_beams",
-            f"is '{wave.reference_beams}', but signals ({', '.join(wave.signals)}) has no "
-            "reference signal; leave it out, or add one to signals",
-        )
-    if len(set(wave.signals)) < len(wave.signals):
-        yield Problem("waveform.signals", f"is {wave.signals}; must have each signal once")
-    if not names:
-        return
-    if wave.reference_subcarrier_stride:
-        yield Problem(
-            "waveform.signals",
-            f"has reference signals ({', '.join(names)}), and so has the comb of "
-            "reference_subcarrier_stride; set one of both",
-        )
-    grid = build_waveform(wave, networks).grid
-    for name in names:
-        fault = _signal_fault(name, grid)
-        if fault is not None:
-            yield Problem("waveform.signals", f"has {name}, {fault}")
-
-
-def _signal_fault(name: str, grid: OfdmGrid) -> str | None:
-    """Why a grid cannot hold a reference signal, and the remedy."""
-    # Bandwidth.
-    least = LEAST_BLOCKS.get(name, 1)
-    if num_blocks(grid) < least:
-        return (
-            f"which needs {least} resource blocks of {SUBCARRIERS_PER_BLOCK} subcarriers; the grid "
-            f"spans {num_blocks(grid)}: num_subcarriers times subcarrier_stride must be "
-            f"{least * SUBCARRIERS_PER_BLOCK} or more"
-        )
-
-    # Slots of synchronization blocks.
-    spacing_khz = grid.subcarrier_spacing_hz / 1e3
-    if name == SSB and spacing_khz not in BLOCK_STARTS:
-        spacings = ", ".join(f"{one:g}" for one in BLOCK_STARTS)
-        return (
-            f"which the standard does not have at a subcarrier spacing of {spacing_khz:g} kHz; "
-            f"it must be one of {spacings} kHz"
-        )
-
-    # Elements on the sensed subcarriers and symbols.
-    if not grid_elements([name], grid).any():
-        return (
-            "of which the strides of the grid leave no element; use strides without common "
-            f"divisors with {SUBCARRIERS_PER_BLOCK} subcarriers and {SYMBOLS_PER_SLOT} symbols"
-            + (", and a frame that reaches to a block" if name == SSB else "")
-        )
-    return None
-
-
-def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
-    """The symbols that are sensed with exist, and are enough to suppress static paths."""
-    wave = file.waveform
-    has_reference = wave.signals != [DATA] or wave.reference_subcarrier_stride > 0
-    if file.sensing.symbols == "reference_only" and not has_reference:
-        yield Problem(
-            "sensing.symbols",
-            "is 'reference_only', but the waveform has no reference "
-            "symbols; add reference signals to waveform.signals, such as [data, prs], set "
-            "waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload",
-        )
-    if file.sensing.symbols != "reference_only" and DATA not in wave.signals:
-        yield Problem(
-            "sensing.symbols",
-            f"is '{file.sensing.symbols}', but waveform.signals has no data; add data, or set "
-            "symbols: reference_only",
-        )
-
-    # Suppression of static paths takes one symbol for each stream on a subcarrier.
-    static_paths = static_suppression(file)
-    num_streams = file.users.num_users
-    num_symbols = wave.num_symbols
-    source = "users.num_users"
-    if file.sensing.symbols == "reference_only" and wave.signals != [DATA]:
-        # Reference signals are one stream of each transmitter, in some symbols of a subcarrier: the
-        # used subcarrier with the fewest decides.
-        built = build_waveform(wave, num_networks(file.propagation))
-        elements = grid_elements(built.reference_signals, built.grid)
-        symbols_per_subcarrier = elements.sum(axis=1)
-        num_streams = len(file.transmitters)
-        num_symbols = int(
-            np.min(
-                symbols_per_subcarrier,
-                where=symbols_per_subcarrier > 0,
-                initial=wave.num_symbols,
-            )
-        )
-        source = "one of each transmitter"
-    elif file.sensing.synchronization != "none":
-        num_streams *= len(file.transmitters)
-        source += ", times the transmitters, as sensing.synchronization separates them"
-    if static_paths != "keep" and num_streams >= num_symbols:
-        yield Problem(
-            "sensing.static_paths",
-            f"is '{static_paths}', which takes out all of {num_symbols} symbols "
-            f"with {num_streams} streams ({source}); needs more symbols than streams, or keep",
-        )
+    yield from check_signals(file)
 
 
 def _candidates(file: schema.SceneFile) -> Iterator[Problem]:

@@ -33,6 +33,7 @@ from cooperative_isac.scene.file.errors import (
 from cooperative_isac.scene.file.network import build_network, distinct
 from cooperative_isac.scene.file.physics import check_scene
 from cooperative_isac.scene.file.schema import CommonKeys, NetworkFile, SceneFile
+from cooperative_isac.scene.file.signal_checks import unknown_symbol_faults
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.file.station_physics import check_stations
 from cooperative_isac.scene.file.yaml_text import Document, parse_yaml
@@ -97,7 +98,7 @@ def _built(document: Document, path: Path) -> Scene:
     )
 
     # Check the scene.
-    _refuse(problems + check_scene(scene))
+    _refuse([*problems, *check_scene(scene), *unknown_symbol_faults(scene)])
     return scene
 
 
@@ -123,6 +124,7 @@ def _built_network(document: Document, path: Path) -> Scene:
         problems.extend(part.renamed(problem) for problem in check_scene(view))
     problems.extend(check_stations(scene))
     problems.extend(synchronization_faults(scene))
+    problems.extend(unknown_symbol_faults(scene))
     _refuse(distinct(problems))
     return scene
 

@@ -15,6 +15,7 @@ Level = Annotated[float, Field(ge=LEAST_LEVEL_DB, le=MOST_LEVEL_DB, allow_inf_na
 Deviation = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]  # dB
 NoiseFigure = Annotated[float, Field(ge=0, le=200)]  # dB
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]

@@ -27,6 +27,7 @@ from cooperative_isac.scene.file.keys import (
     Positive,
     Probability,
     Section,
+    Share,
     later,
 )
 from cooperative_isac.scene.file.motion_keys import MotionEntry
@@ -101,17 +102,32 @@ class WaveformEntry(Section):
     """Comb of public reference symbols among the sensed symbols; 0: none."""
     signals: Annotated[
         list[
-            Literal["data", "prs", "csi_rs", "dmrs", "ssb", "srs_comb2", "srs_comb4", "uplink_dmrs"]
+            Literal[
+                "data",
+                "prs",
+                "csi_rs",
+                "dmrs",
+                "ssb",
+                "srs_comb2",
+                "srs_comb4",
+                "uplink_dmrs",
+                "code",
+            ]
         ],
-        Field(min_length=1, max_length=8),
+        Field(min_length=1, max_length=9),
     ] = later(["data"])
     """Components of the signal: `data`, and reference signals that are public, at the resource
     elements and with the symbols of TS 38.211. `data` is on all other elements; without it they are
-    empty. Where two signals use an element, the later one has it.
+    empty. Where two signals use an element, the later one has it. `code` is public as well, and
+    beside `data` on the same elements: code words of all transmitters on all resource elements.
     """
     reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
     """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
     all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    """
+    code_power_share: Share = later(Waveform.code_power_share)
+    """Share of a transmitter's power that the code words have where `signals` has `code` beside
+    `data`; the data have the rest, and users cancel the code words, which they know.
     """
 
 

@@ -143,9 +143,13 @@ def peak_delay_s(profile: Profiles, place: int) -> float:
     profile: power [num_delays] over delay, or over another equidistant quantity
     place: index of the largest of the three
     """
-    before, here, after = (
-        profile.power[(place + step) % len(profile.power)] for step in (-1, 0, 1)
-    )
+    # The largest sample and its neighbors; the profile is periodic.
+    power = profile.power
+    before = power[place - 1]
+    here = power[place]
+    after = power[(place + 1) % len(power)]
+
+    # Peak of the parabola through them.
     curvature = before - 2 * here + after
     step = 0.5 * (before - after) / curvature if curvature else 0.0
     spacing = profile.delays_s[1] - profile.delays_s[0]

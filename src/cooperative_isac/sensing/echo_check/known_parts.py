@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.waveform.signal import Component, Signal
+from cooperative_isac.waveform.signal import Component, Signal, whole_signal
 
 # Singular values of Gram matrices below this share of the largest one count as zero: above the
 # rounding of single precision.
@@ -124,9 +124,13 @@ def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart,
     frame: signal that was sent
     reference_only: only the reference symbols are known
     """
+    # Payload and code words, which share their elements.
+    whole = slice(None)
+    if frame.is_superimposed and not reference_only:
+        return (_known_part(whole_signal(frame), whole, whole),)
+
     # Payload, without the elements of reference symbols.
     parts = []
-    whole = slice(None)
     if not reference_only and frame.has_data:
         parts.append(_known_part(frame, whole, whole))
 

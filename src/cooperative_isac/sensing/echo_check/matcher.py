@@ -140,14 +140,18 @@ class Matcher:
         num_paths = len(self.paths.delay_s)
         correlation = np.zeros((num_paths, len(echo), len(self.offsets_hz)), complex)
         for part, gains in zip(self.parts[frame], self.gains[frame]):
-            correlation[..., part.subcarriers] += np.einsum(
-                "ink,nmk->imn", gains[mirrored].conj(), part.correlated(echo)
-            )
+            weights = gains[mirrored].conj()
+            with_streams = part.correlated(echo)
+            of_part = np.einsum("ink,nmk->imn", weights, with_streams)
+            correlation[..., part.subcarriers] += of_part
 
-        # Sum over subcarriers, and least squares over paths.
+        # Sum over subcarriers with the phases of the delays.
         offset_phase = np.exp(2j * np.pi * self.offsets_hz * delay_s)
         phases = self.phases[sign].conj() * offset_phase
-        matched = (correlation * phases[:, None]).sum(axis=-1)
+        in_phase = correlation * phases[:, None]
+        matched = in_phase.sum(axis=-1)
+
+        # Least squares over paths.
         gram = self._transmit_gram(frame)[mirrored, sign]
         return np.linalg.solve(_floored(gram), matched)
 
@@ -188,9 +192,11 @@ class Matcher:
         phases = self.phases[sign] * offset_phase
         beams = self.arrival[elements].conj()
         for part, gains in zip(self.parts[frame], self.gains[frame]):
-            # Replica at the first antenna, and the receive beams.
+            # Replica at the first antenna.
             replica = np.einsum("ink,nkt->int", gains[mirrored], part.streams, optimize=True)
             replica *= phases[:, part.subcarriers, None]
+
+            # Samples behind the receive beams, and their products.
             samples = echo[:, part.subcarriers, part.symbols]
             received = np.tensordot(beams, samples, axes=1)
             products = replica.conj() * received

@@ -122,11 +122,22 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
             f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1"
         )
 
-    # Rodrigues' formula with the vector part of the quaternion
+    # vector part of the quaternion, and the matrix of its cross product
     vector = np.array([x, y, z])
+    cross = np.array(
+        [
+            [0, -z, y],
+            [z, 0, -x],
+            [-y, x, 0],
+        ]
+    )
+
+    # Rodrigues' formula
+    identity = np.eye(3)
     outer = np.outer(vector, vector)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + (2 / squared_norm) * (w * cross + outer - (vector @ vector) * np.eye(3))
+    squared_length = vector @ vector
+    change = w * cross + outer - squared_length * identity
+    return identity + (2 / squared_norm) * change
 
 
 def rotation_quaternion(rotation: np.ndarray) -> Quaternion:

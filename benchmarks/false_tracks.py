@@ -8,9 +8,10 @@ stopped continues: runs that the file contains are not repeated.
 
 Consecutive frames from echoes to tracks. A target is found where a detection, and tracked where an
 established track, is within 3 m; both without and with weak detections. A track is false that is
-that near to a target in less than half of its frames; most of these are of a target at first, and
-lose it. Off a target: tracks that have none at their confirmation. Within 2 s: tracked at least
-once in a sequence of that length, whose tracker begins without tracks.
+within 5 m of a target, the cutoff of GOSPA, in less than half of its frames, and displaced where
+the same holds of 3 m; most of these are of a target whose height is off, or lose it. Off a target:
+tracks that have none at their confirmation. Within 2 s: tracked at least once in a sequence of that
+length, whose tracker begins without tracks.
 
 By scores: false tracks a minute that noise confirms, by Wald's identity: exp(-score) of the tracks
 of targets at their confirmation, over the number of frames in which a target had none, for each
@@ -36,7 +37,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.monte_carlo import make_ends
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
-from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
+from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, GOSPA_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, with_power
@@ -61,6 +62,7 @@ class Tally:
     tracked_alone: by the reports of the stations alone
     sequences, found_in: targets of all sequences, and those that were tracked in them
     false_tracks, false_in: in whole runs, and in sequences
+    displaced_tracks, displaced_in: likewise, the false ones included
     off_target: tracks of whole runs that had no target within the cutoff when they were confirmed
     untracked: pairs of frame and target without a track, in sequences
     by_scores: sum of exp(-score) over the tracks of sequences at their confirmation
@@ -80,6 +82,8 @@ class Tally:
     found_in: int = 0
     false_tracks: int = 0
     false_in: int = 0
+    displaced_tracks: int = 0
+    displaced_in: int = 0
     off_target: int = 0
     untracked: int = 0
     by_scores: float = 0.0
@@ -131,8 +135,10 @@ class Decoded:
 
 
 class Chain:
-    """A tracker without tracks at first, and its score.
+    """A tracker without tracks at first, and its scores.
 
+    displaced: counts as false what is off by DETECTION_CUTOFF_M
+    score: counts as false what is off by GOSPA_CUTOFF_M
     seen: identities of tracks that were established
     num_off_target: tracks without a target within the cutoff when they were established
     tracked: rows of targets that were tracked
@@ -140,7 +146,8 @@ class Chain:
 
     def __init__(self, scene: Scene):
         self.tracker = Tracker(scene.tracking, scene.dimension)
-        self.score = RunScore(DETECTION_CUTOFF_M, scene.tracking, scene.dimension)
+        self.displaced = RunScore(DETECTION_CUTOFF_M, scene.tracking, scene.dimension)
+        self.score = RunScore(GOSPA_CUTOFF_M, scene.tracking, scene.dimension)
         self.seen: set[int] = set()
         self.num_off_target = 0
         self.tracked: set[int] = set()
@@ -153,7 +160,8 @@ class Chain:
         Returns pairs of a target and its track, and the sum of exp(-score) over new tracks.
         """
         tracks = self.tracker.update(time_s, detections)
-        self.score.add(time_s, targets, detections, tracks)
+        for score in (self.displaced, self.score):
+            score.add(time_s, targets, detections, tracks)
         established = [one for one in tracks if one.status in ESTABLISHED]
         pairs = near(targets, established)
         self.tracked |= {row for row, _ in pairs}
@@ -228,10 +236,12 @@ def tallied(scene: Scene, frames: Sequence[Decoded]) -> Tally:
             tally.sequences += len(targets)
             tally.found_in += len(short.tracked)
             tally.false_in += short.score.summary().false_tracks
+            tally.displaced_in += short.displaced.summary().false_tracks
 
     tally.frames += len(frames)
     tally.seconds += len(frames) / scene.update_rate_hz
     tally.false_tracks += whole.score.summary().false_tracks
+    tally.displaced_tracks += whole.displaced.summary().false_tracks
     tally.off_target += whole.num_off_target
     return tally
 
@@ -297,8 +307,10 @@ def columns(tally: Tally) -> dict[str, str]:
         "within 2 s": f"{100 * tally.found_in / max(tally.sequences, 1):.1f} %",
         "false a frame": f"{tally.false_detections / tally.frames:.2f}",
         "false tracks a min": f"{tally.false_tracks / minutes:.2f}{upper}",
+        "displaced": f"{tally.displaced_tracks / minutes:.2f}",
         "off a target": f"{tally.off_target / minutes:.2f}",
         "in sequences": f"{tally.false_in / minutes:.2f}",
+        "displaced in them": f"{tally.displaced_in / minutes:.2f}",
         "by scores": f"{by_scores:.3f}",
         "bit, at most": f"{tally.most_bits}",
     }

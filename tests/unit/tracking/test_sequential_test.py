@@ -13,6 +13,7 @@ from cooperative_isac.tracking.measurement import stack
 from cooperative_isac.tracking.motion_models import ACCELERATION_MEMORY_S
 from cooperative_isac.tracking.sequential_test import (
     BOUND_SHARE,
+    DISPLACEMENT_MARGIN,
     MISS_RATIO,
     SequentialTest,
     track_test,
@@ -128,7 +129,8 @@ def test_lives_advance_as_in_a_plain_loop():
 
 def test_threshold_follows_from_the_rate_of_false_tracks():
     test = track_test(0.05, PERIOD_S)
-    assert math.exp(-test.accept) * BOUND_SHARE == pytest.approx(0.05 * PERIOD_S / 60)
+    noise_ratio = test.accept - DISPLACEMENT_MARGIN
+    assert math.exp(-noise_ratio) * BOUND_SHARE == pytest.approx(0.05 * PERIOD_S / 60)
     assert track_test(0.5, PERIOD_S).accept == pytest.approx(test.accept - math.log(10))
     assert track_test(1e9, PERIOD_S).accept == 0.0
 
@@ -142,7 +144,7 @@ def weak_detections(detect, evidence, num_frames):
 
 def test_weak_detections_confirm_by_their_evidence_and_never_by_their_number(detect):
     # An innovation of zero has a density of about exp(-1).
-    strong = weak_detections(detect, Evidence(3.0, -6.0), 2)
+    strong = weak_detections(detect, Evidence(6.0, -6.0), 2)
     assert [tracks[0].status for tracks in strong] == [
         TrackStatus.TENTATIVE,
         TrackStatus.CONFIRMED,
@@ -274,7 +276,8 @@ def test_drawn_false_detections_confirm_fewer_tracks_than_walds_bound(detect):
     """
     rng = np.random.default_rng(7)
     accept = 1.0
-    rate = BOUND_SHARE * math.exp(-accept) * 60 / PERIOD_S
+    noise_ratio = accept - DISPLACEMENT_MARGIN
+    rate = BOUND_SHARE * math.exp(-noise_ratio) * 60 / PERIOD_S
     assert track_test(rate, PERIOD_S).accept == pytest.approx(accept)
     tracker = Tracker(Tracking(false_tracks_per_minute=rate), 3)
     side_m = 2.0

@@ -83,7 +83,8 @@ def test_a_motion_filter_that_cannot_be_made_is_an_error(tmp_path, model, fault)
 @pytest.mark.parametrize(
     ("scene", "change", "fault"),
     [
-        ("two_bands", ("scheme: local_ml ", "scheme: symbol_level "), "works on one band"),
+        ("two_bands", ("scheme: local_ml ", "scheme: raw_ml "), "works on one band"),
+        ("bs_ue", ("scheme: local_ml ", "scheme: symbol_level "), "position_std_m"),
         (
             "campus",
             ("scheme: local_ml ", "scheme: compressed_sensing "),

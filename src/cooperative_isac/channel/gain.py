@@ -8,6 +8,7 @@ from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.scene.band import Propagation
 from cooperative_isac.scene.geometry import BistaticGeometry
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Site
 
 
@@ -110,6 +111,39 @@ def expected_power(
     else:
         reflected = rcs_m2
     return reflected * unit_gain(scene, transmitter, receiver, path) ** 2
+
+
+def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
+    """SNR after integration of a path of amplitude 1, for steering vectors of unit norm.
+
+    The integration is coherent over all resource elements of a frame and all receive antennas, at
+    full transmit power of the symbols that receivers use. The gain of the transmit array is 0 dB,
+    its mean over all directions, as the beams are directed at the users.
+
+    Returns a power ratio.
+    """
+    # Each resource element has the power over the number of subcarriers. A transmit steering vector
+    # of unit norm has the mean gain 1 / num_ant over all directions.
+    power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
+    energy = power_w * scene.grid.num_symbols / transmitter.num_ant
+    return energy / receiver_noise_w(scene, receiver)
+
+
+def expected_snr(
+    scene: Scene,
+    transmitter: Site,
+    receiver: Site,
+    path: BistaticGeometry,
+    rcs_m2: float | None = None,
+) -> np.ndarray:
+    """Mean SNR of a target's path, integrated over a frame (integration_gain).
+
+    path: geometry of points [...]
+    rcs_m2: as in expected_power
+    Returns [...], float64, a power ratio.
+    """
+    power = expected_power(scene, transmitter, receiver, path, rcs_m2)
+    return power * integration_gain(scene, transmitter, receiver)
 
 
 def gain_slope(scene: Scene, path: BistaticGeometry) -> np.ndarray:

@@ -44,7 +44,10 @@ Seed = Annotated[
 ]
 Powers = Annotated[
     list[float] | None,
-    Option(help="Transmit powers in dBm, one or several. Default: the power of the scene file."),
+    Option(
+        help="Transmit powers in dBm, one or several: of the first band; others change by as many "
+        "dB. Default: the power of the scene file."
+    ),
 ]
 Json = Annotated[Path | None, Option(help="JSON file for the results.")]
 

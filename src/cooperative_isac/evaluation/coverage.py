@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.channel.gain import expected_power
+from cooperative_isac.channel.gain import expected_snr, integration_gain
 from cooperative_isac.channel.world import line_of_sight
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, TargetClass
-from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Site
 
 # Default number of grid points along each horizontal axis, and along the height. They are dense
@@ -22,22 +21,6 @@ GRID_HEIGHTS = 5
 LINKS_FOR_A_POINT = 3
 # Percentiles of the SNR that `isac check` prints.
 PERCENTILES = (10, 50, 90)
-
-
-def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
-    """SNR after integration of a path of amplitude 1, for steering vectors of unit norm.
-
-    The integration is coherent over all resource elements of a frame and all receive antennas, at
-    full transmit power. The gain of the transmit array is 0 dB, its mean over all directions, as
-    the beams are directed at the users.
-
-    Returns a power ratio.
-    """
-    # Each resource element has the power over the number of subcarriers. A transmit steering vector
-    # of unit norm has the mean gain 1 / num_ant over all directions.
-    power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
-    energy = power_w * scene.grid.num_symbols / transmitter.num_ant
-    return energy / receiver_noise_w(scene, receiver)
 
 
 def links(scene: Scene) -> list[tuple[Site, Site]]:
@@ -130,13 +113,12 @@ def path_snr(
     target_class: whose mean radar cross section is assumed; None: the propagation model has none
     Returns [num_points], float64, a power ratio; 0 if the static world blocks the path.
     """
-    # Power over the noise in free space, of targets at rest.
+    # Free space, targets at rest.
     path = bistatic_geometry(
         transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m
     )
     rcs_m2 = class_rcs_m2(scene, target_class)
-    power = expected_power(scene, transmitter, receiver, path, rcs_m2)
-    snr = power * integration_gain(scene, transmitter, receiver)
+    snr = expected_snr(scene, transmitter, receiver, path, rcs_m2)
 
     # Blockage of either part of the path.
     if scene.world is not None:

@@ -1,45 +1,51 @@
-"""Detections from the raw echoes of all receivers: local candidates, one joint fit, evidence."""
+"""Detections from the echoes of all receivers: local candidates, one joint fit, evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.echo_links import Targets
 from cooperative_isac.fusion.estimate import Estimate, in_space
 from cooperative_isac.fusion.fuse import clusters, detection_of
-from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
+from cooperative_isac.fusion.joint_ml import JointMatch, JointMl
 from cooperative_isac.fusion.rejection import is_possible, is_static
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 
 def detect_jointly(
-    joint: JointMl, reports: Sequence[EchoReport], threshold: float, path_threshold: float
+    joint: JointMl,
+    reports: Sequence[EchoReport],
+    threshold: float,
+    path_thresholds: Mapping[str, float],
 ) -> tuple[Detection, ...]:
     """Detections of the targets with enough evidence in all echoes together, strongest first.
 
     joint: likelihood of the echoes
     reports: of the single receivers, from which the fit starts
     threshold: evidence of a target, log-likelihood ratio
-    path_threshold: power over noise from which a path counts as detected
+    path_thresholds: power over noise from which a path counts as detected, by band
     """
     match = significant(joint, _candidates(joint.scene, reports), threshold)
-    return () if match is None else detections_of(joint.scene, match, path_threshold)
+    return () if match is None else detections_of(joint.scene, match, path_thresholds)
 
 
-def detections_of(scene: Scene, match: JointMatch, path_threshold: float) -> tuple[Detection, ...]:
+def detections_of(
+    scene: Scene, match: JointMatch, path_thresholds: Mapping[str, float]
+) -> tuple[Detection, ...]:
     """Detections of fitted targets, strongest first, without the static objects among them.
 
-    scene: seen on one band
+    scene: of one or several bands
     match: of all targets
-    path_threshold: power over noise from which a path counts as detected
+    path_thresholds: power over noise from which a path counts as detected, by band
     """
     detections = []
     for target in np.argsort(-match.power).tolist():
         # Paths that are detected, and the estimate from all of them.
-        cluster = list(_detected_paths(scene.band, match, target, path_threshold))
+        cluster = list(_detected_paths(match, target, path_thresholds))
         fitted = _estimate(match, target, scene.dimension)
         if not cluster or fitted is None:
             continue
@@ -82,11 +88,11 @@ def _candidates(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
 
 
 def _detected_paths(
-    band: str, match: JointMatch, target: int, path_threshold: float
+    match: JointMatch, target: int, path_thresholds: Mapping[str, float]
 ) -> Iterator[EchoReport]:
-    """The paths of a target that are above the threshold, one report a receiver."""
-    for receiver, fit in match.fits.items():
-        is_detected = (fit.state.owner == target) & (fit.power > path_threshold)
+    """The paths of a target that are above the threshold, one report for each echo."""
+    for (band, receiver), fit in match.fits.items():
+        is_detected = (fit.state.owner == target) & (fit.power > path_thresholds[band])
         paths = [
             PathReport(
                 int(fit.state.transmitter[path]),

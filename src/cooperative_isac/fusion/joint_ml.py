@@ -1,4 +1,8 @@
-"""Joint maximum likelihood over the raw echoes of all receivers: all targets at once."""
+"""Joint maximum likelihood over the echoes of all receivers on all bands: all targets at once.
+
+Every path has an amplitude of its own, so that the echoes of two bands or receivers need no common
+phase: their log-likelihoods, gradients and information are added.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.gain import expected_power
-from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.fusion.echo_links import EchoLinks, EchoName, Targets
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
-from cooperative_isac.sensing.path_state import PathState
 
 # Steps of Fisher scoring at most: a few from a start within the main lobe, the rest is for targets
 # whose steps are shortened.
@@ -23,46 +24,8 @@ JOINT_SCORING_STEPS = 8
 # standard deviations, here a third of one.
 NEGLIGIBLE_GAIN = 0.1
 
-# Added to the diagonal of the paths' coherence, so that identical replicas can be inverted; far
-# above the rounding of single precision.
-COHERENCE_LOADING = 1e-6
-
 # Coherence of two paths' replicas from which one echo cannot separate them.
 DUPLICATE_COHERENCE = 0.98
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Locations and velocities of several targets.
-
-    points_m: [num_targets, 3], float64, m, map
-    velocities_mps: [num_targets, 3], float64, m/s, map
-    """
-
-    points_m: np.ndarray
-    velocities_mps: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.points_m)
-
-    def keep(self, chosen: np.ndarray) -> Targets:
-        """Only the chosen targets.
-
-        chosen: mask [num_targets], bool, or indices [num], int
-        """
-        return Targets(self.points_m[chosen], self.velocities_mps[chosen])
-
-    def moved(self, steps: np.ndarray) -> Targets:
-        """The targets after a step each.
-
-        steps: [num_targets, 2 D], float64, of location (m) and velocity (m/s)
-        """
-        size = steps.shape[1] // 2
-        points_m = self.points_m.copy()
-        points_m[:, :size] += steps[:, :size]
-        velocities_mps = self.velocities_mps.copy()
-        velocities_mps[:, :size] += steps[:, size:]
-        return Targets(points_m, velocities_mps)
 
 
 @dataclass(frozen=True)
@@ -70,7 +33,7 @@ class JointMatch:
     """Targets matched against all echoes, with the amplitude of every path free.
 
     targets: that are matched
-    fits: by receiver, with a path from every transmitter to every target
+    fits: by echo, with the expected paths of its band (echo_links); none of an echo without any
     slope: [num_targets, 2 D], float64, gradient of the log-likelihood with location and velocity
     information: [num_targets, 2 D, 2 D], float64, Fisher information of both
     evidence: [num_targets], float64, log-likelihood ratio to noise, with reflections CN(0, chi^2):
@@ -78,7 +41,7 @@ class JointMatch:
     """
 
     targets: Targets
-    fits: Mapping[str, Fit]
+    fits: Mapping[EchoName, Fit]
     slope: np.ndarray
     information: np.ndarray
     evidence: np.ndarray
@@ -86,14 +49,18 @@ class JointMatch:
     def duplicate(self) -> int | None:
         """Index of the last target that no echo separates from an earlier one, or None."""
         num_targets = len(self.targets)
-        alike = np.ones((num_targets, num_targets), bool)
+        compared = np.zeros((num_targets, num_targets), bool)
+        separated = np.zeros((num_targets, num_targets), bool)
         for fit in self.fits.values():
-            # Paths of the same transmitter, compared between all pairs of targets.
-            same = np.abs(fit.coherence) > DUPLICATE_COHERENCE
-            num_paths = fit.state.num_paths // num_targets
-            blocks = same.reshape(num_targets, num_paths, num_targets, num_paths)
-            alike &= np.diagonal(blocks, axis1=1, axis2=3).all(axis=-1)
+            # Paths over the same link, compared between all pairs of targets.
+            state = fit.state
+            first, second = np.nonzero(state.transmitter[:, None] == state.transmitter)
+            pairs = (state.owner[first], state.owner[second])
+            compared[pairs] = True
+            is_different = np.abs(fit.coherence[first, second]) <= DUPLICATE_COHERENCE
+            np.logical_or.at(separated, pairs, is_different)
 
+        alike = compared & ~separated
         duplicates = np.flatnonzero(np.tril(alike, -1).any(axis=1))
         return int(duplicates[-1]) if len(duplicates) else None
 
@@ -113,25 +80,26 @@ class JointMatch:
 
 
 class JointMl:
-    """Joint likelihood of the receivers whose echoes arrived.
+    """Joint likelihood of the echoes that arrived.
 
-    scene: seen on one band, whose links have paths
-    echoes: by receiver, the correlation of its echo and the replicas of paths in it
+    scene: of one or several bands, whose links have paths
+    echoes: by name, the correlation of the echo and the replicas of paths in it
     """
 
-    def __init__(self, scene: Scene, echoes: Mapping[str, JointFit]):
+    def __init__(self, scene: Scene, echoes: Mapping[EchoName, JointFit]):
         self.scene = scene
-        self._linked = {name: np.array(scene.linked_transmitters(name), int) for name in echoes}
-        self._sites = {name: scene.receiver(name) for name in echoes}
-        self._joints = {
-            name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
-            for name, joint in echoes.items()
-            if len(self._linked[name])
-        }
+        views = {view.band: view for view in scene.views}
+        self._links: dict[EchoName, EchoLinks] = {}
+        self._joints: dict[EchoName, JointFit] = {}
+        for name, joint in echoes.items():
+            links = EchoLinks.of(views[name.band], name.receiver)
+            if len(links.linked):
+                self._links[name] = links
+                self._joints[name] = JointFit(joint.maker, joint.correlation, joint.noise_power_w)
         self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], scene.dimension))
 
     def match(self, targets: Targets) -> JointMatch:
-        """Match all paths of all targets at every receiver."""
+        """Match all expected paths of all targets in every echo."""
         size = self.scene.dimension
         num_targets = len(targets)
         fits = {}
@@ -140,8 +108,10 @@ class JointMl:
         evidence = np.zeros(num_targets)
 
         for name, joint in self._joints.items():
-            receiver = self._sites[name]
-            state, doppler_slopes = self._paths(receiver, targets)
+            links = self._links[name]
+            state, doppler_slopes = links.paths(targets)
+            if not state.num_paths:
+                continue
             fit = joint.match(state)
             fits[name] = fit
 
@@ -153,7 +123,7 @@ class JointMl:
             weighted = fit.doppler_information[:, None, None] * doppler_slopes[:, :, None]
             np.add.at(slope, state.owner, doppler_slopes * fit.doppler_slope[:, None])
             np.add.at(information, state.owner, weighted * doppler_slopes[:, None, :])
-            np.add.at(evidence, state.owner, self._evidence(receiver, fit))
+            np.add.at(evidence, state.owner, links.evidence(fit))
 
         # Gaussian prior of the velocity.
         information += self._prior
@@ -185,62 +155,6 @@ class JointMl:
             if not worse.all():
                 match = tried
         return match
-
-    def _paths(self, receiver: Site, targets: Targets) -> tuple[PathState, np.ndarray]:
-        """Paths of all links to a receiver over every target.
-
-        Returns the paths, target by target, and the derivatives of their Doppler shifts with
-        location and velocity, [num_paths, 2 D].
-        """
-        size = self.scene.dimension
-        wavelength_m = self.scene.grid.wavelength_m
-        linked = self._linked[receiver.name]
-        transmitters_m = np.array([self.scene.transmitters[index].position_m for index in linked])
-        velocities_mps = targets.velocities_mps[:, None]
-        paths = bistatic_geometry(
-            transmitters_m,
-            receiver.position_m,
-            targets.points_m[:, None],
-            velocities_mps,
-            wavelength_m,
-        )
-
-        # Derivatives of the Doppler shifts.
-        with_location = paths.doppler_location_gradient(velocities_mps, wavelength_m)[..., :size]
-        with_velocity = -paths.range_gradient[..., :size] / wavelength_m
-        slopes = np.concatenate([with_location, with_velocity], axis=-1)
-
-        owner, place = np.divmod(np.arange(paths.doppler_hz.size), len(linked))
-        state = PathState(targets.points_m, owner, linked[place], paths.doppler_hz.ravel())
-        return state, slopes.reshape(-1, 2 * size)
-
-    def _evidence(self, receiver: Site, fit: Fit) -> np.ndarray:
-        """Log-likelihood ratio of each path to noise, [num_paths], float64.
-
-        The reflection of a path is CN(0, chi^2); with the radar equation chi^2 is the mean radar
-        cross section of the smallest class. The power z that a path adds to what all others explain
-        is Exp(1) in noise and Exp(1 + m) for a path of mean SNR m, so the ratio is
-        z m / (1 + m) - ln(1 + m): negative where a path that should be detected is missing.
-        """
-        # Mean SNR of every path.
-        noise_power_w = self.scene.propagation.noise_power_w
-        state = fit.state
-        points_m = state.points_m[state.owner]
-        gain = np.empty(len(points_m))
-        for index, site in enumerate(self.scene.transmitters):
-            chosen = state.transmitter == index
-            path = bistatic_geometry(
-                site.position_m, receiver.position_m, points_m[chosen], np.zeros(3), 1.0
-            )
-            gain[chosen] = expected_power(self.scene, site, receiver, path)
-        mean_snr = gain * fit.replica.gram[:, 0, 0].real / noise_power_w
-
-        # Power that a path shares with the others: the variance inflation of its amplitude.
-        num_paths = len(fit.coherence)
-        loaded = fit.coherence + COHERENCE_LOADING * np.eye(num_paths)
-        inflation = np.maximum(np.diag(np.linalg.inv(loaded)).real, 1)
-        own_power = fit.power / inflation
-        return own_power * mean_snr / (1 + mean_snr) - np.log1p(mean_snr)
 
 
 def _newton_steps(information: np.ndarray, slope: np.ndarray) -> np.ndarray:

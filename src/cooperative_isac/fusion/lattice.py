@@ -1,21 +1,22 @@
 """Search for targets in the echoes of several receivers together, on a lattice of locations.
 
-At each point of the lattice the power of every link is matched to the delay, angles and stream
-weights that the point implies, and added up: no link has to exceed a threshold alone. A velocity
-is found likewise, and the state is fitted to all echoes (fusion.joint_ml). The target is then
-subtracted from all of them, and the next peak of the lattice is examined.
+At each point of the lattice the power of every link on every band is matched to the delay, angles
+and stream weights that the point implies, and added up: no link has to exceed a threshold alone. A
+velocity is found likewise, and the state is fitted to all echoes (fusion.joint_ml). The target is
+then subtracted from all of them, and the next peak of the lattice is examined.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
+from cooperative_isac.fusion.echo_links import EchoLinks, EchoName, Targets
+from cooperative_isac.fusion.joint_ml import JointMatch, JointMl
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
@@ -29,12 +30,12 @@ from cooperative_isac.sensing.surface import (
     static_weights,
 )
 
-# Spacing of the lattice over the range resolution c / B of the band, along the ground and upwards:
+# Spacing of the lattice over the finest range resolution c / B, along the ground and upwards:
 # a path between two points loses 2 dB on average, which the finer lattice about a peak gives back.
 SPACING = 0.6
 VERTICAL_SPACING = 0.9
 
-# Spacing of velocities over the speed resolution of a monostatic link.
+# Spacing of velocities over the finest speed resolution of a monostatic link.
 VELOCITY_SPACING = 0.75
 
 # Halvings of that spacing about the best velocity.
@@ -66,23 +67,42 @@ MOST_PEAKS = 4
 
 
 @dataclass(frozen=True)
-class Lattice:
-    """Lattice of locations in the box of a scene, and of velocities.
+class LatticeCells:
+    """Points of a lattice in front of one receiver, beam by beam.
 
-    scene: seen on one band, with its stations at rest; its links are summed
-    sensors: search of each receiver, by name
+    sensor: search of the receiver
+    order: [num_cells], int, indices of the points
+    grid: search grid of the points
+    is_expected: [num_cells, num_linked], bool, paths that count (fusion.echo_links)
+    """
+
+    sensor: LocalMl
+    order: np.ndarray
+    grid: SearchGrid
+    is_expected: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Lattice of locations in the box of a scene, and of velocities, common to all bands.
+
+    scene: of one or several bands, with the poses of its stations; its links are summed
+    sensors: search of each receiver on each band, by the name of its echo
+    cells: of receivers, computed when a search needs them; copies with other poses share them
     """
 
     scene: Scene
-    sensors: Mapping[str, LocalMl]
+    sensors: Mapping[EchoName, LocalMl]
+    cells: dict[EchoName, LatticeCells] = field(default_factory=dict)
 
     @cached_property
     def spacing_m(self) -> np.ndarray:
         """Distance of neighboring points along each axis, [D], float64, m."""
-        # Shares of the range resolution.
+        # Shares of the finest range resolution.
         dimension = self.scene.dimension
         shares = np.array([SPACING, SPACING, VERTICAL_SPACING])[:dimension]
-        spacing_m = shares * self.scene.grid.range_resolution_m
+        resolution_m = min(view.grid.range_resolution_m for view in self.scene.views)
+        spacing_m = shares * resolution_m
 
         # Coarser along all axes alike where the points would be too many.
         size_m = self.scene.box.high_m - self.scene.box.low_m
@@ -118,38 +138,45 @@ class Lattice:
         Exp(1): it exceeds x with probability exp(-x).
         """
         num_trials = len(self.points_m) * len(self.velocities_mps)
-        probability = self.scene.sensing.false_alarm_probability * len(self.scene.receivers)
+        probability = self.scene.sensing.false_alarm_probability
+        probability *= len(self.scene.receiving_stations)
         return float(np.log(num_trials / probability))
 
-    def statistic(self, joints: Mapping[str, JointFit]) -> np.ndarray:
-        """Power of all links at each point, each at its best Doppler shift.
+    def statistic(self, joints: Mapping[EchoName, JointFit]) -> np.ndarray:
+        """Power of all links at each point above that of noise, each at its best Doppler shift.
 
-        joints: echoes by receiver
+        joints: echoes by name
         Returns [num_points], float64, in noise variances, that of strong links compressed.
         Source: DC reference [9].
         """
         total = np.zeros(len(self.points_m))
         for name, joint in joints.items():
-            linked = list(self.scene.linked_transmitters(name))
-            if not linked:
+            links = self._links[name]
+            if not len(links.linked):
                 continue
 
             # Power of each link at the points in front of the receiver, beam by beam.
-            order, cells = self._grids[name]
+            cells = self._cells(name)
             surface = likelihood_surface(
-                cells.behind(joint.maker.whitening),
+                cells.grid.behind(joint.maker.whitening),
                 joint.maker.reference,
                 joint.correlation,
                 joint.noise_power_w,
                 self.sensors[name].max_doppler_hz,
             )
-            total[order] += _compressed(surface.power[linked]).sum(axis=0)
+            compressed = _compressed(surface.power[links.linked])
+
+            # Points with many links have more noise than others: its mean is the harmonic number of
+            # the independent Doppler bins.
+            bins, _ = doppler_bins(joint.maker.reference, self.sensors[name].max_doppler_hz)
+            noise = np.log(len(bins)) + np.euler_gamma
+            total[cells.order] += np.sum((compressed - noise) * cells.is_expected.T, axis=0)
         return total
 
-    def search(self, joints: Mapping[str, JointFit], known: Targets, most: int) -> Targets:
+    def search(self, joints: Mapping[EchoName, JointFit], known: Targets, most: int) -> Targets:
         """The known targets, then those that are found in what they leave.
 
-        joints: echoes by receiver
+        joints: echoes by name
         known: targets that are in the echoes, fitted
         most: number of all targets, at most
         """
@@ -179,13 +206,19 @@ class Lattice:
             residual = _subtracted(residual, match)
         return found
 
+    @cached_property
+    def _links(self) -> dict[EchoName, EchoLinks]:
+        """Links whose paths are summed, by name of the echo."""
+        views = {view.band: view for view in self.scene.views}
+        return {name: EchoLinks.of(views[name.band], name.receiver) for name in self.sensors}
+
     def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
         """Targets within one main lobe of a point, [num_targets], bool."""
         size = self.scene.dimension
         away = (targets.points_m - point_m)[:, :size] / self.spacing_m
         return np.linalg.norm(away, axis=1) <= SEPARATION
 
-    def _strongest(self, joints: Mapping[str, JointFit]) -> JointMatch | None:
+    def _strongest(self, joints: Mapping[EchoName, JointFit]) -> JointMatch | None:
         """The fit of the highest peak whose evidence exceeds the threshold; None: there is none."""
         joint = JointMl(self.scene, joints)
         for point_m in self._peaks(self.statistic(joints)):
@@ -208,8 +241,8 @@ class Lattice:
     @property
     def _velocity_spacing_mps(self) -> float:
         """Distance of neighboring velocities along an axis, m/s."""
-        grid = self.scene.grid
-        resolution_mps = grid.doppler_resolution_hz * grid.wavelength_m / 2
+        grids = [view.grid for view in self.scene.views]
+        resolution_mps = min(grid.doppler_resolution_hz * grid.wavelength_m / 2 for grid in grids)
         fine_mps = VELOCITY_SPACING * resolution_mps
 
         # Coarser where the velocities would be too many.
@@ -229,43 +262,46 @@ class Lattice:
         lines = [spacing * np.array([-1.0, 0.0, 1.0]) for spacing in self.spacing_m]
         return self._in_space(lines, 0.0)
 
-    @cached_property
-    def _grids(self) -> dict[str, tuple[np.ndarray, SearchGrid]]:
-        """Points in front of each receiver, beam by beam: their indices, and the search grid."""
-        grids = {}
-        for name, sensor in self.sensors.items():
-            # Points in front of the receiver.
-            receiver = sensor.receiver
-            wavelength_m = sensor.grid.wavelength_m
-            away_m = self.points_m - receiver.position_m
-            ranges_m = np.linalg.norm(away_m, axis=1)
-            ahead = np.flatnonzero((away_m @ receiver.boresight >= 0) & (ranges_m > 0))
+    def _cells(self, name: EchoName) -> LatticeCells:
+        """Points in front of the receiver of an echo."""
+        known = self.cells.get(name)
+        sensor = self.sensors[name]
+        if known is not None and known.sensor is sensor:
+            return known
 
-            # Nearest beam of each point.
-            directions = beam_directions(receiver, self.scene.dimension, wavelength_m)
-            beams = steering_vectors(receiver.elements_m, directions, wavelength_m)
-            arrivals = steering_vectors(
-                receiver.elements_m, away_m[ahead] / ranges_m[ahead, None], wavelength_m
-            )
-            nearest = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
-            used, number = np.unique(nearest, return_inverse=True)
+        # Points in front of the receiver.
+        receiver = sensor.receiver
+        wavelength_m = sensor.grid.wavelength_m
+        away_m = self.points_m - receiver.position_m
+        ranges_m = np.linalg.norm(away_m, axis=1)
+        ahead = np.flatnonzero((away_m @ receiver.boresight >= 0) & (ranges_m > 0))
 
-            # Sort points by beam; those of beam k are cells starts[k] to starts[k + 1].
-            by_beam = np.argsort(number, kind="stable")
-            starts = np.searchsorted(number[by_beam], np.arange(len(used) + 1))
-            order = ahead[by_beam]
-            cells = SearchGrid(
-                beams=beams[used].conj().astype(np.complex64),
-                starts=starts,
-                points_m=self.points_m[order],
-                ranges_m=ranges_m[order],
-                range_step_m=float(self.spacing_m[0]),
-                transmitters=self.scene.transmitters,
-                receiver=receiver,
-                grid=sensor.grid,
-            )
-            grids[name] = (order, cells)
-        return grids
+        # Nearest beam of each point.
+        directions = beam_directions(receiver, self.scene.dimension, wavelength_m)
+        beams = steering_vectors(receiver.elements_m, directions, wavelength_m)
+        arrivals = steering_vectors(
+            receiver.elements_m, away_m[ahead] / ranges_m[ahead, None], wavelength_m
+        )
+        nearest = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
+        used, number = np.unique(nearest, return_inverse=True)
+
+        # Sort points by beam; those of beam k are cells starts[k] to starts[k + 1].
+        by_beam = np.argsort(number, kind="stable")
+        starts = np.searchsorted(number[by_beam], np.arange(len(used) + 1))
+        order = ahead[by_beam]
+        grid = SearchGrid(
+            beams=beams[used].conj().astype(np.complex64),
+            starts=starts,
+            points_m=self.points_m[order],
+            ranges_m=ranges_m[order],
+            range_step_m=float(self.spacing_m[0]),
+            transmitters=sensor.scene.transmitters,
+            receiver=receiver,
+            grid=sensor.grid,
+        )
+        is_expected = self._links[name].expected(grid.points_m)
+        self.cells[name] = LatticeCells(sensor, order, grid, is_expected)
+        return self.cells[name]
 
     def _peaks(self, statistic: np.ndarray) -> list[np.ndarray]:
         """The highest points of a statistic, no two of one target, [3], float64, m, each."""
@@ -279,10 +315,10 @@ class Lattice:
                 peaks.append(point_m)
         return peaks
 
-    def _spectra(self, joint: JointFit, name: str, point_m: np.ndarray) -> np.ndarray:
-        """Power of all links of one receiver at a point, over the Doppler bins of the search.
+    def _spectra(self, joint: JointFit, name: EchoName, point_m: np.ndarray) -> np.ndarray:
+        """Power of the expected paths in one echo at a point, over the Doppler bins of the search.
 
-        Returns [num_links, num_bins], float64, in noise variances, the bins of sensing.surface.
+        Returns [num_paths, num_bins], float64, in noise variances, the bins of sensing.surface.
         """
         # Doppler bins that a target can have, and factors that make up for the energy which the
         # suppression of static paths removes there.
@@ -295,22 +331,27 @@ class Lattice:
         # Correlations in the beam toward the point.
         in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
         spectra = []
-        for index in self.scene.linked_transmitters(name):
+        for index in self._transmitters(name, point_m):
             # Filter at the delay and stream weights of the point, then the spectrum over time.
             filters, energy = maker.filters_at(index, point_m[None])
             blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
             values = reference.spectrum(blocks, num_bins)[bins]
             spectra.append(weights * np.abs(values) ** 2 / (energy[0] * joint.noise_power_w))
-        return np.array(spectra)
+        return np.array(spectra).reshape(-1, len(bins))
 
-    def _power_at(self, joints: Mapping[str, JointFit], point_m: np.ndarray) -> float:
+    def _transmitters(self, name: EchoName, point_m: np.ndarray) -> np.ndarray:
+        """Indices of the transmitters whose paths over a point are expected in an echo."""
+        links = self._links[name]
+        return links.linked[links.expected(point_m[None])[0]]
+
+    def _power_at(self, joints: Mapping[EchoName, JointFit], point_m: np.ndarray) -> float:
         """Power of all links at one point, each at its best Doppler shift."""
         return sum(
             float(self._spectra(joint, name, point_m).max(axis=1).sum())
             for name, joint in joints.items()
         )
 
-    def _velocity_at(self, joints: Mapping[str, JointFit], point_m: np.ndarray) -> np.ndarray:
+    def _velocity_at(self, joints: Mapping[EchoName, JointFit], point_m: np.ndarray) -> np.ndarray:
         """Velocity with the largest power of all links at a point, [3], float64, m/s."""
         spectra = {name: self._spectra(joint, name, point_m) for name, joint in joints.items()}
         best_mps = self._best_velocity(joints, spectra, point_m, self.velocities_mps)
@@ -323,33 +364,35 @@ class Lattice:
 
     def _best_velocity(
         self,
-        joints: Mapping[str, JointFit],
-        spectra: Mapping[str, np.ndarray],
+        joints: Mapping[EchoName, JointFit],
+        spectra: Mapping[EchoName, np.ndarray],
         point_m: np.ndarray,
         velocities_mps: np.ndarray,
     ) -> np.ndarray:
         """The velocity with the largest power of all links at a point, [3], float64, m/s.
 
-        spectra: of _spectra, by receiver
+        spectra: of _spectra, by name of the echo
         velocities_mps: [n, 3], float64, m/s
         """
         total = np.zeros(len(velocities_mps))
         for name, joint in joints.items():
-            # Spectra of the receiver's links in the order of their shifts, as interp needs them.
+            # Spectra of the echo's links in the order of their shifts, as interp needs them.
             sensor = self.sensors[name]
             _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
             ascending = np.argsort(shifts_hz)
             compressed = _compressed(spectra[name])
-            linked = self.scene.linked_transmitters(name)
 
             # Power at the Doppler shift that each velocity has on the link.
-            for index, spectrum in zip(linked, compressed):
+            transmitters = self._transmitters(name, point_m)
+            for index, spectrum in zip(transmitters, compressed, strict=True):
                 paths = bistatic_geometry(
-                    self.scene.transmitters[index].position_m,
+                    sensor.scene.transmitters[index].position_m,
                     sensor.receiver.position_m,
                     point_m,
                     velocities_mps,
                     sensor.grid.wavelength_m,
+                    sensor.scene.transmitters[index].velocity_mps,
+                    sensor.receiver.velocity_mps,
                 )
                 total += np.interp(paths.doppler_hz, shifts_hz[ascending], spectrum[ascending])
         return velocities_mps[total.argmax()]
@@ -371,17 +414,20 @@ def _compressed(power: np.ndarray) -> np.ndarray:
     return limits * np.log1p(power / limits)
 
 
-def _without(scene: Scene, joints: Mapping[str, JointFit], targets: Targets) -> dict[str, JointFit]:
+def _without(
+    scene: Scene, joints: Mapping[EchoName, JointFit], targets: Targets
+) -> dict[EchoName, JointFit]:
     """Echoes without the paths of targets."""
     if not len(targets):
         return dict(joints)
     return _subtracted(joints, JointMl(scene, joints).match(targets))
 
 
-def _subtracted(joints: Mapping[str, JointFit], match: JointMatch) -> dict[str, JointFit]:
+def _subtracted(joints: Mapping[EchoName, JointFit], match: JointMatch) -> dict[EchoName, JointFit]:
     """Echoes without the paths of a fit."""
     residual = {}
     for name, joint in joints.items():
-        correlation = subtract_paths(joint.correlation, match.fits[name])
+        fit = match.fits.get(name)
+        correlation = joint.correlation if fit is None else subtract_paths(joint.correlation, fit)
         residual[name] = JointFit(joint.maker, correlation, joint.noise_power_w)
     return residual

@@ -128,7 +128,8 @@ class Sensing:
     clock offsets of its links from the paths of known geometry in its echoes) | active_observation
     (they are estimated from targets that active links locate) | both_directions (from targets that
     both directions of a link have seen)
-    symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends
+    symbol_bits: bits of a real or imaginary part of a sample that scheme symbol_level sends, of
+    echoes below the noise
     report_bits: bits of a location axis and of a Doppler shift in a report; None: as many as the
     format of the packet has
     reflections: paths that a surface of the world reflects before and behind a target: ignore | use

@@ -9,9 +9,10 @@ import numpy as np
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.echo_links import EchoName, Targets
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies
 from cooperative_isac.fusion.joint_detect import detect_jointly, detections_of, significant
-from cooperative_isac.fusion.joint_ml import JointMl, Targets
+from cooperative_isac.fusion.joint_ml import JointMl
 from cooperative_isac.fusion.report_clocks import ReportClocks
 from cooperative_isac.fusion.reports import links_of
 from cooperative_isac.fusion.single_paths import StationReports
@@ -121,13 +122,14 @@ class RawMlDecoder(Decoder):
         search = next(sensor for sensor in sensors if len(sensor.search.points_m))
 
         # Fit all echoes jointly.
-        joints = {station: fitted.joint for station, fitted in sensed.items()}
+        band = self.scene.band
+        joints = {EchoName(band, station): fitted.joint for station, fitted in sensed.items()}
         reference = joints[min(joints)].maker.reference
         return detect_jointly(
             JointMl(self.scene, joints),
             reports,
             search.detection_threshold(reference),
-            search.path_threshold(reference),
+            {band: search.path_threshold(reference)},
         )
 
     def _bodies(self, prepared: Mapping[str, PreparedEcho], frame: Frame) -> tuple[Detection, ...]:
@@ -181,8 +183,9 @@ class ObservingRawDecoder(Decoder):
     ) -> tuple[Detection, ...]:
         """Detections fitted in all echoes of stations whose links are all in use."""
         num_links = len(self.scene.transmitters) - 1
+        band = self.scene.band
         joints = {
-            station: one.sensed.joint
+            EchoName(band, station): one.sensed.joint
             for station, one in seen.items()
             if len(one.offsets) == num_links
         }
@@ -191,7 +194,7 @@ class ObservingRawDecoder(Decoder):
 
         # Thresholds of any of these receivers.
         first = min(joints)
-        sensor = seen[first].sensed.sensor
+        sensor = seen[first.receiver].sensed.sensor
         reference = joints[first].maker.reference
         targets = Targets(
             np.array([one.position_m for one in detections]),
@@ -202,4 +205,4 @@ class ObservingRawDecoder(Decoder):
         )
         if match is None:
             return tuple(detections)
-        return detections_of(self.scene, match, sensor.path_threshold(reference))
+        return detections_of(self.scene, match, {band: sensor.path_threshold(reference)})

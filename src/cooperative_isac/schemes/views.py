@@ -87,6 +87,26 @@ def check_plain(scene: Scene, scheme: str) -> None:
         )
 
 
+def check_whole(scene: Scene, scheme: str) -> None:
+    """Raise ValueError unless a scene has all links, and stations at known positions.
+
+    Static paths over links with a moving end are canceled path by path, which is for schemes that
+    detect targets at the stations.
+    """
+    reason = links_fault(scene)
+    is_moving = any(station.is_mobile for station in scene.stations)
+    if any(station.position_std_m for station in scene.stations):
+        reason = "has stations with position_std_m"
+    elif is_moving and scene.sensing.static_paths != "keep":
+        reason = "suppresses static paths (sensing.static_paths) where stations move"
+    if reason:
+        raise ValueError(
+            f"scheme '{scheme}' needs the links of all transmitters, known positions of all "
+            f"stations, and static paths kept where they move; scene '{scene.name}' {reason}; use "
+            "scheme local_ml"
+        )
+
+
 def check_observed(scene: Scene, scheme: str) -> None:
     """Raise ValueError unless targets can give the clock offsets of all links of a scene.
 
@@ -118,9 +138,15 @@ def plain_fault(scene: Scene) -> str:
         return f"has the bands {', '.join(band.name for band in scene.bands)}"
     if any(station.is_mobile for station in scene.stations):
         return "has stations that move"
+    return links_fault(scene)
+
+
+def links_fault(scene: Scene) -> str:
+    """The reason why receivers of a scene do not use every transmitter of a band; else empty."""
     if any(
-        len(scene.linked_transmitters(site.name)) < len(scene.transmitters)
-        for site in scene.receivers
+        len(view.linked_transmitters(site.name)) < len(view.transmitters)
+        for view in scene.views
+        for site in view.receivers
     ):
         return "has receivers that do not use every transmitter (links)"
     return ""

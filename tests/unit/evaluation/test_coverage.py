@@ -9,13 +9,12 @@ from typer.testing import CliRunner
 
 from cooperative_isac import cli
 from cooperative_isac.channel.echo import path_signals
-from cooperative_isac.channel.gain import expected_power
+from cooperative_isac.channel.gain import expected_power, integration_gain
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.evaluation.coverage import (
     coverage_rows,
     grid_points,
     inside_boxes,
-    integration_gain,
     links,
     path_snr,
     usable_snr,

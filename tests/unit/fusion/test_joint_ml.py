@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cooperative_isac.fusion.echo_links import EchoName, Targets
 from cooperative_isac.fusion.joint_detect import detect_jointly
-from cooperative_isac.fusion.joint_ml import JointMl, Targets
+from cooperative_isac.fusion.joint_ml import JointMl
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.local_ml import LocalMl
@@ -28,9 +29,10 @@ class Center:
         self.search = self.sensors["rx1"]
         echoes = {name: receive_echo(scene, frame, name, targets) for name in self.sensors}
         joints = {
-            name: sensor.correlate(echoes[name], frame) for name, sensor in self.sensors.items()
+            EchoName(scene.band, name): sensor.correlate(echoes[name], frame)
+            for name, sensor in self.sensors.items()
         }
-        self.reference = joints["rx1"].maker.reference
+        self.reference = joints[EchoName(scene.band, "rx1")].maker.reference
         self.joint = JointMl(scene, joints)
         self.reports = [
             report
@@ -43,7 +45,7 @@ class Center:
             self.joint,
             reports,
             self.search.detection_threshold(self.reference),
-            self.search.path_threshold(self.reference),
+            {self.scene.band: self.search.path_threshold(self.reference)},
         )
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from cooperative_isac.scene.band import Waveform
 from cooperative_isac.scene.file.build import (
     build_parts,
     build_paths,
@@ -130,21 +131,33 @@ def _built_network(document: Document, path: Path) -> Scene:
 
 
 def with_power(scene: Scene, power_dbm: float) -> Scene:
-    """The scene with another transmit power on all bands, and another fingerprint."""
+    """The scene with another transmit power, and another fingerprint.
+
+    power_dbm: of the scene's band, dBm; those of other bands change by as many dB
+    """
     power_w = dbm_to_w(power_dbm)
     if math.isclose(power_w, scene.waveform.power_w, rel_tol=1e-9):
         return scene
     digest = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
     waveform = replace(scene.waveform, power_w=power_w)
 
-    # All bands of a scene that names them.
+    # All bands of a scene that names them, others by the same factor.
+    factor = power_w / scene.waveform.power_w
     layout = scene.layout
     if layout is not None:
         bands = tuple(
-            replace(band, waveform=replace(band.waveform, power_w=power_w)) for band in layout.bands
+            replace(band, waveform=waveform)
+            if band.name == scene.band
+            else replace(band, waveform=_scaled(band.waveform, factor))
+            for band in layout.bands
         )
         layout = replace(layout, bands=bands)
     return replace(scene, waveform=waveform, layout=layout, fingerprint=digest)
+
+
+def _scaled(waveform: Waveform, factor: float) -> Waveform:
+    """A waveform with its power times a factor."""
+    return replace(waveform, power_w=factor * waveform.power_w)
 
 
 def fingerprint(file: CommonKeys) -> str:

@@ -152,6 +152,14 @@ def test_another_power_is_another_scene():
     assert with_power(scene, w_to_dbm(scene.waveform.power_w)) is scene
 
 
+def test_another_power_keeps_the_differences_between_bands():
+    scene = load_scene("macro_micro")
+    weaker = with_power(scene, w_to_dbm(scene.waveform.power_w) - 12)
+    for before, after in zip(scene.bands, weaker.bands, strict=True):
+        change_db = w_to_dbm(after.waveform.power_w) - w_to_dbm(before.waveform.power_w)
+        assert math.isclose(change_db, -12, abs_tol=1e-9)
+
+
 def test_defaults_of_the_file_are_those_of_the_model():
     assert Tracking(**TrackingEntry().model_dump()) == Tracking()
     scene = parse_scene(good_text(), Path("x.yaml"))

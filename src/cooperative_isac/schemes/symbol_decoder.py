@@ -1,0 +1,175 @@
+"""Center of scheme symbol_level: targets in the sum over the links of all bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.fronthaul.symbol_packet import BandEcho, unpack_symbols
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.echo_links import EchoName, Targets
+from cooperative_isac.fusion.joint_detect import detections_of, significant
+from cooperative_isac.fusion.joint_ml import JointMatch, JointMl
+from cooperative_isac.fusion.lattice import Lattice
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Decoder
+from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.views import StationView
+from cooperative_isac.sensing.clock_stage import synchronized
+from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S
+from cooperative_isac.sensing.static_paths import suppress, unknown_static
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.signal import Component
+
+NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Detections of an earlier frame.
+
+    time_s: of the frame, s
+    targets: locations and velocities in that frame
+    """
+
+    time_s: float
+    targets: Targets
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Targets of a frame, and the links that locate them.
+
+    lattice: of the links
+    joints: likelihood of each echo
+    match: None: no target
+    least_sites: number of receivers that a detection must have
+    """
+
+    lattice: Lattice
+    joints: Mapping[EchoName, JointFit]
+    match: JointMatch | None
+    least_sites: int = 1
+
+
+class SymbolDecoder(Decoder):
+    """Decoder at the center: follows the targets of the last frame, and searches for others.
+
+    lattice: of the links of all bands
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self._known = {view.band: KnownSymbols(view) for view in scene.views}
+        self._places = {
+            EchoName(view.band, site.name): StationView(view, site.name)
+            for view in scene.views
+            for site in view.receivers
+        }
+        sensors = {name: self._sensor(name, place.view) for name, place in self._places.items()}
+        self.lattice = Lattice(scene, sensors)
+        self._memory: _Memory | None = None
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        # The lattice, with the poses that the stations have in the frame.
+        self._move(frame)
+
+        # Echoes of the stations on the bands that are on the air.
+        echoes: dict[EchoName, BandEcho] = {}
+        grids = {band: self._known[band].grid for band in frame.bands}
+        for station, packet in sorted(packets.items()):
+            own = unpack_symbols(self.scene, grids, station, frame.number, packet)
+            echoes |= {EchoName(band, station): echo for band, echo in own.items()}
+        if not echoes:
+            return ()
+
+        # Targets of the last frame and others on the lattice, all of them together.
+        matched = self.matched(echoes, frame)
+        match = matched.match
+        if frame.time_s is not None:
+            targets = NO_TARGETS if match is None else match.targets
+            self._memory = _Memory(frame.time_s, targets)
+        if match is None:
+            return ()
+
+        # Detections: of each target the paths above the threshold of a single one, which depends on
+        # the number of Doppler bins: that of any station stands for all on its band.
+        path_thresholds = {
+            name.band: matched.lattice.sensors[name].path_threshold(joint.maker.reference)
+            for name, joint in matched.joints.items()
+        }
+        detections = detections_of(matched.lattice.scene, match, path_thresholds)
+        return tuple(one for one in detections if len(one.sites) >= matched.least_sites)
+
+    def matched(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> Matched:
+        """The targets in the echoes of a frame."""
+        return self.located(self.lattice, self.joints(echoes, frame), frame)
+
+    def located(
+        self, lattice: Lattice, joints: Mapping[EchoName, JointFit], frame: Frame
+    ) -> Matched:
+        """The expected targets and others that the links of a lattice have."""
+        # Expected targets that are there.
+        joint = JointMl(lattice.scene, joints)
+        followed = significant(joint, self._expected(frame.time_s), lattice.threshold)
+        known = NO_TARGETS if followed is None else followed.targets
+
+        # Others, then a fit of all together.
+        found = lattice.search(joints, known, self.scene.sensing.max_targets)
+        return Matched(lattice, joints, significant(joint, found, lattice.threshold))
+
+    def joints(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> dict[EchoName, JointFit]:
+        """Likelihoods of the echoes of the stations."""
+        # What a learned background leaves is so small that replicas do without it.
+        mode = self.scene.sensing.static_paths
+        is_projected = mode == "project" or (mode == "learn" and frame.time_s is None)
+        joints = {}
+        for name, echo in echoes.items():
+            samples = echo.samples
+            received = synchronized(self.signal(name.band, frame), echo.offsets)
+            static = None
+            if is_projected:
+                # Quantization is noise among static paths, which replicas do not expect.
+                static = unknown_static(received.streams)
+                samples = suppress(samples, received.streams, static)
+            sensor = self.lattice.sensors[name]
+            joints[name] = sensor.correlate(samples, received, static=static)
+        return joints
+
+    def signal(self, band: str, frame: Frame) -> Component:
+        """The known symbols of a frame on a band."""
+        return self._known[band].of_frame(frame.on(band))
+
+    def _sensor(self, name: EchoName, view: Scene) -> LocalMl:
+        """Search of one receiver, with the poses of a scene on its band."""
+        return LocalMl(view, view.receiver(name.receiver), self._known[name.band].grid)
+
+    def _move(self, frame: Frame) -> None:
+        """Give the lattice the poses of a frame; receivers whose links stay keep their search."""
+        if not frame.poses:
+            return
+        sensors = dict(self.lattice.sensors)
+        for name, place in self._places.items():
+            view = place.scene(frame)
+            if sensors[name].scene is not view:
+                sensors[name] = self._sensor(name, view)
+        scene = self.scene.posed(frame.poses)
+        self.lattice = replace(self.lattice, scene=scene, sensors=sensors)
+
+    def _expected(self, time_s: float | None) -> Targets:
+        """Targets of the last frame at a time; none of a later one, or of one long ago."""
+        memory = self._memory
+        if memory is None or time_s is None:
+            return NO_TARGETS
+        elapsed_s = time_s - memory.time_s
+        if not 0 < elapsed_s <= LONGEST_PREDICTION_S:
+            return NO_TARGETS
+        targets = memory.targets
+        return Targets(
+            targets.points_m + elapsed_s * targets.velocities_mps, targets.velocities_mps
+        )

@@ -41,8 +41,7 @@ def test_spliced_antennas_gain_more_than_accumulated_ones(name, quantity):
     for curve in (antennas.SPLICED, antennas.SPLICED_OWN, antennas.SPLICED_JOINT):
         assert errors[curve] / bounds[curve] == pytest.approx(1, abs=0.3), curve
 
-    # Phases of the echo itself gain no more than accumulation; those of shared symbols do when these
-    # are fitted together with the blocks.
+    # Phases of the echo itself gain no more than accumulation, shared symbols do in a joint fit.
     assert bounds[antennas.SPLICED_OWN] == pytest.approx(bounds[antennas.ACCUMULATED], rel=0.01)
     assert errors[antennas.SPLICED_JOINT] < 0.7 * errors[antennas.ACCUMULATED]
     assert errors[antennas.SPLICED_SHARED] > 1.3 * errors[antennas.SPLICED_JOINT]
@@ -66,7 +65,7 @@ def test_antennas_spliced_in_time_have_the_bound_of_one_that_senses_all_the_time
 def test_bounds_of_sensing_beside_data_are_closed_forms():
     # One eighth of the power, of the elements or of the words.
     snr = 10**-0.8
-    bounds = EXPERIMENTS["sensing_codes"]().bounds(-10 * np.log10(8))
+    bounds = EXPERIMENTS["sensing_codes"]().bounds(-9.0)
     for way, size, word_snr, step in (
         (sensing_codes.NOISE, (128, 64), snr / 8 / (1 + 7 / 8 * (snr + 10**1.5)), (1, 1)),
         (sensing_codes.CANCELLED, (128, 64), snr / 8 / (1 + 7 / 8 * snr), (1, 1)),

@@ -43,8 +43,8 @@ ECHO_SNR = 10**-0.8
 SIGHT_SNR = 10**1.5
 SIGHT_S = 0.2e-6
 
-# Sensing has one part in each of these numbers, of the power, of the words or of the elements.
-PARTS = (32, 16, 8, 4, 2)
+# Shares of sensing, dB: one part in 32, 16, 8, 4 and 2 of power, words or elements.
+SHARES_DB = (-15.0, -12.0, -9.0, -6.0, -3.0)
 # Number of parts of the table.
 TABLE_PARTS = 8
 
@@ -97,7 +97,7 @@ def sensing_codes() -> Experiment:
         name="sensing_codes",
         title="DC III-D: sensing beside data by code words, in time and in frequency",
         axis="share 1/n of sensing in power, words or elements (dB)",
-        values=tuple(float(-10 * np.log10(num_parts)) for num_parts in PARTS),
+        values=SHARES_DB,
         quantities={
             "path_m": Quantity("RMSE of path length (m)"),
             "path_speed_mps": Quantity("RMSE of path speed (m/s)"),
@@ -244,10 +244,10 @@ def _rates(num_parts: int) -> dict[str, float]:
     The receiver of the data knows the sensing symbols and subtracts them.
     """
     share = 1 / num_parts
-    superposed = float(np.log2(1 + (1 - share) * SIGHT_SNR))
-    divided = float((1 - share) * np.log2(1 + SIGHT_SNR))
-    rates = dict.fromkeys((NOISE, CANCELLED, BOTH), superposed)
-    rates.update(dict.fromkeys((WORDS, TIME, FREQUENCY, COMB), divided))
+    beside_word = float(np.log2(1 + (1 - share) * SIGHT_SNR))
+    on_others = float((1 - share) * np.log2(1 + SIGHT_SNR))
+    rates = dict.fromkeys((NOISE, CANCELLED, BOTH), beside_word)
+    rates.update(dict.fromkeys((WORDS, TIME, FREQUENCY, COMB), on_others))
     return rates
 
 

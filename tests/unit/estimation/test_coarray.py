@@ -76,6 +76,23 @@ def test_six_elements_resolve_eleven_sources_at_the_analytic_error():
     assert 0.9 < ratio < 1.1
 
 
+def test_coprime_array_of_ten_resolves_twelve_sources_at_the_analytic_error():
+    rng = np.random.default_rng(12)
+    positions = coprime_positions(3, 5)
+    assert len(positions) == 10
+    twelve = (np.arange(12) - 5.5) / 13
+    powers = np.full(12, 10.0)
+    errors = []
+    for _ in range(100):
+        echoes = snapshots(rng, twelve, positions, powers, 1000)
+        covariance = smoothed_covariance(sample_covariance(echoes), positions)
+        errors.append(root_music(covariance, 12) - twelve)
+    assert np.abs(errors).max() < np.diff(twelve).min() / 2
+    analytic = coarray_music_mse(twelve, positions, powers, 1.0, 1000)
+    ratio = np.sqrt(np.mean(np.square(errors)) / np.mean(analytic))
+    assert 0.9 < ratio < 1.1
+
+
 def test_error_saturates_with_as_many_sources_as_sensors():
     positions = nested_positions(3, 3)
     strong = coarray_music_mse(ELEVEN, positions, np.full(11, 1e4), 1.0, 1000)

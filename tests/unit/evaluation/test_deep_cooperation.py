@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
+from unit.evaluation.figure_runs import measured
 
 from cooperative_isac.evaluation.deep_cooperation import beamforming, bs_ue_zones, macro_micro
 from cooperative_isac.evaluation.deep_cooperation.command import (
@@ -76,11 +77,6 @@ def test_every_curve_reaches_its_bound_at_high_snr(name):
                 assert 0.4 < average / result.bound[curve][quantity] < 1.7, (curve, quantity)
 
 
-def measured(name, place, num_runs=40):
-    experiment = EXPERIMENTS[name]()
-    return summarize(experiment, place, run_point(experiment, place, range(num_runs), seed=5))
-
-
 def test_stations_of_reference_9_gain_the_root_of_two_above_the_threshold():
     # Its -5 dB are -26 dB of a resource element, and 19 dB after the whole transform.
     assert SNRS_DB[-1] == -5
@@ -100,15 +96,6 @@ def test_stations_of_reference_9_gain_the_root_of_two_above_the_threshold():
         assert 0.7 < average["four BSs, data level"] / four < 1.35
         bins = average["one BS, on bins of the transform"]
         assert bins == pytest.approx(cell / np.sqrt(12), rel=0.3)
-
-
-def test_spliced_antennas_gain_more_than_accumulated_ones():
-    result = measured("splicing", 3, 100)
-    accumulated = result.average["same subcarriers, accumulated"]["range_m"]
-    spliced = result.average["spliced, phases from a line of sight"]["range_m"]
-    bound = result.bound["spliced, phases from a line of sight"]["range_m"]
-    assert spliced < accumulated / 5
-    assert spliced / bound == pytest.approx(1, abs=0.2)
 
 
 def test_beams_with_a_null_find_the_target_beside_strong_interference():
@@ -205,12 +192,6 @@ def test_symbols_of_their_own_turn_interference_into_noise():
     ratio = result.average[coded]["range_m"] / result.bound[coded]["range_m"]
     assert ratio == pytest.approx(1, abs=0.3)
     assert result.average["suffered: the same reference signal"]["range_m"] > 10
-
-
-def test_code_words_keep_the_unambiguous_range():
-    result = measured("code_division", 2, 30)
-    assert result.average["code words over 4 symbols"]["found"] == 1
-    assert result.average["comb of 4 subcarriers"]["found"] < 0.8
 
 
 def test_symbol_level_holds_a_target_that_leaves_the_micro_cells():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import (
     ChannelMatrix,
     accumulate_coherently,
     channel_matrix,
+    coprime_positions,
     estimate_path,
     nested_positions,
-    path_information,
     phases_of_path,
     relative_phases,
     root_music,
@@ -30,6 +31,7 @@ from cooperative_isac.evaluation.deep_cooperation.draws import (
     symbol_duration_s,
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.evaluation.deep_cooperation.monostatic import target_bounds, target_errors
 
 # Subcarriers and symbols with the normal cyclic prefix of TS 38.211: 144 of 2048 samples.
 CARRIER_HZ = 24e9
@@ -52,9 +54,11 @@ SEARCH_DELAYS_S = (0.0, 2e-6)
 SPEEDS_MPS = (-40.0, 40.0)
 SEARCH_SPEEDS_MPS = (-60.0, 60.0)
 
-ACCUMULATED = "same subcarriers, accumulated"
+ACCUMULATED = "same elements, accumulated"
 SPLICED = "spliced, phases from a line of sight"
 SPLICED_SHARED = "spliced, phases from shared symbols"
+SPLICED_OWN = "phases of the echo itself"
+SPLICED_JOINT = "shared symbols and blocks, joint fit"
 
 # A line of sight of known delay, from which initial phases are estimated, above the echo.
 SIGHT_DB = 20.0
@@ -63,18 +67,53 @@ SIGHT_S = 0.2e-6
 
 def splicing() -> Experiment:
     """Range from several antennas: accumulated on the same subcarriers, or spliced in frequency."""
-    return Experiment(
-        name="splicing",
-        title="DC III-A1: antennas accumulated, or spliced to more bandwidth",
-        axis="number of antennas",
-        values=(1.0, 2.0, 4.0, 8.0, 16.0),
-        quantities={"range_m": Quantity("RMSE of range (m)")},
-        trial=_splicing_trial,
-        bounds=_splicing_bounds,
+    return _splicing_experiment(
+        "splicing",
+        "DC III-A1: antennas accumulated, or spliced to more bandwidth",
+        {"range_m": Quantity("RMSE of range (m)")},
+        _block_of_subcarriers,
     )
 
 
-def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Errors:
+def splicing_time() -> Experiment:
+    """Velocity from several antennas: accumulated on the same symbols, or spliced in time."""
+    return _splicing_experiment(
+        "splicing_time",
+        "DC III-A1: antennas accumulated, or spliced to a longer time",
+        {"velocity_mps": Quantity("RMSE of velocity (m/s)")},
+        _block_of_symbols,
+    )
+
+
+def _splicing_experiment(
+    name: str,
+    title: str,
+    quantities: Mapping[str, Quantity],
+    block: Callable[[int], ChannelMatrix],
+) -> Experiment:
+    """Accumulated and spliced antennas over their number.
+
+    name, title: of the figure
+    quantities: what is measured, by name
+    block: resource elements of an antenna by its number
+    """
+    return Experiment(
+        name=name,
+        title=title,
+        axis="number of antennas",
+        values=(1.0, 2.0, 4.0, 8.0, 16.0),
+        quantities=quantities,
+        trial=partial(_splicing_trial, tuple(quantities), block),
+        bounds=partial(_splicing_bounds, tuple(quantities), block),
+    )
+
+
+def _splicing_trial(
+    quantities: Sequence[str],
+    block: Callable[[int], ChannelMatrix],
+    num_antennas: float,
+    generator: np.random.Generator,
+) -> Errors:
     """Errors of one run: all curves have the same path and initial phases of the antennas."""
     # The path of the target: an amplitude of its own at each antenna.
     count = int(num_antennas)
@@ -82,10 +121,9 @@ def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Erro
     speed_mps = generator.uniform(*SPEEDS_MPS)
     amplitudes = [np.sqrt(SNR) * random_phase(generator) for _ in range(count)]
 
-    # All antennas on the same subcarriers: phases from the whole echo.
+    # All antennas on the same elements: phases from the whole echo.
     same = [
-        echo_of_path(_block(0), amplitude, delay_s, speed_mps, generator)
-        for amplitude in amplitudes
+        echo_of_path(block(0), amplitude, delay_s, speed_mps, generator) for amplitude in amplitudes
     ]
     channels = np.stack([echo.values for echo in same])
     accumulated = replace(
@@ -94,49 +132,99 @@ def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Erro
         noise_power=1 / count,
     )
 
-    # Each antenna on a block of its own; phases from a line of sight, or from symbols before in
-    # which all antennas shared their subcarriers.
+    # Each antenna on a block of its own, with phases from a line of sight.
     blocks = []
     sights = []
     for antenna, amplitude in enumerate(amplitudes):
-        block = _block(antenna)
         strong = amplitude * 10 ** (SIGHT_DB / 20)
-        blocks.append(echo_of_path(block, amplitude, delay_s, speed_mps, generator))
-        sights.append(echo_of_path(block, strong, SIGHT_S, 0.0, generator))
+        blocks.append(echo_of_path(block(antenna), amplitude, delay_s, speed_mps, generator))
+        sights.append(echo_of_path(block(antenna), strong, SIGHT_S, 0.0, generator))
     spliced = splice(blocks, phases_of_path(sights, SIGHT_S, 0.0))
-    shared = splice(blocks, relative_phases(channels[:, :, :SHARED_SYMBOLS]))
 
-    # Range by each way: half the length of the path.
+    # Phases from symbols before, in which all antennas shared their elements.
+    shared = [
+        echo_of_path(_shared_symbols(), amplitude, delay_s, speed_mps, generator)
+        for amplitude in amplitudes
+    ]
+    phases = relative_phases(np.stack([symbols.values for symbols in shared]))
+
+    # The target by each way; several matrices have an unknown phase each.
     errors = {}
-    for curve, matrix in (
-        (ACCUMULATED, accumulated),
-        (SPLICED, spliced),
-        (SPLICED_SHARED, shared),
+    for curve, matrices in (
+        (ACCUMULATED, [accumulated]),
+        (SPLICED, [spliced]),
+        (SPLICED_SHARED, [splice(blocks, phases)]),
+        (SPLICED_OWN, blocks),
+        (SPLICED_JOINT, _with_shared(blocks, shared)),
     ):
-        path = estimate_path([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
-        errors[curve] = {"range_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2}
+        path = estimate_path(matrices, SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+        of_target = target_errors(path, delay_s, speed_mps)
+        errors[curve] = {quantity: of_target[quantity] for quantity in quantities}
     return errors
 
 
-def _splicing_bounds(num_antennas: float) -> Errors:
-    """Root bounds with known initial phases: more SNR when accumulated, more band when spliced."""
+def _splicing_bounds(
+    quantities: Sequence[str], block: Callable[[int], ChannelMatrix], num_antennas: float
+) -> Errors:
+    """Root bounds: more SNR when accumulated, a greater span when spliced with known phases.
+
+    With an unknown phase in each, the information of the blocks is added. The same holds for blocks
+    with the shared symbols of each antenna, whatever is made of them.
+    """
     count = int(num_antennas)
-    spliced = splice([_block(antenna) for antenna in range(count)], np.zeros(count))
+    blocks = [block(antenna) for antenna in range(count)]
+    spliced = splice(blocks, np.zeros(count))
+    with_shared = _with_shared(blocks, [_shared_symbols()] * count)
     bounds = {}
-    for curve, matrix, snr in ((ACCUMULATED, _block(0), count * SNR), (SPLICED, spliced, SNR)):
-        covariance = np.linalg.inv(path_information([matrix], [snr]))
-        delay_s = np.sqrt(covariance[0, 0])
-        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * delay_s)}
+    for curve, matrices, snr in (
+        (ACCUMULATED, [block(0)], count * SNR),
+        (SPLICED, [spliced], SNR),
+        (SPLICED_SHARED, with_shared, SNR),
+        (SPLICED_OWN, blocks, SNR),
+        (SPLICED_JOINT, with_shared, SNR),
+    ):
+        of_target = target_bounds(matrices, [snr] * len(matrices))
+        bounds[curve] = {quantity: of_target[quantity] for quantity in quantities}
     return bounds
 
 
-def _block(antenna: int) -> ChannelMatrix:
+def _block_of_subcarriers(antenna: int) -> ChannelMatrix:
     """Resource elements of an antenna: a block of subcarriers above those of the one before."""
-    grid = channel_matrix(
-        np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0
-    )
+    grid = _grid()
     first_hz = antenna * NUM_SUBCARRIERS * SPACING_HZ
     return replace(grid, frequency_hz=grid.frequency_hz + first_hz)
+
+
+def _block_of_symbols(antenna: int) -> ChannelMatrix:
+    """Resource elements of an antenna: a block of symbols after those of the one before."""
+    grid = _grid()
+    first_s = antenna * NUM_SYMBOLS * SYMBOL_S
+    return replace(grid, time_s=grid.time_s + first_s)
+
+
+def _shared_symbols() -> ChannelMatrix:
+    """Resource elements before the blocks that all antennas use."""
+    grid = _grid()
+    used = slice(0, SHARED_SYMBOLS)
+    return replace(
+        grid,
+        values=grid.values[:, used],
+        time_s=grid.time_s[used] - SHARED_SYMBOLS * SYMBOL_S,
+        mask=grid.mask[:, used],
+    )
+
+
+def _with_shared(
+    blocks: Sequence[ChannelMatrix], shared: Sequence[ChannelMatrix]
+) -> list[ChannelMatrix]:
+    """Block and shared symbols of each antenna as one channel of one phase."""
+    pairs = zip(blocks, shared, strict=True)
+    return [splice(pair, np.zeros(2)) for pair in pairs]
+
+
+def _grid() -> ChannelMatrix:
+    zeros = np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex)
+    return channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
 
 
 # Sources of the sparse arrays in cycles per half wavelength, as many as a uniform array of six can
@@ -147,11 +235,12 @@ ARRAYS = {
     "uniform, 6 antennas": np.arange(6),
     "nested, 6 antennas": nested_positions(3, 3),
     "uniform, 12 antennas": np.arange(12),
+    "coprime, 6 antennas": coprime_positions(2, 3),
 }
 
 
 def sparse_arrays() -> Experiment:
-    """Direction from a sparse array of six antennas beside uniform arrays of six and of twelve."""
+    """Direction from sparse arrays of six antennas beside uniform arrays of six and of twelve."""
     return Experiment(
         name="sparse_arrays",
         title="DC III-A2: a sparse array saves antennas and pays in SNR",

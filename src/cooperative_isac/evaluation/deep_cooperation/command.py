@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.antennas import (
+    sparse_arrays,
+    splicing,
+    splicing_time,
+)
 from cooperative_isac.evaluation.deep_cooperation.beamforming import beamforming
 from cooperative_isac.evaluation.deep_cooperation.bs_ue_zones import bs_ue_zones
 from cooperative_isac.evaluation.deep_cooperation.experiment import (
@@ -21,6 +25,7 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
 )
 from cooperative_isac.evaluation.deep_cooperation.fragments import (
     fragments,
+    fragments_weak,
     highest_sidelobes_db,
 )
 from cooperative_isac.evaluation.deep_cooperation.holes import mask_figures, reference_signals
@@ -32,6 +37,11 @@ from cooperative_isac.evaluation.deep_cooperation.observation_time import observ
 from cooperative_isac.evaluation.deep_cooperation.reference_9 import reference_9
 from cooperative_isac.evaluation.deep_cooperation.reflections import reflections
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
+from cooperative_isac.evaluation.deep_cooperation.sensing_codes import (
+    TABLE_PARTS,
+    sensing_codes,
+    way_figures,
+)
 from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
     code_division,
     interference,
@@ -48,15 +58,18 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "6cd": partial(multi_station, "6cd", "c"),
     "reference_9": reference_9,
     "splicing": splicing,
+    "splicing_time": splicing_time,
     "beamforming": beamforming,
     "sparse_arrays": sparse_arrays,
     "reference_signals": reference_signals,
     "fragments": fragments,
+    "fragments_weak": fragments_weak,
     "synchronization": synchronization,
     "observation_time": observation_time,
     "velocity_resolution": velocity_resolution,
     "interference": interference,
     "code_division": code_division,
+    "sensing_codes": sensing_codes,
     "reflections": reflections,
     "macro_micro": macro_micro,
     "macro_micro_track": macro_micro_track,
@@ -74,15 +87,17 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "6d": ("6cd",),
     "reference_9": ("reference_9",),
     "splicing": ("splicing",),
+    "splicing_time": ("splicing_time",),
     "beamforming": ("beamforming",),
     "sparse_arrays": ("sparse_arrays",),
     "reference_signals": ("reference_signals",),
-    "fragments": ("fragments",),
+    "fragments": ("fragments", "fragments_weak"),
     "synchronization": ("synchronization",),
     "observation_time": ("observation_time",),
     "velocity_resolution": ("velocity_resolution",),
     "interference": ("interference",),
     "code_division": ("code_division",),
+    "sensing_codes": ("sensing_codes",),
     "reflections": ("reflections",),
     "macro_micro": ("macro_micro", "macro_micro_track"),
     "bs_ue_zones": ("bs_ue_zones",),
@@ -120,10 +135,42 @@ def fragments_table() -> Table:
     return table
 
 
+def sensing_codes_table() -> Table:
+    """Rate, losses, resolutions and unambiguous spans of the ways of sensing beside data."""
+    table = Table(
+        title=f"Sensing has 1/{TABLE_PARTS}: data, loss of SNR, path length and path speed",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("way")
+    for header in (
+        "rate (bit/s/Hz)",
+        "rate lost",
+        "SNR lost (dB)",
+        "resolution (m)",
+        "resolution (m/s)",
+        "span (m)",
+        "span (m/s)",
+    ):
+        table.add_column(header, justify="right")
+    for way, figures in way_figures().items():
+        table.add_row(
+            way,
+            f"{figures.rate:.2f}",
+            f"{figures.rate_lost:.2f}",
+            f"{figures.snr_lost_db:.1f}",
+            f"{figures.resolution_m:.1f}",
+            f"{figures.resolution_mps:.1f}",
+            f"{figures.span_m:.0f}",
+            f"{figures.span_mps:.0f}",
+        )
+    return table
+
+
 # Tables beside the measured curves of an experiment.
 TABLES: Mapping[str, Callable[[], Table]] = {
     "reference_signals": sidelobe_table,
     "fragments": fragments_table,
+    "sensing_codes": sensing_codes_table,
 }
 
 

@@ -190,7 +190,7 @@ def two_targets(snr_db: float, generator: np.random.Generator) -> tuple[ChannelM
 
 def _by_zero_filling(matrix: ChannelMatrix) -> np.ndarray:
     dictionary = union_dictionary()
-    return _peaks(dictionary, dictionary.correlate(matrix.values), _threshold())
+    return map_peaks(dictionary, dictionary.correlate(matrix.values), _threshold())
 
 
 def _by_omp(matrix: ChannelMatrix) -> np.ndarray:
@@ -242,8 +242,16 @@ def _score(estimates: np.ndarray, cells: np.ndarray) -> dict[str, float]:
     }
 
 
-def _peaks(dictionary: DelayDopplerGrid, correlation: np.ndarray, threshold: float) -> np.ndarray:
-    """Local maxima of the zero-filled map above the threshold, the strongest, in cells."""
+def map_peaks(
+    dictionary: DelayDopplerGrid, correlation: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Local maxima of the zero-filled map above the threshold, at most MAX_PATHS.
+
+    dictionary: of the map
+    correlation: [num_delays, num_dopplers], complex128, map
+    threshold: least power
+    Returns [num, 2], float64, delay and Doppler shift in cells, the strongest first.
+    """
     # Cells above the threshold that are at least as strong as their four neighbors.
     power = np.abs(correlation) ** 2
     is_peak = power > threshold

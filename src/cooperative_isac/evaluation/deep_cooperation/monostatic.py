@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.constants import c as LIGHT_SPEED_MPS
-
-from cooperative_isac.estimation import ChannelMatrix, PathEstimate, path_information
+from cooperative_isac.estimation import ChannelMatrix, PathEstimate
+from cooperative_isac.evaluation.deep_cooperation.bistatic import path_bounds, path_errors
 
 
 def target_errors(path: PathEstimate, delay_s: float, path_speed_mps: float) -> dict[str, float]:
@@ -17,10 +15,7 @@ def target_errors(path: PathEstimate, delay_s: float, path_speed_mps: float) -> 
     delay_s: true delay of the path, s
     path_speed_mps: true speed at which the path shortens, m/s
     """
-    return {
-        "range_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2,
-        "velocity_mps": (path.path_speed_mps - path_speed_mps) / 2,
-    }
+    return _halved(path_errors(path, delay_s, path_speed_mps))
 
 
 def target_bounds(matrices: Sequence[ChannelMatrix], snrs: Sequence[float]) -> dict[str, float]:
@@ -29,9 +24,12 @@ def target_bounds(matrices: Sequence[ChannelMatrix], snrs: Sequence[float]) -> d
     matrices: the grids, one a band or antenna, with an unknown amplitude in each
     snrs: [num_bands], float64, power ratio of the path to the noise on one resource element
     """
-    covariance = np.linalg.inv(path_information(matrices, snrs))
-    delay_std_s, speed_std_mps = np.sqrt(np.diag(covariance))
+    return _halved(path_bounds(matrices, snrs))
+
+
+def _halved(of_path: dict[str, float]) -> dict[str, float]:
+    """Range and velocity of a target from length and speed of its path there and back."""
     return {
-        "range_m": float(LIGHT_SPEED_MPS * delay_std_s / 2),
-        "velocity_mps": float(speed_std_mps / 2),
+        "range_m": of_path["path_m"] / 2,
+        "velocity_mps": of_path["path_speed_mps"] / 2,
     }

@@ -21,6 +21,7 @@ STYLES = (
     {"color": "#CC79A7", "marker": "v"},
     {"color": "#E69F00", "marker": "D"},
     {"color": "#56B4E9", "marker": "X"},
+    {"color": "#000000", "marker": "P"},
 )
 
 # Lines that a measured curve is compared with: fields of a result, their style and label.

@@ -115,6 +115,7 @@ def _every_second(matrix: ChannelMatrix) -> ChannelMatrix:
 NUM_ANTENNAS = 4
 WORDS = "code words over 4 symbols"
 COMB = "comb of 4 subcarriers"
+COMB_NEAR = "the comb, targets within its span"
 
 # Delays up to most of 1 / SPACING_HZ, beyond the quarter of it that a comb of four leaves
 # unambiguous.
@@ -148,10 +149,30 @@ def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors
     # The path from each antenna: the same delay and Doppler shift, a phase of its own.
     delay_s = generator.uniform(*FAR_DELAYS_S)
     response = path_response(_grid(), delay_s, path_speed_mps)
-    channels = [np.sqrt(SNR) * random_phase(generator) * response for _ in range(NUM_ANTENNAS)]
+    amplitudes = [np.sqrt(SNR) * random_phase(generator) for _ in range(NUM_ANTENNAS)]
+    channels = [amplitude * response for amplitude in amplitudes]
     noise = complex_noise(generator, response.shape)
 
-    # Code words: all antennas at a quarter of the power on all elements, despread by code periods.
+    # The same antennas with a target within the unambiguous span of the comb.
+    near_s = generator.uniform(*DELAYS_S)
+    near_response = path_response(_grid(), near_s, path_speed_mps)
+    near_channels = [amplitude * near_response for amplitude in amplitudes]
+
+    # Range of the target: half the length of the path.
+    errors = {}
+    for curve, matrices, true_s, window_s in (
+        (WORDS, _despread_words(channels, noise), delay_s, SEARCH_FAR_S),
+        (COMB, _combs(channels, noise), delay_s, SEARCH_FAR_S),
+        (COMB_NEAR, _combs(near_channels, noise), near_s, SEARCH_DELAYS_S),
+    ):
+        path = estimate_path(matrices, window_s, SEARCH_SPEEDS_MPS)
+        error_m = target_errors(path, true_s, path_speed_mps)["range_m"]
+        errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < FOUND_WITHIN_M)}
+    return errors
+
+
+def _despread_words(channels: list[np.ndarray], noise: np.ndarray) -> list[ChannelMatrix]:
+    """Channel of each antenna from code words: all at a quarter of the power on all elements."""
     words = walsh_codes(NUM_ANTENNAS)
     chips = np.tile(words, NUM_SYMBOLS // NUM_ANTENNAS)
     received = noise.copy()
@@ -159,28 +180,36 @@ def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors
         received += chip * channel / np.sqrt(NUM_ANTENNAS)
     periods = received.reshape(NUM_SUBCARRIERS, -1, NUM_ANTENNAS)
     by_word = despread(periods, words)
-    spread = [replace(_periods(), values=values) for values in by_word]
+    return [replace(_periods(), values=values) for values in by_word]
 
-    # Comb: each antenna at full power on every fourth subcarrier.
+
+def _combs(channels: list[np.ndarray], noise: np.ndarray) -> list[ChannelMatrix]:
+    """Channel of each antenna at full power on every fourth subcarrier."""
     combs = []
-    for antenna, channel in enumerate(channels):
-        mask = np.zeros(response.shape, bool)
-        mask[antenna::NUM_ANTENNAS] = True
+    for mask, channel in zip(_comb_masks(), channels, strict=True):
         combs.append(replace(_grid(), values=np.where(mask, channel + noise, 0), mask=mask))
+    return combs
 
-    # Range of the target: half the length of the path.
-    errors = {}
-    for curve, matrices in ((WORDS, spread), (COMB, combs)):
-        path = estimate_path(matrices, SEARCH_FAR_S, SEARCH_SPEEDS_MPS)
-        error_m = target_errors(path, delay_s, path_speed_mps)["range_m"]
-        errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < FOUND_WITHIN_M)}
-    return errors
+
+def _comb_masks() -> list[np.ndarray]:
+    """Resource elements of each antenna's comb, [num_subcarriers, num_symbols], bool."""
+    masks = []
+    for antenna in range(NUM_ANTENNAS):
+        mask = np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), bool)
+        mask[antenna::NUM_ANTENNAS] = True
+        masks.append(mask)
+    return masks
 
 
 def _code_bounds(path_speed_mps: float) -> Errors:
     # After despreading the noise is a quarter, as is the power.
-    bound = target_bounds([_periods()] * NUM_ANTENNAS, [SNR] * NUM_ANTENNAS)
-    return {WORDS: {"range_m": bound["range_m"]}}
+    periods = [_periods()] * NUM_ANTENNAS
+    combs = [replace(_grid(), mask=mask) for mask in _comb_masks()]
+    snrs = [SNR] * NUM_ANTENNAS
+    return {
+        WORDS: {"range_m": target_bounds(periods, snrs)["range_m"]},
+        COMB_NEAR: {"range_m": target_bounds(combs, snrs)["range_m"]},
+    }
 
 
 def _periods() -> ChannelMatrix:

@@ -18,8 +18,8 @@ from cooperative_isac.estimation import (
     PathEstimate,
     channel_matrix,
     estimate_path,
-    path_information,
 )
+from cooperative_isac.evaluation.deep_cooperation.bistatic import path_bounds, path_errors
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     echo_of_path,
     random_phase,
@@ -114,12 +114,12 @@ def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
     )
 
     return {
-        SYNCHRONOUS: _errors(_estimate(synchronous), delay_s, speed_mps),
-        SIGHT: _errors(_estimate(corrected(forward, by_sight)), delay_s, speed_mps),
-        CROSS: _errors(relative, delay_s - LINE_OF_SIGHT_S, speed_mps),
-        SEPARABLE: _errors(by_product, delay_s - LINE_OF_SIGHT_S, speed_mps),
-        BOTH: _errors(_estimate(corrected(forward, by_both)), delay_s, speed_mps),
-        ACTIVE: _errors(_estimate(corrected(forward, by_active)), delay_s, speed_mps),
+        SYNCHRONOUS: path_errors(_estimate(synchronous), delay_s, speed_mps),
+        SIGHT: path_errors(_estimate(corrected(forward, by_sight)), delay_s, speed_mps),
+        CROSS: path_errors(relative, delay_s - LINE_OF_SIGHT_S, speed_mps),
+        SEPARABLE: path_errors(by_product, delay_s - LINE_OF_SIGHT_S, speed_mps),
+        BOTH: path_errors(_estimate(corrected(forward, by_both)), delay_s, speed_mps),
+        ACTIVE: path_errors(_estimate(corrected(forward, by_active)), delay_s, speed_mps),
     }
 
 
@@ -156,21 +156,7 @@ def _mean_offset(offsets: list[ClockOffset]) -> ClockOffset:
 
 
 def _bounds(sight_db: float) -> Errors:
-    covariance = np.linalg.inv(path_information([_grid()], [10 ** (ECHO_SNR_DB / 10)]))
-    return {
-        SYNCHRONOUS: {
-            "path_m": float(LIGHT_SPEED_MPS * np.sqrt(covariance[0, 0])),
-            "path_speed_mps": float(np.sqrt(covariance[1, 1])),
-        }
-    }
-
-
-def _errors(path: PathEstimate, delay_s: float, speed_mps: float) -> dict[str, float]:
-    """Errors of length and speed of a path."""
-    return {
-        "path_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s),
-        "path_speed_mps": path.path_speed_mps - speed_mps,
-    }
+    return {SYNCHRONOUS: path_bounds([_grid()], [10 ** (ECHO_SNR_DB / 10)])}
 
 
 def _estimate(matrix: ChannelMatrix) -> PathEstimate:

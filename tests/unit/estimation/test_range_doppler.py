@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from channel_draws import channel, empty_grid
+from scipy.optimize import minimize
 
 from cooperative_isac.estimation import (
     delay_speed_map,
@@ -10,6 +11,7 @@ from cooperative_isac.estimation import (
     estimate_path,
     path_information,
     path_response,
+    refine_path,
     reorganize,
 )
 
@@ -58,6 +60,27 @@ def test_estimate_is_the_highest_maximum_between_the_points_of_the_search():
         inner = dense[4:-4, 4:-4]
         assert found[0, 0] > 0.995 * inner.max()
         assert DELAYS_S[0] - 0.05e-6 < path.delay_s < DELAYS_S[1] + 0.05e-6
+
+
+def test_refinement_is_the_maximum_of_a_foreign_optimizer():
+    # Two bands; from a start half a cell of the finer one away.
+    rng = np.random.default_rng(23)
+    matrices = [channel(rng, grid, [(0.3, 1e-6, 20.0)]) for grid in (HIGH, LOW)]
+    scales = np.array([1e-7, 10.0])
+
+    def negative(point):
+        delay_s, speed_mps = point * scales
+        return -detection_statistic(matrices, np.array([delay_s]), np.array([speed_mps]))[0, 0]
+
+    start = np.array([1.05e-6, 16.0])
+    optimum = minimize(
+        negative, start / scales, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-9}
+    )
+    path = refine_path(matrices, start)
+    difference = np.array([path.delay_s, path.path_speed_mps]) - optimum.x * scales
+
+    # Within a hundredth of the standard deviation.
+    assert difference @ np.linalg.solve(path.covariance, difference) < 1e-4
 
 
 def test_information_has_the_closed_form_of_a_regular_grid():

@@ -6,6 +6,7 @@ from channel_draws import channel, complex_normal, empty_grid
 
 from cooperative_isac.estimation import (
     DelayDopplerGrid,
+    ambiguity,
     debiased,
     fista,
     newtonized_omp,
@@ -171,6 +172,18 @@ def test_noise_alone_gives_hardly_a_path():
         for _ in range(60)
     ]
     assert np.mean(counts) < 0.15
+
+
+def test_ambiguity_equals_plain_loops():
+    mask = np.random.default_rng(9).random((5, 4)) < 0.5
+    response = np.zeros((10, 8), complex)
+    for delay in range(10):
+        for doppler in range(8):
+            for subcarrier, symbol in np.argwhere(mask):
+                turns = subcarrier * delay / 10 + symbol * doppler / 8
+                response[delay, doppler] += np.exp(-2j * np.pi * turns)
+    expected = np.abs(response / mask.sum()) ** 2
+    assert ambiguity(mask, oversampling=2) == pytest.approx(expected)
 
 
 def test_sidelobes_of_a_full_grid_and_of_a_comb():

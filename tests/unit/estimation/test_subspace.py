@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from channel_draws import snapshots
+from channel_draws import complex_normal, snapshots
 
 from cooperative_isac.estimation import (
+    deterministic_crlb,
     esprit,
     forward_backward,
     music,
@@ -81,6 +82,25 @@ def test_one_source_reaches_the_closed_form():
     bound = stochastic_crlb(np.array([0.1]), np.arange(8.0), np.array([1e4]), 1.0, 50)
     closed = 6 / (50 * 1e4 * 8 * (8**2 - 1)) / (2 * np.pi) ** 2
     assert bound[0, 0] == pytest.approx(closed, rel=1e-3)
+
+
+def test_deterministic_bound_is_the_inverse_of_the_whole_information():
+    # Fisher information of frequencies and of both parts of every amplitude, by differences.
+    amplitudes = complex_normal(np.random.default_rng(8), 3, 4)
+    noise_power = 0.5
+
+    def mean(parameters):
+        parts = parameters[3:].reshape(2, 3, 4)
+        return steering(parameters[:3], POSITIONS) @ (parts[0] + 1j * parts[1])
+
+    parameters = np.concatenate([FREQUENCIES, amplitudes.real.ravel(), amplitudes.imag.ravel()])
+    steps = 1e-6 * np.eye(len(parameters))
+    slopes = np.stack(
+        [(mean(parameters + step) - mean(parameters - step)).ravel() / 2e-6 for step in steps]
+    )
+    information = 2 / noise_power * np.real(slopes.conj() @ slopes.T)
+    bound = deterministic_crlb(FREQUENCIES, POSITIONS, amplitudes, noise_power)
+    assert bound == pytest.approx(np.linalg.inv(information)[:3, :3], rel=1e-5)
 
 
 def test_analytic_error_of_music_meets_the_bound_at_high_snr():

@@ -178,6 +178,12 @@ def test_offsets_from_a_stronger_line_of_sight_cost_a_tenth():
     assert result.average["no line of sight: both directions"]["path_m"] < synchronous
     assert result.average["no line of sight: active observation"]["path_m"] < 1.7 * synchronous
 
+    # Offsets of up to a hundred delay cells: every way is at a bound of its own.
+    for way, bound in result.bound.items():
+        for quantity in ("path_m", "path_speed_mps"):
+            ratio = result.average[way][quantity] / bound[quantity]
+            assert ratio == pytest.approx(1, abs=0.25), (way, quantity)
+
 
 def test_compensated_migration_gains_where_the_fixed_cell_ends():
     result = measured("observation_time", 3, 8)

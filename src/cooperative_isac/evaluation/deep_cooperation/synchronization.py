@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
@@ -9,6 +11,7 @@ from cooperative_isac.calibration.offsets import (
     ClockOffset,
     corrected,
     cross_correlated,
+    cross_correlation_snr,
     offset_of_both_directions,
     offset_of_path,
     separable,
@@ -37,21 +40,23 @@ NUM_SYMBOLS = 32
 # SNR of one resource element of the echo, dB.
 ECHO_SNR_DB = -10.0
 
-# Offsets are as large as a hundred delay cells of 65 ns. Beyond the unambiguous delay of 4.2 us
-# only the remainder matters: the offset is estimated modulo 1 / SPACING_HZ.
-MAX_OFFSET_S = 1.5e-6
+# Offsets are up to a hundred delay cells of 65 ns, beyond the unambiguous delay of 4.2 us. Echoes
+# repeat with it: of an offset only the remainder matters, and is estimated.
+UNAMBIGUOUS_S = 1 / SPACING_HZ
+MAX_OFFSET_S = 100 / (NUM_SUBCARRIERS * SPACING_HZ)
 MAX_OFFSET_HZ = 2000.0
 
 # Frames in which an active observation has been compared with the link before: clocks drift slowly
 # beside the frame rate.
 ACTIVE_FRAMES = 4
 
-# Delay of the line of sight, delays and path speeds of the echo, and the windows of the search,
-# which contain both and the remainder of the offset.
+# Delay of the line of sight, delays and path speeds of the echo, and the windows of the search: all
+# delays that are unambiguous, and speeds with the largest offset.
 LINE_OF_SIGHT_S = 0.3e-6
 DELAYS_S = (0.5e-6, 1.5e-6)
+MIDDLE_DELAY_S = sum(DELAYS_S) / 2
 SPEEDS_MPS = (-40.0, 40.0)
-SEARCH_DELAYS_S = (-1.1e-6, 3.05e-6)
+SEARCH_DELAYS_S = (MIDDLE_DELAY_S - UNAMBIGUOUS_S / 2, MIDDLE_DELAY_S + UNAMBIGUOUS_S / 2)
 SEARCH_SPEEDS_MPS = (-120.0, 120.0)
 
 SYNCHRONOUS = "synchronous"
@@ -113,12 +118,16 @@ def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
         ]
     )
 
+    # Half of a remainder is known within half the unambiguous delay: so is the path.
+    halved = _estimate(corrected(forward, by_both))
+    of_both_s = _remainder(halved.delay_s, UNAMBIGUOUS_S / 2, MIDDLE_DELAY_S)
+
     return {
         SYNCHRONOUS: path_errors(_estimate(synchronous), delay_s, speed_mps),
         SIGHT: path_errors(_estimate(corrected(forward, by_sight)), delay_s, speed_mps),
         CROSS: path_errors(relative, delay_s - LINE_OF_SIGHT_S, speed_mps),
         SEPARABLE: path_errors(by_product, delay_s - LINE_OF_SIGHT_S, speed_mps),
-        BOTH: path_errors(_estimate(corrected(forward, by_both)), delay_s, speed_mps),
+        BOTH: path_errors(replace(halved, delay_s=of_both_s), delay_s, speed_mps),
         ACTIVE: path_errors(_estimate(corrected(forward, by_active)), delay_s, speed_mps),
     }
 
@@ -147,16 +156,42 @@ def _active_offset(
 
 
 def _mean_offset(offsets: list[ClockOffset]) -> ClockOffset:
-    """Mean of independent estimates of one offset."""
+    """Mean of independent estimates of one offset, each of them a remainder."""
+    near_s = [_remainder(offset.delay_s, UNAMBIGUOUS_S, offsets[0].delay_s) for offset in offsets]
     return ClockOffset(
-        delay_s=float(np.mean([offset.delay_s for offset in offsets])),
+        delay_s=float(np.mean(near_s)),
         frequency_hz=float(np.mean([offset.frequency_hz for offset in offsets])),
         covariance=np.mean([offset.covariance for offset in offsets], axis=0) / len(offsets),
     )
 
 
+def _remainder(delay_s: float, span_s: float, middle_s: float) -> float:
+    """Delay within half a span of another one, whole spans apart from the given delay, s."""
+    return middle_s + (delay_s - middle_s + span_s / 2) % span_s - span_s / 2
+
+
 def _bounds(sight_db: float) -> Errors:
-    return {SYNCHRONOUS: path_bounds([_grid()], [10 ** (ECHO_SNR_DB / 10)])}
+    """Root bounds of all ways, from that of the echo of synchronous stations."""
+    snr = 10 ** (ECHO_SNR_DB / 10)
+    sight_snr = snr * 10 ** (sight_db / 10)
+    synchronous = path_bounds([_grid()], [snr])
+
+    # Variances over the synchronous one: that of the echo and that of the offset.
+    by_sight = 1 + snr / sight_snr
+    variances = {
+        SYNCHRONOUS: 1.0,
+        SIGHT: by_sight,
+        CROSS: snr / cross_correlation_snr(snr, sight_snr),
+        SEPARABLE: by_sight,
+        # The mean of two echoes: the offset cancels.
+        BOTH: 1 / 2,
+        # Two paths of each earlier frame.
+        ACTIVE: 1 + 2 / ACTIVE_FRAMES,
+    }
+    return {
+        way: {quantity: float(np.sqrt(variance)) * bound for quantity, bound in synchronous.items()}
+        for way, variance in variances.items()
+    }
 
 
 def _estimate(matrix: ChannelMatrix) -> PathEstimate:

@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 from tutorials import PICTURES, ROOT, TUTORIALS, blocks, commands, run_tutorial
 
+from cooperative_isac import estimation
+from cooperative_isac.calibration import offsets
+from cooperative_isac.evaluation.figures_app import DC_FIGURES
+from cooperative_isac.waveform import codes, reference_signals
+
 PAGES = sorted(TUTORIALS.glob("*.md"))
 # Live runs are of a scene that asks little of a processor.
 SMALL = "examples/parking.yaml"
@@ -70,6 +75,28 @@ def test_the_lines_of_the_page_of_deep_cooperation_run(tmp_path):
     # Four standard deviations by the theory of the second block.
     found = np.array([names["path"].delay_s - 1e-6, names["path"].path_speed_mps - 12.0])
     assert np.all(found**2 < 16 * names["error"].variances)
+
+
+def test_the_lines_of_the_page_of_estimators_run(tmp_path):
+    names = run_tutorial(ROOT / "docs" / "estimators.md", tmp_path)
+    found = 2 * estimation.root_music(names["covariance"], names["num_sources"])
+    assert found == pytest.approx(names["sines"], abs=0.01)
+
+
+def test_every_estimator_is_on_its_page_with_tests_and_figures():
+    text = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!subject)(.+) \| (.+) \| (.+) \| ?(.*) ?\|$", text, re.MULTILINE)
+
+    # Every public function and class once, and functions of the neighbors.
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row[1])]
+    neighbors = vars(offsets).keys() | vars(codes).keys() | vars(reference_signals).keys()
+    assert len(named) == len(set(named))
+    assert set(estimation.__all__) <= set(named) <= neighbors.union(estimation.__all__)
+
+    # Links to tests, and figures of the command beside schemes and keys of scenes.
+    assert all("](../tests/unit/" in row[2] for row in rows)
+    shown = [name for row in rows for name in re.findall(r"`(\w+)`", row[3].split("scheme")[0])]
+    assert set(shown) <= {*DC_FIGURES, "coprime", "bands"}
 
 
 def test_every_picture_is_there_and_shown():

@@ -192,6 +192,19 @@ def test_compensated_migration_gains_where_the_fixed_cell_ends():
     assert found["coherent, cell fixed"] <= 0.5
 
 
+def test_theory_of_the_observation_time_is_that_of_many_draws():
+    experiment = EXPERIMENTS["observation_time"]()
+    rng = np.random.default_rng(1)
+    for milliseconds, num_symbols in ((20.48, 512), (40.96, 1024)):
+        # The highest of exponential powers by its distribution, and a target of -34 dB a sample.
+        num_cells = 32 * num_symbols
+        highest = -np.log(1 - rng.random(4000) ** (1 / (num_cells - 1)))
+        noise = (rng.normal(size=4000) + 1j * rng.normal(size=4000)) / np.sqrt(2)
+        target = np.abs(np.sqrt(10**-3.4 * num_cells) + noise) ** 2
+        theory = experiment.theory(milliseconds)["coherent, migration compensated"]["found"]
+        assert theory == pytest.approx(np.mean(target > highest), abs=0.03)
+
+
 def test_symbols_of_their_own_turn_interference_into_noise():
     result = measured("interference", 4, 40)
     coded = "coded: symbols of their own"

@@ -39,8 +39,8 @@ class Experiment:
     trial: errors of one run at a place, by curve and quantity; a function of a module, so that
         other processes can call it
     bounds: root Cramer-Rao bound at a place, by curve and quantity; None where there is none
-    theory: root mean squared error of maximum likelihood at a place, outliers below the threshold
-        included, by curve and quantity; None where it is not known
+    theory: root mean squared error or share of maximum likelihood at a place, outliers below the
+        threshold included, by curve and quantity; None where it is not known
     """
 
     name: str
@@ -61,7 +61,7 @@ class PointResult:
     average: root mean square or mean by curve and quantity
     median: median of the moduli by curve and quantity, which outliers do not move
     bound: root Cramer-Rao bound by curve and quantity
-    theory: root mean squared error of maximum likelihood by curve and quantity, where it is known
+    theory: error or share of maximum likelihood by curve and quantity, where it is known
     num_runs: Monte Carlo runs
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
+from scipy.stats import ncx2
 
 from cooperative_isac.estimation import (
     accumulate_noncoherently,
@@ -35,6 +36,11 @@ FRAME_SYMBOLS = 512
 MAP_OVERSAMPLING = 2
 PEAK_CELLS = 2.0
 
+# Levels of a peak over which the theory is integrated, and the highest one, deviations of noise
+# above the target.
+NUM_LEVELS = 2000
+PEAK_DEVIATIONS = 6.0
+
 FIXED = "coherent, cell fixed"
 COMPENSATED = "coherent, migration compensated"
 FRAMES = "frames of 512 symbols, not coherent"
@@ -49,6 +55,7 @@ def observation_time() -> Experiment:
         values=tuple(1e3 * SYMBOL_S * num for num in (512, 1024, 2048, 4096, 8192)),
         quantities={"found": Quantity("share of targets found", "mean", logarithmic=False)},
         trial=_trial,
+        theory=_theory,
     )
 
 
@@ -69,6 +76,24 @@ def _trial(observation_ms: float, generator: np.random.Generator) -> Errors:
         COMPENSATED: _found(_power(values, compensate=True), delay_cells, num_symbols),
         FRAMES: _found(_power_of_frames(values), delay_cells, FRAME_SYMBOLS),
     }
+
+
+def _theory(observation_ms: float) -> Errors:
+    """Share of targets whose peak is above all noise, with all energy in one cell.
+
+    Noise of different resolution cells is independent; maxima between them are left out, so that
+    no way of accumulation finds more.
+    """
+    # Energy over noise power, and the peaks that nearly all draws of noise leave.
+    num_symbols = round(observation_ms * 1e-3 / SYMBOL_S)
+    num_cells = NUM_SUBCARRIERS * num_symbols
+    energy = 10 ** (SNR_DB / 10) * num_cells
+    levels = np.linspace(0, (np.sqrt(energy) + PEAK_DEVIATIONS) ** 2, NUM_LEVELS)
+
+    # A peak, twice of which is noncentral chi-square, is above the exponential power of all others.
+    density = 2 * ncx2.pdf(2 * levels, 2, 2 * energy)
+    above_noise = (1 - np.exp(-levels)) ** (num_cells - 1)
+    return {COMPENSATED: {"found": float(np.trapezoid(density * above_noise, levels))}}
 
 
 def _power(values: np.ndarray, *, compensate: bool) -> np.ndarray:

@@ -9,9 +9,12 @@ python benchmarks/zones.py [--frames N] [--seeds S [S ...]] [--variants zones al
 """
 
 import argparse
+import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
 from rich.box import SIMPLE_HEAD

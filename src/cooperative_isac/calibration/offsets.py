@@ -146,8 +146,9 @@ def half_difference(forward: ClockOffset, backward: ClockOffset) -> ClockOffset:
 def mean_offset(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
     """Mean of the offsets of several paths by their covariances, without those far from it.
 
-    estimates: of one link, may be empty; each with a covariance that has an inverse
+    estimates: of one link, may be empty
     Returns None where there is no estimate.
+    Raises ValueError for a covariance without an inverse.
     """
     left = _checked(estimates)
     while left:

@@ -14,12 +14,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation.channel_matrix import ChannelMatrix, offset_correction
+import cooperative_isac.estimation.checks as checks
+from cooperative_isac.estimation.channel_matrix import (
+    MATRIX_REMEDY,
+    ChannelMatrix,
+    offset_correction,
+)
 from cooperative_isac.estimation.range_doppler import PathEstimate
 
 # Squared Mahalanobis distance of a path's offset from the mean, beyond which it is left out: five
 # standard deviations.
 MOST_DISTANCE = 25.0
+
+# For the errors of functions of paths and of offsets.
+PATH_REMEDY = "such as estimate_path(matrices, ...)"
+OFFSET_REMEDY = "such as offset_of_path(measured, ...)"
 
 
 # Source of errors: the index of a target or of a pair of links, in a frame by its time.
@@ -72,7 +81,12 @@ def offset_of_path(
     covariance: [2, 2], float64, of the true values in (s, m/s) where they are estimates
     Source: DC section IV-A.
     """
-    known = np.zeros((2, 2)) if covariance is None else covariance
+    checks.instance("measured", measured, PathEstimate, PATH_REMEDY)
+    carrier_hz = checks.positive("carrier_hz", carrier_hz)
+    delay_s = checks.number("delay_s", delay_s)
+    path_speed_mps = checks.number("path_speed_mps", path_speed_mps)
+    known = np.zeros((2, 2)) if covariance is None else _covariance(covariance)
+
     hertz_per_mps = carrier_hz / LIGHT_SPEED_MPS
     to_offset = np.diag([1.0, hertz_per_mps])
     return ClockOffset(
@@ -95,6 +109,10 @@ def offset_of_both_directions(
     carrier_hz: carrier frequency of the link, Hz
     Source: DC section IV-A.
     """
+    checks.instance("forward", forward, PathEstimate, PATH_REMEDY)
+    checks.instance("backward", backward, PathEstimate, PATH_REMEDY)
+    carrier_hz = checks.positive("carrier_hz", carrier_hz)
+
     hertz_per_mps = carrier_hz / LIGHT_SPEED_MPS
     to_offset = np.diag([1.0, hertz_per_mps])
     seen = [
@@ -116,6 +134,8 @@ def half_difference(forward: ClockOffset, backward: ClockOffset) -> ClockOffset:
     forward, backward: of one path by the second and by the first station, less one prediction
     Source: DC section IV-A.
     """
+    checks.instance("forward", forward, ClockOffset, OFFSET_REMEDY)
+    checks.instance("backward", backward, ClockOffset, OFFSET_REMEDY)
     return ClockOffset(
         delay_s=(forward.delay_s - backward.delay_s) / 2,
         frequency_hz=(forward.frequency_hz - backward.frequency_hz) / 2,
@@ -126,9 +146,11 @@ def half_difference(forward: ClockOffset, backward: ClockOffset) -> ClockOffset:
 def mean_offset(estimates: Sequence[ClockOffset]) -> ClockOffset | None:
     """Mean of the offsets of several paths by their covariances, without those far from it.
 
+    estimates: of one link, may be empty
     Returns None where there is no estimate.
+    Raises ValueError for a covariance without an inverse.
     """
-    left = list(estimates)
+    left = _checked(estimates)
     while left:
         # Mean, weighted by information.
         informations = [np.linalg.inv(estimate.covariance) for estimate in left]
@@ -167,6 +189,8 @@ def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:
     matrix: channel as received
     offset: of the link
     """
+    checks.instance("matrix", matrix, ChannelMatrix, MATRIX_REMEDY)
+    checks.instance("offset", offset, ClockOffset, OFFSET_REMEDY)
     correction = offset_correction(
         matrix.frequency_hz, matrix.time_s, offset.delay_s, offset.frequency_hz
     )
@@ -185,17 +209,25 @@ def cross_correlated(echo: ChannelMatrix, line_of_sight: ChannelMatrix) -> Chann
     line_of_sight: values of the same shape, channel of the same link in a beam toward the
         transmitter
     Returns the product, scaled to the power of the echo.
-    Raises ValueError if the grids differ.
+    Raises ValueError if the grids differ or have no resource element in common.
     Source: DC section IV-A; Zhao et al., arXiv 2405.09179.
     """
+    checks.instance("echo", echo, ChannelMatrix, MATRIX_REMEDY)
+    checks.instance("line_of_sight", line_of_sight, ChannelMatrix, MATRIX_REMEDY)
     if echo.values.shape != line_of_sight.values.shape:
         raise ValueError(
             f"the echo's grid {echo.values.shape} differs from the line of sight's "
             f"{line_of_sight.values.shape}: both must be of the same link and band"
         )
 
-    # Mean powers with noise, and without it: the difference of two estimates may be negative.
     mask = echo.mask & line_of_sight.mask
+    if not mask.any():
+        raise ValueError(
+            "the masks of echo and line_of_sight have no resource element in common: use both on "
+            "the same elements"
+        )
+
+    # Mean powers with noise, and without it: the difference of two estimates may be negative.
     received_los_power = np.mean(np.abs(line_of_sight.values[mask]) ** 2)
     received_echo_power = np.mean(np.abs(echo.values[mask]) ** 2)
     los_power = max(received_los_power - line_of_sight.noise_power, np.finfo(float).tiny)
@@ -226,6 +258,7 @@ def separable(line_of_sight: ChannelMatrix) -> ChannelMatrix:
     line_of_sight: without holes
     Raises ValueError for a matrix with holes, whose singular vectors are not those of the path.
     """
+    checks.instance("line_of_sight", line_of_sight, ChannelMatrix, MATRIX_REMEDY)
     if not line_of_sight.mask.all():
         raise ValueError("the line of sight has holes; use cross_correlated with all of its noise")
     left, values, right = np.linalg.svd(line_of_sight.values, full_matrices=False)
@@ -247,4 +280,27 @@ def cross_correlation_snr(echo_snr: float, sight_snr: float) -> float:
     echo_snr, sight_snr: power ratios on one resource element
     Returns the power ratio g_e g_s / (1 + g_e + g_s).
     """
+    echo_snr = checks.not_negative("echo_snr", echo_snr)
+    sight_snr = checks.not_negative("sight_snr", sight_snr)
     return echo_snr * sight_snr / (1 + echo_snr + sight_snr)
+
+
+def _covariance(values: object) -> np.ndarray:
+    """Covariance of a known delay and speed, checked, [2, 2], float64."""
+    found = checks.reals("covariance", values, "2, 2", "of (delay, speed) in (s, m/s)")
+    checks.shape("covariance", found, (2, 2), "the delay and the speed of a path")
+    return found
+
+
+def _checked(estimates: object) -> list[ClockOffset]:
+    """Offsets of an argument, checked; there may be none."""
+    if isinstance(estimates, Sequence) and len(estimates) == 0:
+        return []
+    found = checks.sequence("estimates", estimates, ClockOffset, OFFSET_REMEDY)
+    for estimate in found:
+        if np.linalg.det(estimate.covariance) == 0:
+            raise ValueError(
+                "an entry of estimates has a covariance without an inverse: pass offsets that are "
+                "estimated, not exact ones"
+            )
+    return found

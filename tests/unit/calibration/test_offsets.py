@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from channel_draws import channel, empty_grid
+from faulty_arguments import faults
 
 from cooperative_isac.calibration.offsets import (
+    NO_OFFSET,
+    ClockOffset,
     corrected,
     cross_correlated,
     cross_correlation_snr,
+    half_difference,
+    mean_offset,
     offset_of_both_directions,
     offset_of_path,
     separable,
 )
-from cooperative_isac.estimation import estimate_path, path_information
+from cooperative_isac.estimation import PathEstimate, estimate_path, path_information
 
 GRID = empty_grid(64, 32, 24e9, 240e3, 4.46e-6)
 CARRIER_HZ = 24e9
@@ -138,3 +143,72 @@ def test_a_separable_line_of_sight_has_less_noise_even_with_a_phase_of_each_symb
     holes = replace(sight, mask=np.arange(64)[:, None] % 2 == np.zeros(32))
     with pytest.raises(ValueError, match="has holes"):
         separable(holes)
+
+
+MATRIX = channel(np.random.default_rng(7), GRID, [(3.0, SIGHT_S, 0.0)])
+PATH = PathEstimate(SIGHT_S, 0.0, np.ones(1), np.diag([1e-18, 0.01]))
+OFFSET = ClockOffset(1e-7, 100.0, np.diag([1e-18, 4.0]))
+
+# Valid arguments of every function.
+VALID = {
+    offset_of_path: {
+        "measured": PATH,
+        "carrier_hz": CARRIER_HZ,
+        "delay_s": SIGHT_S,
+        "path_speed_mps": 0.0,
+        "covariance": np.diag([1e-18, 0.01]),
+    },
+    offset_of_both_directions: {"forward": PATH, "backward": PATH, "carrier_hz": CARRIER_HZ},
+    half_difference: {"forward": OFFSET, "backward": OFFSET},
+    mean_offset: {"estimates": [OFFSET]},
+    corrected: {"matrix": MATRIX, "offset": OFFSET},
+    cross_correlated: {"echo": MATRIX, "line_of_sight": MATRIX},
+    separable: {"line_of_sight": MATRIX},
+    cross_correlation_snr: {"echo_snr": 0.1, "sight_snr": 1.0},
+}
+# Without any estimate there is no mean.
+ALLOWED = {(mean_offset, "estimates", "empty")}
+
+FAULTS = [
+    pytest.param(function, argument, fault, id=f"{function.__name__}-{argument}-{description}")
+    for function, arguments in VALID.items()
+    for argument, value in arguments.items()
+    for description, fault in faults(value).items()
+    if (function, argument, description) not in ALLOWED
+]
+
+
+@pytest.mark.parametrize(("function", "argument", "fault"), FAULTS)
+def test_a_faulty_argument_is_refused_by_its_name(function, argument, fault):
+    function(**VALID[function])
+    with pytest.raises(ValueError, match=argument) as refusal:
+        function(**VALID[function] | {argument: fault})
+    assert ": " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        (offset_of_path, {"carrier_hz": 0.0}, "carrier_hz is 0: pass a number above zero"),
+        (offset_of_path, {"covariance": np.eye(3)}, r"covariance has the shape \(3, 3\)"),
+        (offset_of_both_directions, {"carrier_hz": -1.0}, "carrier_hz is -1"),
+        (mean_offset, {"estimates": [NO_OFFSET]}, "estimates .*covariance without an inverse"),
+        (cross_correlated, {"echo": [1], "line_of_sight": [2]}, "echo is of type list: pass a Ch"),
+        (cross_correlation_snr, {"echo_snr": -0.1}, "echo_snr is -0.1: pass zero or more"),
+        (cross_correlation_snr, {"sight_snr": -1.0}, "sight_snr is -1: pass zero or more"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(function, changes, message):
+    with pytest.raises(ValueError, match=message):
+        function(**VALID[function] | changes)
+
+
+def test_masks_without_a_common_element_are_refused():
+    first = np.zeros(GRID.mask.shape, bool)
+    first[::2] = True
+    with pytest.raises(ValueError, match="echo and line_of_sight have no resource element"):
+        cross_correlated(replace(MATRIX, mask=first), replace(MATRIX, mask=~first))
+
+
+def test_no_estimate_has_no_mean():
+    assert mean_offset([]) is None

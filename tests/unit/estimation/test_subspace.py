@@ -1,5 +1,7 @@
 """Frequencies from subspaces, against bounds, plain loops and closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 from channel_draws import complex_normal, snapshots
@@ -157,6 +159,56 @@ def test_model_order():
 )
 def test_order_counts_the_large_eigenvalues(eigenvalues, num_sources):
     assert num_sources_aic(np.array(eigenvalues), 1000) == num_sources
+
+
+def plain_order(eigenvalues, num_snapshots, penalty_per_parameter):
+    """Number of sources by an information criterion in plain loops, on products of eigenvalues.
+
+    Source: Wax, Kailath, IEEE Trans. ASSP 33(2), 1985, eqs. (16) and (17).
+    """
+    descending = sorted(eigenvalues, reverse=True)
+    num_sensors = len(descending)
+    best = math.inf
+    order = -1
+    for k in range(num_sensors):
+        # Likelihood of equal noise eigenvalues: geometric over arithmetic mean.
+        product = 1.0
+        total = 0.0
+        for eigenvalue in descending[k:]:
+            product *= eigenvalue
+            total += eigenvalue
+        num_noise = num_sensors - k
+        ratio = product ** (1 / num_noise) / (total / num_noise)
+        log_likelihood = num_noise * num_snapshots * math.log(ratio)
+
+        # Free parameters: k (2 p - k), without the noise power, which all orders have.
+        parameters = k * (2 * num_sensors - k)
+        criterion = -2 * log_likelihood + penalty_per_parameter * parameters
+        if criterion < best:
+            best = criterion
+            order = k
+    return order
+
+
+def test_model_order_is_that_of_plain_loops():
+    rng = np.random.default_rng(17)
+    orders = []
+    for _ in range(300):
+        # Sources from far below to far above the noise, few snapshots and many.
+        num_snapshots = int(rng.integers(len(POSITIONS), 200))
+        powers = 10 ** rng.uniform(-2, 1, len(FREQUENCIES))
+        echoes = snapshots(rng, FREQUENCIES, POSITIONS, powers, num_snapshots)
+        eigenvalues = np.linalg.eigvalsh(sample_covariance(echoes))
+
+        aic = num_sources_aic(eigenvalues, num_snapshots)
+        mdl = num_sources_mdl(eigenvalues, num_snapshots)
+        assert aic == plain_order(eigenvalues, num_snapshots, 2)
+        assert mdl == plain_order(eigenvalues, num_snapshots, math.log(num_snapshots))
+        orders.append((aic, mdl))
+
+    # The draws tell the criteria apart, and have every number of sources.
+    assert sum(aic != mdl for aic, mdl in orders) > 30
+    assert {0, 1, 2, 3} <= {mdl for _, mdl in orders}
 
 
 def test_noise_alone_has_no_source():

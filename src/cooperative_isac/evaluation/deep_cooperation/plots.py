@@ -24,6 +24,9 @@ STYLES = (
     {"color": "#000000", "marker": "P"},
 )
 
+# What tells the curves apart that have the colors and markers a second time.
+SECOND_ROUND = {"linestyle": "-.", "markerfacecolor": "white"}
+
 # Lines that a measured curve is compared with: fields of a result, their style and label.
 REFERENCES = {"bound": "--", "theory": ":"}
 REFERENCE_LABELS = {"bound": "root CRLB of each", "theory": "ML with outliers, theory"}
@@ -44,9 +47,10 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
     figure = Figure(figsize=(5.2 * num_panels + 2.6, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, num_panels, squeeze=False)[0]
+    styles = curve_styles(len(results[0].average))
     places = [result.value for result in results]
     for panel, (name, quantity) in zip(panels, experiment.quantities.items(), strict=True):
-        for style, curve in zip(STYLES, results[0].average, strict=False):
+        for style, curve in zip(styles, results[0].average, strict=True):
             errors = [result.average[curve][name] for result in results]
             panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
 
@@ -74,6 +78,22 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
     title = f"{experiment.title}; {results[0].num_runs} runs a point, simulated"
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH * num_panels))
     figure.savefig(path, dpi=90)
+
+
+def curve_styles(num_curves: int) -> list[dict[str, str]]:
+    """A style for each curve of a figure, no two alike.
+
+    num_curves: of the figure
+    Returns keyword arguments of a plotted line.
+    Raises ValueError for more curves than there are styles.
+    """
+    styles = [*STYLES, *(style | SECOND_ROUND for style in STYLES)]
+    if num_curves > len(styles):
+        raise ValueError(
+            f"the figure has {num_curves} curves, but only {len(styles)} can be told apart: "
+            "divide it into several figures"
+        )
+    return styles[:num_curves]
 
 
 def _reference(result: PointResult, reference: str, curve: str, quantity: str) -> float:

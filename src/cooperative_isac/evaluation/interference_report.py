@@ -82,8 +82,9 @@ def _of_band(view: Scene, schemes: Sequence[str]) -> Iterator[str]:
     above = f"interferer '{name}' is {level_db:.1f} dB above the noise at '{site}'"
     blind = ignoring(schemes, view, "interference")
     if blind:
+        count = "counts" if len(blind) == 1 else "count"
         yield (
-            f"{above}, and {' and '.join(blind)} count with the receiver's own noise alone: "
+            f"{above}, and {' and '.join(blind)} {count} with the receiver's own noise alone: "
             "expect false alarms; use scheme local_ml"
         )
     elif view.sensing.interference == "noise":

@@ -36,6 +36,11 @@ def test_the_level_over_the_noise_is_that_of_free_space(small):
         assert f"{site.name} {level_db:.1f} dB" in text
 
 
+def test_several_schemes_count_with_their_own_noise(small):
+    (line,) = interference_warnings(beside(small), ["music", "symbol_level"])
+    assert "music and symbol_level count with the receiver's own noise alone" in line
+
+
 def test_scenes_without_interferers_have_no_row(small):
     assert not interference_rows(small)
     assert not list(interference_warnings(small, ["local_ml"]))
@@ -49,7 +54,7 @@ def test_scenes_without_interferers_have_no_row(small):
         ("coded", 1.0, "noise", "local_ml", ["set sensing.interference: nulls"]),
         ("coded", 1.0, "nulls", "local_ml", []),
         ("coded", 1e-3, "noise", "local_ml", []),
-        ("coded", 1.0, "noise", "music", ["music count with the receiver's own noise alone"]),
+        ("coded", 1.0, "noise", "music", ["music counts with the receiver's own noise alone"]),
         ("same", 1e-3, "noise", "local_ml", ["sends the symbols of the band's own transmitters"]),
         ("orthogonal", 1.0, "nulls", "local_ml", ["no interferer sends on the scene's resource"]),
     ],

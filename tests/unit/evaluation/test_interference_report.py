@@ -1,6 +1,7 @@
 """Rows and warnings of `isac check` about interferers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from cooperative_isac.evaluation.interference_report import (
     interference_warnings,
 )
 from cooperative_isac.scene.band import Interferer
+from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 PLACE_M = np.array([-20.0, 90.0, 0.0])
 
@@ -34,6 +36,15 @@ def test_the_level_over_the_noise_is_that_of_free_space(small):
         power_w = loss / distance_m**2 / 64
         level_db = 10 * np.log10(power_w / small.propagation.noise_power_w)
         assert f"{site.name} {level_db:.1f} dB" in text
+
+
+def test_an_interferer_behind_a_building_is_blocked():
+    text = scene_path("multi_bs").read_text()
+    entry = "{name: other, position_m: [20, 130, 20], power_dbm: 30}"
+    text = text.replace("\npropagation:", f"\npropagation:\n  interferers: [{entry}]")
+    text += "\nworld: {boxes: [{low_m: [-30, 80, 0], high_m: [30, 100, 60]}]}\n"
+    (_, levels), _ = interference_rows(parse_scene(text, Path("x.yaml")))
+    assert "bs4 blocked" in levels and "bs3 blocked" not in levels
 
 
 def test_several_schemes_count_with_their_own_noise(small):

@@ -24,7 +24,7 @@ def interference_rows(scene: Scene) -> list[tuple[str, str]]:
         for interferer in view.propagation.interferers:
             text = "orthogonal: it leaves its subcarriers to this network, and has the others"
             if interferer.name in levels:
-                parts = [f"{name} {at:.1f} dB" for name, at in levels[interferer.name].items()]
+                parts = [f"{name} {_shown(at)}" for name, at in levels[interferer.name].items()]
                 text = f"{interferer.signal}, over the noise of an antenna: {', '.join(parts)}"
             rows.append((f"interferer {interferer.name}{band}", text))
     if any(view.propagation.on_own_elements for view in scene.views):
@@ -45,6 +45,11 @@ def levels_db(view: Scene) -> dict[str, dict[str, float]]:
             level_db = 10 * np.log10(ratio) if ratio > 0 else -np.inf
             levels.setdefault(name, {})[receiver.name] = float(level_db)
     return levels
+
+
+def _shown(level_db: float) -> str:
+    """A level in words; an interferer that is blocked has none."""
+    return f"{level_db:.1f} dB" if np.isfinite(level_db) else "blocked"
 
 
 def interference_warnings(scene: Scene, schemes: Sequence[str]) -> Iterator[str]:
@@ -82,8 +87,9 @@ def _of_band(view: Scene, schemes: Sequence[str]) -> Iterator[str]:
     above = f"interferer '{name}' is {level_db:.1f} dB above the noise at '{site}'"
     blind = ignoring(schemes, view, "interference")
     if blind:
+        count = "counts" if len(blind) == 1 else "count"
         yield (
-            f"{above}, and {' and '.join(blind)} count with the receiver's own noise alone: "
+            f"{above}, and {' and '.join(blind)} {count} with the receiver's own noise alone: "
             "expect false alarms; use scheme local_ml"
         )
     elif view.sensing.interference == "noise":

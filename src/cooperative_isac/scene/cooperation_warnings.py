@@ -11,7 +11,9 @@ import numpy as np
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.cooperation import ZONES, Cooperation
+from cooperative_isac.scene.file.physics import unambiguous_range
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.images import hidden_places
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Clock, Link
 
@@ -32,6 +34,7 @@ def cooperation_warnings(scene: Scene) -> list[str]:
         *_unused_distances(scene),
         *_common_spectrum(scene),
         *_idle_reflectors(scene),
+        *_ambiguous_reflectors(scene),
     ]
 
 
@@ -152,6 +155,39 @@ def _idle_reflectors(scene: Scene) -> Iterator[str]:
                 f"'{view.band}' contain no paths with a reflection before and one behind a target: "
                 "set world.target_reflections: twice"
             )
+
+
+def _ambiguous_reflectors(scene: Scene) -> Iterator[str]:
+    """Bands whose delays are ambiguous by way of known reflectors."""
+    if scene.sensing.reflections == "ignore":
+        return
+    for view in scene.views:
+        excess_m = max(_reflected_excesses_m(view), default=0.0)
+        span_m = unambiguous_range(view)
+        if excess_m >= span_m:
+            yield (
+                f"paths of band '{view.band}' by way of known reflectors to hidden places exceed "
+                f"the direct ones by up to {excess_m:.4g} m, and the comb of subcarriers is "
+                f"unambiguous over {span_m:.4g} m: targets there are found at wrong places; reduce "
+                "the stride or the area, or leave sensing.reflections out"
+            )
+
+
+def _reflected_excesses_m(view: Scene) -> Iterator[float]:
+    """Longest paths by way of each reflector to hidden places, less the direct ones, m."""
+    if view.world is None:
+        return
+    for receiver in view.receivers:
+        for index, places_m in hidden_places(view.world, view.box, receiver).items():
+            # Straight paths between the images of both stations.
+            mirror = view.world.surfaces[index]
+            rx_distances_m = np.linalg.norm(places_m - mirror.mirrored(receiver.position_m), axis=1)
+            for place in view.linked_transmitters(receiver.name):
+                transmitter_m = view.transmitters[place].position_m
+                tx_distances_m = np.linalg.norm(places_m - mirror.mirrored(transmitter_m), axis=1)
+                lengths_m = tx_distances_m + rx_distances_m
+                direct_m = np.linalg.norm(transmitter_m - receiver.position_m)
+                yield float(lengths_m.max() - direct_m)
 
 
 def _common_spectrum(scene: Scene) -> Iterator[str]:

@@ -142,13 +142,9 @@ def _signals(view: Scene, label: str) -> list[tuple[str, str]]:
         names = "data, comb"
         share = 1 / (wave.reference_subcarrier_stride * wave.reference_symbol_stride)
         beams = ""
-    return [
-        (
-            label,
-            f"{names}: reference symbols on {share:.3g} of the elements{beams}; receivers use "
-            f"{view.sensing.symbols}",
-        )
-    ]
+    elements = "all elements" if share == 1 else f"{share:.3g} of the elements"
+    text = f"{names}: reference symbols on {elements}{beams}"
+    return [(label, f"{text}; receivers use {view.sensing.symbols}")]
 
 
 def _station(station: Station) -> str:

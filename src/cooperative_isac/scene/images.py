@@ -48,20 +48,37 @@ def hidden_regions(world: World, box: Box, site: Site) -> tuple[HiddenRegion, ..
     box: of the area
     site: receiver
     """
+    step_m = _step_m(box)
+    regions = []
+    for index, reached_m in hidden_places(world, box, site).items():
+        low_m = np.maximum(reached_m.min(axis=0) - step_m, box.low_m)
+        high_m = np.minimum(reached_m.max(axis=0) + step_m, box.high_m)
+        regions.append(HiddenRegion(index, Box(low_m, high_m)))
+    return tuple(regions)
+
+
+def hidden_places(world: World, box: Box, site: Site) -> dict[int, np.ndarray]:
+    """Places all over the area that a receiver sees by way of a surface alone.
+
+    box: of the area
+    site: receiver
+    Returns [num_places, 3], float64, m, at least one, by index of the surface.
+    """
     # Places all over the area that are hidden.
-    step_m = (box.high_m - box.low_m) / NUM_PLACES
     lattice = np.stack(np.meshgrid(*map(np.arange, NUM_PLACES), indexing="ij"), axis=-1)
-    places_m = box.low_m + (lattice.reshape(-1, 3) + 0.5) * step_m
+    places_m = box.low_m + (lattice.reshape(-1, 3) + 0.5) * _step_m(box)
     is_hidden = world.blocks(site.position_m, places_m) & ~world.is_inside(places_m)
     hidden_m = places_m[is_hidden]
 
     # Those that each surface reflects to.
-    regions = []
+    reached = {}
     for index, surface in enumerate(world.surfaces):
         _, is_reached = world.reflections(surface, site.position_m, hidden_m)
         if is_reached.any():
-            reached_m = hidden_m[is_reached]
-            low_m = np.maximum(reached_m.min(axis=0) - step_m, box.low_m)
-            high_m = np.minimum(reached_m.max(axis=0) + step_m, box.high_m)
-            regions.append(HiddenRegion(index, Box(low_m, high_m)))
-    return tuple(regions)
+            reached[index] = hidden_m[is_reached]
+    return reached
+
+
+def _step_m(box: Box) -> np.ndarray:
+    """Distance of the places along each axis, [3], m."""
+    return (box.high_m - box.low_m) / NUM_PLACES

@@ -189,7 +189,9 @@ class LocalReceiver:
         samples, whitening = self._interference.prepare(scene, receiver, echo.samples, echo.signal)
         canceled = echo.canceled
         if canceled is not None and whitening is not None:
+            # What canceled paths have in common with strong interference has its part in them, too.
             canceled = whitening.of_canceled(canceled)
+            samples = canceled.projected(samples)
         return replace(echo, samples=samples, canceled=canceled, whitening=whitening)
 
     def prepare_synchronized(

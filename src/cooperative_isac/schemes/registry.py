@@ -87,9 +87,10 @@ def unmeasured_interference(names: Sequence[str], scene: Scene) -> Iterator[str]
     others = sorted(name for name in in_use & BUILT_IN.keys() if not _load(name).whitens)
     if unknown and others:
         able = [name for name in _classical() if _load(name).whitens]
+        take = "takes" if len(others) == 1 else "take"
         yield (
             f"waveform.signals has code beside data, receivers use {scene.sensing.symbols}, and "
-            f"{' and '.join(others)} takes the other symbols for thermal noise: expect false "
+            f"{' and '.join(others)} {take} the other symbols for thermal noise: expect false "
             f"alarms where echoes are strong; use scheme {' or '.join(able)}, or symbols: all"
         )
 

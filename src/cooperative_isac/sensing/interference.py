@@ -1,10 +1,9 @@
 """Interference of other networks at a receiver: its level, or receive beams that null it.
 
-The symbols of an interferer are unknown, so that it is noise with a covariance R over the antennas.
-After L = sigma R^(-1/2) the echo is in white noise of power sigma^2, and a path with the steering
-vector a has L a: all beams are those of least variance (MVDR). R is measured in the span of the
-directions from which interferers arrive, and is sigma^2 I elsewhere: the covariance of all antennas
-contains the targets, too, and their beams would null themselves.
+The symbols of an interferer are unknown, so that it is noise with a covariance over the antennas
+(sensing.whitening). It is measured in the span of the directions from which interferers arrive, and
+is that of noise elsewhere: the covariance of all antennas contains the targets, too, and their
+beams would null themselves.
 """
 
 from __future__ import annotations

@@ -146,7 +146,6 @@ class LocalMl(Detector):
             further = whitening_of_samples(echo, noise_power_w)
             if further is not None:
                 echo = further.of_echo(echo)
-                canceled = None if canceled is None else further.of_canceled(canceled)
                 whitening = further.after(whitening)
 
         reference = stream_reference(frame, self.max_doppler_hz, static)

@@ -76,8 +76,8 @@ def whitening_of_samples(samples: np.ndarray, noise_power_w: float) -> Whitening
     but from the directions of strong paths.
 
     The known symbols of the paths that are looked for are in the covariance as well, and count as
-    interference. An eigenvalue counts as one of noise alone where noise
-    reaches it, and is corrected for the finite number of samples where it is above.
+    interference. An eigenvalue counts as one of noise alone where noise reaches it, and is
+    corrected for the finite number of samples where it is above.
 
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     noise_power_w: of thermal noise per antenna and resource element, W

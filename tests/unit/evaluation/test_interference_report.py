@@ -1,6 +1,7 @@
 """Rows and warnings of `isac check` about interferers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from cooperative_isac.evaluation.interference_report import (
     interference_warnings,
 )
 from cooperative_isac.scene.band import Interferer
+from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 PLACE_M = np.array([-20.0, 90.0, 0.0])
 
@@ -36,6 +38,20 @@ def test_the_level_over_the_noise_is_that_of_free_space(small):
         assert f"{site.name} {level_db:.1f} dB" in text
 
 
+def test_an_interferer_behind_a_building_is_blocked():
+    text = scene_path("multi_bs").read_text()
+    entry = "{name: other, position_m: [20, 130, 20], power_dbm: 30}"
+    text = text.replace("\npropagation:", f"\npropagation:\n  interferers: [{entry}]")
+    text += "\nworld: {boxes: [{low_m: [-30, 80, 0], high_m: [30, 100, 60]}]}\n"
+    (_, levels), _ = interference_rows(parse_scene(text, Path("x.yaml")))
+    assert "bs4 blocked" in levels and "bs3 blocked" not in levels
+
+
+def test_several_schemes_count_with_their_own_noise(small):
+    (line,) = interference_warnings(beside(small), ["music", "symbol_level"])
+    assert "music and symbol_level count with the receiver's own noise alone" in line
+
+
 def test_scenes_without_interferers_have_no_row(small):
     assert not interference_rows(small)
     assert not list(interference_warnings(small, ["local_ml"]))
@@ -49,7 +65,7 @@ def test_scenes_without_interferers_have_no_row(small):
         ("coded", 1.0, "noise", "local_ml", ["set sensing.interference: nulls"]),
         ("coded", 1.0, "nulls", "local_ml", []),
         ("coded", 1e-3, "noise", "local_ml", []),
-        ("coded", 1.0, "noise", "music", ["music count with the receiver's own noise alone"]),
+        ("coded", 1.0, "noise", "music", ["music counts with the receiver's own noise alone"]),
         ("same", 1e-3, "noise", "local_ml", ["sends the symbols of the band's own transmitters"]),
         ("orthogonal", 1.0, "nulls", "local_ml", ["no interferer sends on the scene's resource"]),
     ],

@@ -115,3 +115,12 @@ def test_reflectors_that_locate_nothing_are_a_warning():
         ("target_reflections: twice", "target_reflections: true"),
     )
     assert not warned(text, *ignoring)
+
+
+def test_ambiguous_paths_by_way_of_reflectors_are_a_warning():
+    text = scene_path("side_street").read_text()
+    wider = ("subcarrier_stride: 6 ", "subcarrier_stride: 7 ")
+    (line,) = warned(text, wider)
+    assert "to hidden places exceed the direct ones by up to 207.7 m" in line
+    assert "is unambiguous over 178.4 m" in line
+    assert not warned(text, wider, ("reflections: use", "reflections: ignore"))

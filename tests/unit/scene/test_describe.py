@@ -173,6 +173,11 @@ def test_code_words_are_shown_with_their_share_of_the_power(symbols, snr):
     whole = dict(describe(parse_scene(changed.replace(symbols, "all"), Path("x.yaml"))))["signals"]
     assert "SNR" not in whole
 
+    alone = text.replace("  carrier_hz:", "  signals: [code]\n  carrier_hz:", 1)
+    alone = alone.replace("payload", "reference_only")
+    row = dict(describe(parse_scene(alone, Path("x.yaml"))))["signals"]
+    assert row.startswith("code: reference symbols on all elements")
+
 
 def test_reference_symbols_of_a_band_are_shown():
     scene = network(("    num_subcarriers", "    signals: [data, csi_rs]\n    num_subcarriers"))

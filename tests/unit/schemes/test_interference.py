@@ -1,16 +1,19 @@
 """Scheme local_ml beside an interferer: as noise it hides targets, nulls find them again."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cooperative_isac.evaluation.live_bound import network_bound
-from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
+from cooperative_isac.pipeline import make_encoders, make_frame, receive, receive_all
 from cooperative_isac.scene.band import Interferer
-from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.schemes.local_receiver import LocalReceiver
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.schemes.views import receiving_views
 
 # Three UAVs, none of them near the direction of the interferer.
 TARGETS = tuple(
@@ -67,6 +70,24 @@ def test_nulls_find_targets_beside_an_interferer():
 def test_the_same_interference_as_noise_hides_them():
     _, detections = detected(beside(0.5, "noise"), 1)
     assert errors_m(detections).min() > 1
+
+
+def test_behind_nulls_nothing_is_left_in_the_span_of_canceled_lines_of_sight():
+    # A car 100 m from an interferer that is 33 dB above its noise.
+    text = scene_path("bs_ue").read_text()
+    entry = "{name: other, position_m: [300, 100, 20], power_dbm: 20}"
+    text = text.replace("\npropagation:", f"\npropagation:\n  interferers: [{entry}]")
+    scene = parse_scene(text, Path("x.yaml"))
+    frame = make_frame(scene, 1, 0.25)
+    (echo,) = receive(scene, frame, "ue2", TARGETS).values()
+    (place,) = receiving_views(scene, "ue2")
+    prepared = LocalReceiver(place, interference="nulls").prepare(echo, frame)
+
+    # What cancellation took of the interference was in the canceled paths of the array itself.
+    outside = prepared.canceled.projected(prepared.samples)
+    within_w = np.sum(np.abs(prepared.samples - outside) ** 2)
+    assert within_w < scene.views[0].propagation.noise_power_w
+    assert prepared.whitening is not None
 
 
 def test_without_interferers_the_keys_change_no_byte(small):

@@ -86,7 +86,10 @@ def printable(text: str) -> str:
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: object) -> list[Problem]:
     """The faults that pydantic found in data, in the words of the file."""
-    return [_problem(fault, model, data) for fault in error.errors(include_url=False)]
+    problems = [_problem(fault, model, data) for fault in error.errors(include_url=False)]
+
+    # A key with values of several types has one fault for each of them.
+    return list(dict.fromkeys(problems))
 
 
 def quoted(value: object) -> str:
@@ -133,11 +136,15 @@ def suggestion(word: object, allowed: typing.Iterable[str]) -> str:
 
 def _problem(fault: ErrorDetails, model: type[BaseModel], data: object) -> Problem:
     """One of pydantic's faults in the words of the file."""
-    location = fault["loc"]
+    location = _without_types(model, fault["loc"])
     kind = fault["type"]
     value = fault["input"]
     context = fault.get("ctx", {})
     key = _key_path(location, data)
+
+    # A key with values of several types.
+    if len(location) < len(fault["loc"]):
+        return Problem(key, _choice(value, _plain_values(_annotation(model, location))))
 
     # Keys.
     if kind == "extra_forbidden":
@@ -235,6 +242,28 @@ def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> obje
         of_kind = [section for section in sections if _kind(section) == part]
         annotation = of_kind[0] if of_kind else _declared(sections, part)
     return annotation
+
+
+def _without_types(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[int | str, ...]:
+    """A location without the type that pydantic adds where a key has values of several types."""
+    for place, part in enumerate(location):
+        is_plain = not _sections(_annotation(model, location[:place]))
+        if is_plain and isinstance(part, str):
+            return location[:place]
+    return location
+
+
+def _plain_values(annotation: object) -> list[str]:
+    """The values of an annotation such as `bool | Literal["a"]`, in the words of YAML."""
+    values: list[str] = []
+    for alternative in typing.get_args(annotation):
+        if alternative is bool:
+            values += [_shown(True), _shown(False)]
+        else:
+            values += map(str, _literals(alternative))
+    return values
 
 
 def _declared(sections: list[type[BaseModel]], key: str) -> object:

@@ -7,13 +7,22 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cooperative_isac.scene.band import Interferer
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import num_networks
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.propagation_keys import PropagationEntry
-from cooperative_isac.scene.file.station_physics import LEAST_CLEARANCE_M
+from cooperative_isac.scene.file.station_physics import (
+    LEAST_CLEARANCE_M,
+    Way,
+    nearest_approach,
+    way_of_target,
+)
 from cooperative_isac.scene.file.world_physics import place_faults
 from cooperative_isac.scene.model import OBSERVED_MODES, Scene
+
+# Largest distance of an interferer from a receiver, m: 1000 km, beyond every horizon.
+MOST_DISTANCE_M = 1e6
 
 
 def interferer_names(entry: PropagationEntry) -> list[tuple[str, str]]:
@@ -103,20 +112,12 @@ def interferer_faults(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def interferer_places(scene: Scene) -> Iterator[Problem]:
-    """Interferers are clear of arrays and above the ground, and there are enough antennas."""
+    """Interferers stand where they can, and receivers have enough antennas against them."""
     for index, interferer in enumerate(scene.propagation.interferers):
         key = f"propagation.interferers[{index}].position_m"
-        for site in scene.receivers:
-            distance_m = float(np.linalg.norm(site.position_m - interferer.position_m))
-            radius_m = float(np.linalg.norm(site.elements_m, axis=1).max())
-            least_m = radius_m + LEAST_CLEARANCE_M
-            if distance_m < least_m:
-                yield Problem(
-                    key,
-                    f"is {distance_m:.3g} m from receiver '{site.name}'; must be at least "
-                    f"{least_m:.3g} m away, clear of its array",
-                )
-        yield from place_faults(scene.world, key, interferer.position_m)
+        # Numbers far beyond overflow in the other checks.
+        too_far = list(_in_reach(scene, key, interferer))
+        yield from too_far or _place(scene, key, interferer)
 
     # A null takes one antenna, and the targets need another one.
     num_nulls = len(scene.propagation.on_own_elements)
@@ -129,6 +130,50 @@ def interferer_places(scene: Scene) -> Iterator[Problem]:
                 f"is 'nulls', but receiver '{site.name}' has {site.num_ant} antennas against "
                 f"{num_nulls} interferers; give it more antennas than interferers, or set noise",
             )
+
+
+def _in_reach(scene: Scene, key: str, interferer: Interferer) -> Iterator[Problem]:
+    """An interferer is at most MOST_DISTANCE_M from all receivers."""
+    for site in scene.receivers:
+        distance_m = math.dist(site.position_m, interferer.position_m)
+        if distance_m > MOST_DISTANCE_M:
+            yield Problem(
+                key,
+                f"is {distance_m:.3g} m from receiver '{site.name}'; must be at most "
+                f"{MOST_DISTANCE_M:g} m away",
+            )
+            return
+
+
+def _place(scene: Scene, key: str, interferer: Interferer) -> Iterator[Problem]:
+    """An interferer is clear of arrays, targets, ground and buildings."""
+    for site in scene.receivers:
+        distance_m = math.dist(site.position_m, interferer.position_m)
+        radius_m = float(np.linalg.norm(site.elements_m, axis=1).max())
+        least_m = radius_m + LEAST_CLEARANCE_M
+        if distance_m < least_m:
+            yield Problem(
+                key,
+                f"is {distance_m:.3g} m from receiver '{site.name}'; must be at least "
+                f"{least_m:.3g} m away, clear of its array",
+            )
+    yield from place_faults(scene.world, key, interferer.position_m)
+    yield from _clear_of_targets(scene, interferer)
+
+
+def _clear_of_targets(scene: Scene, interferer: Interferer) -> Iterator[Problem]:
+    """Targets keep LEAST_CLEARANCE_M from an interferer."""
+    place = Way(lambda _: interferer.position_m, None, False)
+    for index, target in enumerate(scene.targets):
+        nearest = nearest_approach(place, way_of_target(target), LEAST_CLEARANCE_M)
+        if nearest is None:
+            continue
+        distance_m, time_s = nearest
+        yield Problem(
+            f"targets[{index}].motion",
+            f"comes within {distance_m:.2f} m of interferer '{interferer.name}' at {time_s:.1f} s; "
+            f"must stay {LEAST_CLEARANCE_M:g} m away: move its way or the interferer",
+        )
 
 
 def share_remedy(scene: Scene) -> str:

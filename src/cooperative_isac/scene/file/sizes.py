@@ -21,6 +21,8 @@ STEPS_PER_RESOLUTION = 2.5
 MOST_STEPS = 1e15
 # Sites: each of them is a process of a live scene.
 MOST_SITES = 64
+# Interferers: as many as sites of the scene itself; each frame has the samples of all of them.
+MOST_INTERFERERS = 64
 # Targets: each of them is a topic that all access points receive.
 MOST_TARGETS = 256
 # Elements of an array: a massive array of 64 x 64.
@@ -76,6 +78,15 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
                 yield Problem(
                     f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
                 )
+
+    # Interferers, those of the band.
+    num_interferers = len(file.propagation.interferers)
+    if num_interferers > MOST_INTERFERERS:
+        yield Problem(
+            "propagation.interferers",
+            f"lists {num_interferers:,} stations; at most {MOST_INTERFERERS}, as each frame has "
+            "the samples of all of them",
+        )
 
     # Targets and users, for which each frame has data arrays.
     counts = {

@@ -213,6 +213,14 @@ def test_what_is_not_yaml_is_refused_with_its_line(text, fault):
     assert located(text)[0] == fault
 
 
+@pytest.mark.parametrize("value", ["thrice", "2", "", "[twice]", "{a: 1}"])
+def test_a_key_of_true_false_or_a_word_has_one_fault_that_lists_all_three(value):
+    text = GOOD + f"\nworld: {{target_reflections: {value}}}\n"
+    (line,) = faults(text)
+    assert line.startswith(": world.target_reflections: is ")
+    assert line.endswith("allowed: true, false, twice")
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

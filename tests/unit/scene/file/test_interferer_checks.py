@@ -99,6 +99,16 @@ def test_an_interferer_is_on_its_band_alone():
         ([entry(name="rx1")], (), "interferers[0].name: 'rx1' is already the name at receivers[0]"),
         ([entry(band="high")], (), "interferers[0].band: is for scenes with `bands`"),
         ([entry(signal="loud")], (), "signal: is 'loud'"),
+        (
+            [entry(position_m="[1.0e200, 0]")],
+            (),
+            "is 1e+200 m from receiver 'rx1'; must be at most",
+        ),
+        (
+            [entry(name=f"other{i}") for i in range(65)],
+            (),
+            "propagation.interferers: lists 65 stations; at most 64",
+        ),
         ([entry(position_m="[25, 100.5]")], (), "is 0.5 m from receiver 'rx1'; must be at least"),
         (
             [entry(name="a", signal="orthogonal"), entry(name="b", signal="orthogonal")],
@@ -126,6 +136,14 @@ def test_what_cannot_work_is_refused(entries, changes, expected):
     with pytest.raises(SceneError) as error:
         built(PLANE, entries, *changes)
     assert expected in str(error.value)
+
+
+def test_targets_keep_clear_of_interferers():
+    place_m = load_scene("cell_free_compact").targets[1].motion.state(3.0)[0]
+    beside_m = (place_m + [0.5, 0, 0])[:2].tolist()
+    line = fault(PLANE, [entry(position_m=beside_m)])
+    assert "targets[1].motion: comes within 0." in line
+    assert "of interferer 'other' at" in line and "must stay 1 m away" in line
 
 
 def test_clocks_by_targets_do_not_expect_interference():

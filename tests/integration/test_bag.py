@@ -165,7 +165,8 @@ def changed(message):
     if message.topic != "/detections":
         return message
     detections = deserialize_message(message.data, Detections)
-    detections.sites_missing = ["rx1"] if detections.number >= 3 else []
+    if detections.number >= 3:
+        detections.sites_missing = ["rx1"]
     return replace(message, data=serialized(detections))
 
 

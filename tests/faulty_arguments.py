@@ -1,6 +1,7 @@
 """Faulty values of arguments, for the tests of what public functions refuse."""
 
 import numpy as np
+import pytest
 
 
 def faults(value):
@@ -26,3 +27,23 @@ def faults(value):
     broken.flat[-1] = np.nan
     found = {"NaN": broken, "empty": value[:0], "words": np.full(value.shape, "x")}
     return found | {"wrong shape": np.float64(1.0) if value.ndim == 3 else np.stack([value, value])}
+
+
+def fault_cases(valid, allowed):
+    """Parameters of a test for each function, argument and faulty value.
+
+    valid: valid arguments by name, by function or its name
+    allowed: (function, argument, description) of values that are no faults
+    """
+    return [
+        pytest.param(
+            function,
+            argument,
+            fault,
+            id=f"{getattr(function, '__name__', function)}-{argument}-{description}",
+        )
+        for function, arguments in valid.items()
+        for argument, value in arguments.items()
+        for description, fault in faults(value).items()
+        if (function, argument, description) not in allowed
+    ]

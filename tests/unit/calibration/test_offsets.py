@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from channel_draws import channel, empty_grid
-from faulty_arguments import faults
+from faulty_arguments import fault_cases
 
 from cooperative_isac.calibration.offsets import (
     NO_OFFSET,
@@ -169,13 +169,7 @@ VALID = {
 # Without any estimate there is no mean.
 ALLOWED = {(mean_offset, "estimates", "empty")}
 
-FAULTS = [
-    pytest.param(function, argument, fault, id=f"{function.__name__}-{argument}-{description}")
-    for function, arguments in VALID.items()
-    for argument, value in arguments.items()
-    for description, fault in faults(value).items()
-    if (function, argument, description) not in ALLOWED
-]
+FAULTS = fault_cases(VALID, ALLOWED)
 
 
 @pytest.mark.parametrize(("function", "argument", "fault"), FAULTS)

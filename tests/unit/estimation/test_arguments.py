@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from channel_draws import channel, empty_grid, snapshots
-from faulty_arguments import faults
+from faulty_arguments import fault_cases
 
 from cooperative_isac import estimation
 
@@ -131,13 +131,7 @@ RESULTS = {"PathEstimate", "Sidelobes", "ThresholdError"}
 # The SNR of a product may have any shape, and ESPRIT chooses a displacement by itself.
 ALLOWED = {("product_snr", "snr", "an array"), ("esprit", "displacement", "nothing")}
 
-FAULTS = [
-    pytest.param(function, argument, fault, id=f"{function}-{argument}-{description}")
-    for function, arguments in VALID.items()
-    for argument, value in arguments.items()
-    for description, fault in faults(value).items()
-    if (function, argument, description) not in ALLOWED
-]
+FAULTS = fault_cases(VALID, ALLOWED)
 
 
 def call(function, arguments):

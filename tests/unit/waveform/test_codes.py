@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from faulty_arguments import faults
+from faulty_arguments import fault_cases
 
 from cooperative_isac.waveform.codes import (
     complete_complementary_codes,
@@ -25,13 +25,7 @@ VALID = {
 # Symbols and chips have any number of axes.
 ALLOWED = {(spread, "symbols", "wrong shape"), (despread, "received", "wrong shape")}
 
-FAULTS = [
-    pytest.param(function, argument, fault, id=f"{function.__name__}-{argument}-{description}")
-    for function, arguments in VALID.items()
-    for argument, value in arguments.items()
-    for description, fault in faults(value).items()
-    if (function, argument, description) not in ALLOWED
-]
+FAULTS = fault_cases(VALID, ALLOWED)
 
 
 def test_golay_pair_has_no_side_lobe():

@@ -145,7 +145,7 @@ def unknown_symbol_faults(scene: Scene) -> Iterator[Problem]:
 
 
 def _data_streams(file: schema.SceneFile) -> tuple[int, str]:
-    """Number of streams of receivers that know the data, and where it comes from."""
+    """Number of streams where the data is side information, and the keys that set it."""
     num_transmitters = len(file.transmitters)
     num_streams = file.users.num_users
     source = "users.num_users"

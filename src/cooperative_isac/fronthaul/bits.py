@@ -63,12 +63,22 @@ def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
     Returns [count], uint8 for widths up to 8 bits, else uint16.
     Raises ValueError where there are too few bits.
     """
-    # Bits of all labels, one after another; some padding may follow.
-    bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    if len(bits) < count * width:
+    num_bits = 8 * len(data)
+    if num_bits < count * width:
         raise ValueError(
-            f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}"
+            f"{count} labels of {width} bits need {count * width} bits, got {num_bits}"
         )
+    octets = np.frombuffer(data, np.uint8)
+
+    # Several whole labels in each byte: shift each of them down.
+    if 8 % width == 0:
+        shifts = np.arange(8 - width, -1, -width, dtype=np.uint8)
+        mask = np.uint8((1 << width) - 1)
+        labels = (octets[:, None] >> shifts) & mask
+        return labels.ravel()[:count]
+
+    # Bits of all labels, one after another; some padding may follow.
+    bits = np.unpackbits(octets)
 
     # Pad each label with leading zeros to whole bytes.
     is_one_byte = width <= 8

@@ -56,6 +56,13 @@ class Targets:
         """
         return Targets(self.points_m[chosen], self.velocities_mps[chosen])
 
+    def and_also(self, others: Targets) -> Targets:
+        """These targets, then others."""
+        return Targets(
+            np.concatenate([self.points_m, others.points_m]),
+            np.concatenate([self.velocities_mps, others.velocities_mps]),
+        )
+
     def moved(self, steps: np.ndarray) -> Targets:
         """The targets after a step each.
 

@@ -4,12 +4,17 @@ At each point of the lattice the power of every link on every band is matched to
 and stream weights that the point implies, and added up: no link has to exceed a threshold alone. A
 velocity is found likewise, and the state is fitted to all echoes (fusion.joint_ml). The target is
 then subtracted from all of them, and the next peak of the lattice is examined.
+
+The whole lattice takes longer than the period of a live scene. Where targets are followed from
+frame to frame, a frame searches one part of it (fusion.lattice_cells) and the others only if there
+is a target in that part: echoes of a target have side lobes all over the lattice, and its location
+is where all links agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,12 +22,11 @@ import numpy as np
 
 from cooperative_isac.fusion.echo_links import EchoLinks, EchoName, Targets
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl
-from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.fusion.lattice_cells import LatticeCells, cells_in_front
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.search_grid import SearchGrid, beam_directions
 from cooperative_isac.sensing.surface import (
     SEARCH_DOPPLER_OVERSAMPLING,
     doppler_bins,
@@ -46,6 +50,11 @@ VELOCITY_HALVINGS = 2
 # best shift of a link above that at the shift of the state.
 EXPLAINED_SHARE = 0.5
 
+# Least power at the start of a fit over that at its end: with a smaller share the start is outside
+# of the main lobe, and the fit ends elsewhere. Peaks of noise have too little power for a target
+# even if the fit gains that much, and are not fitted.
+START_SHARE = 0.5
+
 # Speed of a fitted state over the scene's largest one, at most: its velocity has an error.
 LARGEST_SPEED = 1.2
 
@@ -62,24 +71,14 @@ LINEAR_SHARE = 0.1
 # Distance of two peaks of the lattice, in spacings: nearer ones are of one target.
 SEPARATION = 1.5
 
-# Peaks that are examined before a search ends without a target.
+# Peaks that are examined before a search ends without a target, of the whole lattice and of a part
+# of it: all parts together have more than the whole.
 MOST_PEAKS = 4
+MOST_PEAKS_OF_PART = 1
 
-
-@dataclass(frozen=True)
-class LatticeCells:
-    """Points of a lattice in front of one receiver, beam by beam.
-
-    sensor: search of the receiver
-    order: [num_cells], int, indices of the points
-    grid: search grid of the points
-    is_expected: [num_cells, num_linked], bool, paths that count (fusion.echo_links)
-    """
-
-    sensor: LocalMl
-    order: np.ndarray
-    grid: SearchGrid
-    is_expected: np.ndarray
+# Parts of the lattice, each searched in a frame: in `multi_bs` one takes a fifth of the period, and
+# a new target is found within 2 s.
+NUM_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,13 @@ class Lattice:
 
     scene: of one or several bands, with the poses of its stations; its links are summed
     sensors: search of each receiver on each band, by the name of its echo
-    cells: of receivers, computed when a search needs them; copies with other poses share them
+    cells: of receivers and parts of the lattice, computed when a search needs them; copies with
+        other poses share them
     """
 
     scene: Scene
     sensors: Mapping[EchoName, LocalMl]
-    cells: dict[EchoName, LatticeCells] = field(default_factory=dict)
+    cells: dict[tuple[EchoName, int], LatticeCells] = field(default_factory=dict)
 
     @cached_property
     def spacing_m(self) -> np.ndarray:
@@ -121,6 +121,11 @@ class Lattice:
         return self._in_space(lines, self.scene.plane_height_m)
 
     @cached_property
+    def parts(self) -> tuple[np.ndarray, ...]:
+        """Parts of the lattice, slabs from west to east: indices of points, [n], int, each."""
+        return tuple(np.array_split(np.arange(len(self.points_m)), NUM_PARTS))
+
+    @cached_property
     def velocities_mps(self) -> np.ndarray:
         """Velocities up to the scene's largest speed, [num_velocities, 3], float64, m/s, map."""
         largest_mps = self.scene.sensing.max_speed_mps
@@ -142,56 +147,69 @@ class Lattice:
         probability *= len(self.scene.receiving_stations)
         return float(np.log(num_trials / probability))
 
-    def statistic(self, joints: Mapping[EchoName, JointFit]) -> np.ndarray:
+    def statistic(
+        self, joints: Mapping[EchoName, JointFit], parts: Sequence[int] = range(NUM_PARTS)
+    ) -> np.ndarray:
         """Power of all links at each point above that of noise, each at its best Doppler shift.
 
         joints: echoes by name
-        Returns [num_points], float64, in noise variances, that of strong links compressed.
+        parts: of the lattice; by default all of them
+        Returns [num_points], float64, in noise variances, that of strong links compressed, and
+        minus infinity in other parts and where no path is expected.
         Source: DC reference [9].
         """
         total = np.zeros(len(self.points_m))
+        is_searched = np.zeros(len(self.points_m), bool)
         for name, joint in joints.items():
-            links = self._links[name]
-            if not len(links.linked):
+            if not len(self._links[name].linked):
                 continue
-
-            # Power of each link at the points in front of the receiver, beam by beam.
-            cells = self._cells(name)
-            surface = likelihood_surface(
-                cells.grid.behind(joint.maker.whitening),
-                joint.maker.reference,
-                joint.correlation,
-                joint.noise_power_w,
-                self.sensors[name].max_doppler_hz,
-            )
-            compressed = _compressed(surface.power[links.linked])
 
             # Points with many links have more noise than others: its mean is the harmonic number of
             # the independent Doppler bins.
             bins, _ = doppler_bins(joint.maker.reference, self.sensors[name].max_doppler_hz)
             noise = np.log(len(bins)) + np.euler_gamma
-            total[cells.order] += np.sum((compressed - noise) * cells.is_expected.T, axis=0)
-        return total
 
-    def search(self, joints: Mapping[EchoName, JointFit], known: Targets, most: int) -> Targets:
+            for part in parts:
+                cells = self._cells(name, part)
+                if not cells.is_expected.any():
+                    continue
+                excess = self._link_powers(joint, name, cells) - noise
+                total[cells.order] += np.sum(excess * cells.is_expected.T, axis=0)
+                is_searched[cells.order] |= cells.is_expected.any(axis=1)
+        return np.where(is_searched, total, -np.inf)
+
+    def search(
+        self,
+        joints: Mapping[EchoName, JointFit],
+        known: Targets,
+        most: int,
+        part: int | None = None,
+    ) -> Targets:
         """The known targets, then those that are found in what they leave.
 
         joints: echoes by name
         known: targets that are in the echoes, fitted
         most: number of all targets, at most
+        part: of the lattice without whose targets no other part is searched; None: search all
         """
         found = known
         residual = _without(self.scene, joints, found)
+        if part is not None:
+            peaks_m = self._peaks(self.statistic(residual, [part]), MOST_PEAKS_OF_PART)
+            if len(found) >= most or self._first_match(residual, peaks_m) is None:
+                return found
+
         may_replace = True
         while len(found) < most:
             # The first of the highest peaks with enough evidence.
-            match = self._strongest(residual)
+            peaks_m = self._peaks(self.statistic(residual), MOST_PEAKS)
+            match = self._first_match(residual, peaks_m)
             if match is None:
                 break
 
             # Beside a known target: its fit may be off, and this peak what it left. It is dropped
             # and found anew, once in a search; later peaks beside known targets are targets, too.
-            near = self._is_near(found, match.targets.points_m[0])
+            near = self.is_near(found, match.targets.points_m[0])
             if near.any() and may_replace:
                 may_replace = False
                 found = found.keep(~near)
@@ -199,12 +217,18 @@ class Lattice:
                 continue
 
             # Subtract it: its side lobes are peaks, too.
-            found = Targets(
-                np.concatenate([found.points_m, match.targets.points_m]),
-                np.concatenate([found.velocities_mps, match.targets.velocities_mps]),
-            )
+            found = found.and_also(match.targets)
             residual = _subtracted(residual, match)
         return found
+
+    def is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
+        """Targets within one main lobe of a point, [num_targets], bool.
+
+        point_m: [3], float64, m, map
+        """
+        size = self.scene.dimension
+        away = (targets.points_m - point_m)[:, :size] / self.spacing_m
+        return np.linalg.norm(away, axis=1) <= SEPARATION
 
     @cached_property
     def _links(self) -> dict[EchoName, EchoLinks]:
@@ -212,25 +236,44 @@ class Lattice:
         views = {view.band: view for view in self.scene.views}
         return {name: EchoLinks.of(views[name.band], name.receiver) for name in self.sensors}
 
-    def _is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
-        """Targets within one main lobe of a point, [num_targets], bool."""
-        size = self.scene.dimension
-        away = (targets.points_m - point_m)[:, :size] / self.spacing_m
-        return np.linalg.norm(away, axis=1) <= SEPARATION
+    def _link_powers(self, joint: JointFit, name: EchoName, cells: LatticeCells) -> np.ndarray:
+        """Power of each link to a receiver at the points in front of it, compressed.
 
-    def _strongest(self, joints: Mapping[EchoName, JointFit]) -> JointMatch | None:
-        """The fit of the highest peak whose evidence exceeds the threshold; None: there is none."""
+        Returns [num_linked, num_cells], float64, in noise variances.
+        """
+        surface = likelihood_surface(
+            cells.grid.behind(joint.maker.whitening),
+            joint.maker.reference,
+            joint.correlation,
+            joint.noise_power_w,
+            self.sensors[name].max_doppler_hz,
+        )
+        return _compressed(surface.power[self._links[name].linked])
+
+    def _first_match(
+        self, joints: Mapping[EchoName, JointFit], peaks_m: Sequence[np.ndarray]
+    ) -> JointMatch | None:
+        """The fit of the first peak whose evidence exceeds the threshold; None: there is none.
+
+        peaks_m: [3], float64, m, map, each
+        """
         joint = JointMl(self.scene, joints)
-        for point_m in self._peaks(self.statistic(joints)):
+        for peak_m in peaks_m:
             # Finer lattice about the peak, and the best velocity there.
-            nearby_m = point_m + self._offsets_m / 2
-            best = np.argmax([self._power_at(joints, each) for each in nearby_m])
+            nearby_m = peak_m + self._offsets_m / 2
+            best = self._power_at(joints, nearby_m).argmax()
             start_m = nearby_m[best]
             start = Targets(start_m[None], self._velocity_at(joints, start_m)[None])
 
+            # Peaks that a fit may bring above the threshold.
+            match = joint.match(start)
+            largest_gain = (1 / START_SHARE - 1) * match.power[0]
+            if match.evidence[0] + largest_gain < self.threshold:
+                continue
+
             # Fit of the state, which must explain what the links have there.
-            match = joint.fisher_scoring(joint.match(start))
-            available = self._power_at(joints, match.targets.points_m[0])
+            match = joint.fisher_scoring(match)
+            available = self._power_at(joints, match.targets.points_m)[0]
             is_explained = match.power[0] >= EXPLAINED_SHARE * available
             speed_mps = np.linalg.norm(match.targets.velocities_mps[0])
             is_possible = speed_mps <= LARGEST_SPEED * self.scene.sensing.max_speed_mps
@@ -262,63 +305,37 @@ class Lattice:
         lines = [spacing * np.array([-1.0, 0.0, 1.0]) for spacing in self.spacing_m]
         return self._in_space(lines, 0.0)
 
-    def _cells(self, name: EchoName) -> LatticeCells:
-        """Points in front of the receiver of an echo."""
-        known = self.cells.get(name)
+    def _cells(self, name: EchoName, part: int) -> LatticeCells:
+        """Points of a part of the lattice in front of the receiver of an echo."""
+        known = self.cells.get((name, part))
         sensor = self.sensors[name]
-        if known is not None and known.sensor is sensor:
-            return known
+        if known is None or known.sensor is not sensor:
+            known = cells_in_front(
+                sensor, self._links[name], self.points_m, self.parts[part], self.spacing_m[0]
+            )
+            self.cells[name, part] = known
+        return known
 
-        # Points in front of the receiver.
-        receiver = sensor.receiver
-        wavelength_m = sensor.grid.wavelength_m
-        away_m = self.points_m - receiver.position_m
-        ranges_m = np.linalg.norm(away_m, axis=1)
-        ahead = np.flatnonzero((away_m @ receiver.boresight >= 0) & (ranges_m > 0))
+    def _peaks(self, statistic: np.ndarray, most: int) -> list[np.ndarray]:
+        """The highest points of a statistic, no two of one target, [3], float64, m, each.
 
-        # Nearest beam of each point.
-        directions = beam_directions(receiver, self.scene.dimension, wavelength_m)
-        beams = steering_vectors(receiver.elements_m, directions, wavelength_m)
-        arrivals = steering_vectors(
-            receiver.elements_m, away_m[ahead] / ranges_m[ahead, None], wavelength_m
-        )
-        nearest = np.abs(arrivals.conj() @ beams.T).argmax(axis=1)
-        used, number = np.unique(nearest, return_inverse=True)
-
-        # Sort points by beam; those of beam k are cells starts[k] to starts[k + 1].
-        by_beam = np.argsort(number, kind="stable")
-        starts = np.searchsorted(number[by_beam], np.arange(len(used) + 1))
-        order = ahead[by_beam]
-        grid = SearchGrid(
-            beams=beams[used].conj().astype(np.complex64),
-            starts=starts,
-            points_m=self.points_m[order],
-            ranges_m=ranges_m[order],
-            range_step_m=float(self.spacing_m[0]),
-            transmitters=sensor.scene.transmitters,
-            receiver=receiver,
-            grid=sensor.grid,
-        )
-        is_expected = self._links[name].expected(grid.points_m)
-        self.cells[name] = LatticeCells(sensor, order, grid, is_expected)
-        return self.cells[name]
-
-    def _peaks(self, statistic: np.ndarray) -> list[np.ndarray]:
-        """The highest points of a statistic, no two of one target, [3], float64, m, each."""
+        most: number of them, at most
+        """
         peaks: list[np.ndarray] = []
         for index in np.argsort(-statistic, kind="stable").tolist():
-            if len(peaks) == MOST_PEAKS:
+            if len(peaks) == most or statistic[index] == -np.inf:
                 break
             point_m = self.points_m[index]
             others = Targets(np.array(peaks).reshape(-1, 3), np.zeros((len(peaks), 3)))
-            if not self._is_near(others, point_m).any():
+            if not self.is_near(others, point_m).any():
                 peaks.append(point_m)
         return peaks
 
-    def _spectra(self, joint: JointFit, name: EchoName, point_m: np.ndarray) -> np.ndarray:
-        """Power of the expected paths in one echo at a point, over the Doppler bins of the search.
+    def _spectra(self, joint: JointFit, name: EchoName, points_m: np.ndarray) -> np.ndarray:
+        """Power of all links of one echo at some points, over the Doppler bins of the search.
 
-        Returns [num_paths, num_bins], float64, in noise variances, the bins of sensing.surface.
+        Returns [num_linked, num_points, num_bins], float32, in noise variances, the bins of
+        sensing.surface; zero where no path is expected.
         """
         # Doppler bins that a target can have, and factors that make up for the energy which the
         # suppression of static paths removes there.
@@ -328,32 +345,41 @@ class Lattice:
         weights = static_weights(reference, shifts_hz)
         num_bins = reference.num_blocks * SEARCH_DOPPLER_OVERSAMPLING
 
-        # Correlations in the beam toward the point.
-        in_beam = np.tensordot(maker.receive_at(point_m).conj(), joint.correlation, axes=1)
-        spectra = []
-        for index in self._transmitters(name, point_m):
-            # Filter at the delay and stream weights of the point, then the spectrum over time.
-            filters, energy = maker.filters_at(index, point_m[None])
-            blocks = np.tensordot(filters[0].conj(), in_beam, axes=2)
-            values = reference.spectrum(blocks, num_bins)[bins]
-            spectra.append(weights * np.abs(values) ** 2 / (energy[0] * joint.noise_power_w))
-        return np.array(spectra).reshape(-1, len(bins))
+        # Correlations in the beams toward the points, each with one value in a row.
+        num_points = len(points_m)
+        correlation = joint.correlation
+        beams = maker.receive_at(points_m).conj() @ correlation.reshape(len(correlation), -1)
+        in_beam = beams.reshape(num_points, *correlation.shape[1:])
 
-    def _transmitters(self, name: EchoName, point_m: np.ndarray) -> np.ndarray:
-        """Indices of the transmitters whose paths over a point are expected in an echo."""
         links = self._links[name]
-        return links.linked[links.expected(point_m[None])[0]]
+        is_expected = links.expected(points_m)
+        spectra = np.zeros((len(links.linked), num_points, len(bins)), np.float32)
+        for place, index in enumerate(links.linked):
+            # Filters at the delays and stream weights of the points, then spectra over time.
+            filters, energy = maker.filters_at(index, points_m)
+            blocks = reference.behind_filters(filters, in_beam)
+            values = reference.spectrum(blocks, num_bins)[:, bins]
+            power = np.abs(values) ** 2 / (energy[:, None] * joint.noise_power_w)
+            spectra[place] = weights * power * is_expected[:, place, None]
+        return spectra
 
-    def _power_at(self, joints: Mapping[EchoName, JointFit], point_m: np.ndarray) -> float:
-        """Power of all links at one point, each at its best Doppler shift."""
-        return sum(
-            float(self._spectra(joint, name, point_m).max(axis=1).sum())
-            for name, joint in joints.items()
-        )
+    def _power_at(self, joints: Mapping[EchoName, JointFit], points_m: np.ndarray) -> np.ndarray:
+        """Power of all links at some points, each at its best Doppler shift.
+
+        points_m: [num_points, 3], float64, m, map
+        Returns [num_points], float64, in noise variances.
+        """
+        total = np.zeros(len(points_m))
+        for name, joint in joints.items():
+            total += self._spectra(joint, name, points_m).max(axis=2).sum(axis=0)
+        return total
 
     def _velocity_at(self, joints: Mapping[EchoName, JointFit], point_m: np.ndarray) -> np.ndarray:
         """Velocity with the largest power of all links at a point, [3], float64, m/s."""
-        spectra = {name: self._spectra(joint, name, point_m) for name, joint in joints.items()}
+        spectra = {
+            name: _compressed(self._spectra(joint, name, point_m[None])[:, 0])
+            for name, joint in joints.items()
+        }
         best_mps = self._best_velocity(joints, spectra, point_m, self.velocities_mps)
 
         # Finer and finer lattices about the best one.
@@ -371,20 +397,18 @@ class Lattice:
     ) -> np.ndarray:
         """The velocity with the largest power of all links at a point, [3], float64, m/s.
 
-        spectra: of _spectra, by name of the echo
+        spectra: [num_linked, num_bins], float, of each echo, in noise variances, compressed
         velocities_mps: [n, 3], float64, m/s
         """
         total = np.zeros(len(velocities_mps))
         for name, joint in joints.items():
-            # Spectra of the echo's links in the order of their shifts, as interp needs them.
+            # Shifts in their order, as interp needs them.
             sensor = self.sensors[name]
             _, shifts_hz = doppler_bins(joint.maker.reference, sensor.max_doppler_hz)
             ascending = np.argsort(shifts_hz)
-            compressed = _compressed(spectra[name])
 
             # Power at the Doppler shift that each velocity has on the link.
-            transmitters = self._transmitters(name, point_m)
-            for index, spectrum in zip(transmitters, compressed, strict=True):
+            for index, spectrum in zip(self._links[name].linked, spectra[name], strict=True):
                 paths = bistatic_geometry(
                     sensor.scene.transmitters[index].position_m,
                     sensor.receiver.position_m,

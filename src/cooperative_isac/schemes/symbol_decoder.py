@@ -12,7 +12,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.echo_links import EchoName, Targets
 from cooperative_isac.fusion.joint_detect import detections_of, significant
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl
-from cooperative_isac.fusion.lattice import Lattice
+from cooperative_isac.fusion.lattice import NUM_PARTS, Lattice
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder
 from cooperative_isac.schemes.known_symbols import KnownSymbols
@@ -20,7 +20,7 @@ from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.clock_stage import synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S
+from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S, ROUNDING_S
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
@@ -30,14 +30,29 @@ NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
 
 @dataclass(frozen=True)
 class _Memory:
-    """Detections of an earlier frame.
+    """Targets that are followed from frame to frame.
 
-    time_s: of the frame, s
+    time_s: of the last frame, s
     targets: locations and velocities in that frame
+    seen_s: [num_targets], float64, s, time of the last frame in which each was detected
     """
 
     time_s: float
     targets: Targets
+    seen_s: np.ndarray
+
+    def at(self, time_s: float) -> _Memory | None:
+        """The targets as predicted for a later time; None: for an earlier one, or much later.
+
+        Targets that were not detected for as long are left out.
+        """
+        elapsed_s = time_s - self.time_s
+        if not 0 < elapsed_s <= LONGEST_PREDICTION_S + ROUNDING_S:
+            return None
+        points_m = self.targets.points_m + elapsed_s * self.targets.velocities_mps
+        predicted = Targets(points_m, self.targets.velocities_mps)
+        is_recent = time_s - self.seen_s <= LONGEST_PREDICTION_S + ROUNDING_S
+        return _Memory(time_s, predicted.keep(is_recent), self.seen_s[is_recent])
 
 
 @dataclass(frozen=True)
@@ -92,8 +107,7 @@ class SymbolDecoder(Decoder):
         matched = self.matched(echoes, frame)
         match = matched.match
         if frame.time_s is not None:
-            targets = NO_TARGETS if match is None else match.targets
-            self._memory = _Memory(frame.time_s, targets)
+            self._memory = self._updated(frame.time_s, match)
         if match is None:
             return ()
 
@@ -115,12 +129,15 @@ class SymbolDecoder(Decoder):
     ) -> Matched:
         """The expected targets and others that the links of a lattice have."""
         # Expected targets that are there.
+        memory = self._expected(frame.time_s)
+        expected = NO_TARGETS if memory is None else memory.targets
         joint = JointMl(lattice.scene, joints)
-        followed = significant(joint, self._expected(frame.time_s), lattice.threshold)
+        followed = significant(joint, expected, lattice.threshold)
         known = NO_TARGETS if followed is None else followed.targets
 
-        # Others, then a fit of all together.
-        found = lattice.search(joints, known, self.scene.sensing.max_targets)
+        # Others: consecutive frames take turns with the parts of the lattice. Then a fit of all.
+        part = None if memory is None else frame.number % NUM_PARTS
+        found = lattice.search(joints, known, self.scene.sensing.max_targets, part)
         return Matched(lattice, joints, significant(joint, found, lattice.threshold))
 
     def joints(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> dict[EchoName, JointFit]:
@@ -161,15 +178,30 @@ class SymbolDecoder(Decoder):
         scene = self.scene.posed(frame.poses)
         self.lattice = replace(self.lattice, scene=scene, sensors=sensors)
 
-    def _expected(self, time_s: float | None) -> Targets:
-        """Targets of the last frame at a time; none of a later one, or of one long ago."""
-        memory = self._memory
-        if memory is None or time_s is None:
-            return NO_TARGETS
-        elapsed_s = time_s - memory.time_s
-        if not 0 < elapsed_s <= LONGEST_PREDICTION_S:
-            return NO_TARGETS
-        targets = memory.targets
-        return Targets(
-            targets.points_m + elapsed_s * targets.velocities_mps, targets.velocities_mps
+    def _expected(self, time_s: float | None) -> _Memory | None:
+        """The followed targets at a time; None: no frame shortly before it is known."""
+        if self._memory is None or time_s is None:
+            return None
+        return self._memory.at(time_s)
+
+    def _updated(self, time_s: float, match: JointMatch | None) -> _Memory:
+        """The targets of a frame, and those that are followed though it did not show them.
+
+        A weak target is below the threshold in single frames: it is expected where it moves to, so
+        that the next frame need not search for it.
+        """
+        detected = NO_TARGETS if match is None else match.targets
+        seen_s = np.full(len(detected), time_s)
+        expected = self._expected(time_s)
+        if expected is None:
+            return _Memory(time_s, detected, seen_s)
+
+        # Expected targets without a detection.
+        is_lost = [
+            not self.lattice.is_near(detected, point_m).any()
+            for point_m in expected.targets.points_m
+        ]
+        lost = expected.targets.keep(np.array(is_lost, bool))
+        return _Memory(
+            time_s, detected.and_also(lost), np.concatenate([seen_s, expected.seen_s[is_lost]])
         )

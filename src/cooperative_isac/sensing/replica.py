@@ -264,13 +264,14 @@ class ReplicaMaker:
         products[:, -1] = arrivals[:, 0] * ramped
         return products
 
-    def receive_at(self, point_m: np.ndarray) -> np.ndarray:
-        """Receive steering to a point.
+    def receive_at(self, points_m: np.ndarray) -> np.ndarray:
+        """Receive steering to points.
 
-        point_m: [3], float64, m, map
-        Returns [num_rx_ant], complex64.
+        points_m: [..., 3], float64, m, map
+        Returns [..., num_rx_ant], complex64.
         """
-        return self._receive(point_m[None], 0)[0, 0]
+        steering = self._receive(points_m.reshape(-1, 3), 0)
+        return steering.reshape(*points_m.shape[:-1], -1)
 
     def is_residue(
         self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float

@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.fusion.echo_links import EchoLinks, EchoName, Targets
 from cooperative_isac.fusion.joint_ml import JointMl
-from cooperative_isac.fusion.lattice import Lattice
+from cooperative_isac.fusion.lattice import NUM_PARTS, Lattice
 from cooperative_isac.pipeline import make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
@@ -133,7 +133,8 @@ def test_receivers_that_do_not_move_keep_their_cells(center):
     again = LocalMl(center.sensors[moved].scene, center.sensors[moved].receiver, center.scene.grid)
     later = replace(lattice, sensors={**center.sensors, moved: again})
     later.statistic(center.joints)
-    assert {name for name, cells in later.cells.items() if cells is not before[name]} == {moved}
+    changed = {key for key, cells in later.cells.items() if cells is not before[key]}
+    assert changed == {(moved, part) for part in range(NUM_PARTS)}
 
 
 def test_paths_out_of_sight_of_a_target_do_not_count():

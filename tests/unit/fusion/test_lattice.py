@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.fusion.echo_links import EchoName, Targets
 from cooperative_isac.fusion.joint_ml import JointMl
-from cooperative_isac.fusion.lattice import Lattice
+from cooperative_isac.fusion.lattice import NUM_PARTS, Lattice
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.sensing.local_ml import LocalMl
@@ -125,6 +125,43 @@ def test_noise_has_no_target(scene):
     for number in range(4):
         center = Center(scene, [], number)
         assert len(center.lattice.search(center.joints, NOTHING, most=5)) == 0
+
+
+def test_the_parts_of_the_lattice_are_its_whole(scene, target):
+    center = Center(scene, [target(*STATES[0])])
+    lattice = center.lattice
+    assert np.array_equal(np.concatenate(lattice.parts), np.arange(len(lattice.points_m)))
+    whole = lattice.statistic(center.joints)
+    for part, chosen in enumerate(lattice.parts):
+        statistic = lattice.statistic(center.joints, [part])
+        np.testing.assert_allclose(statistic[chosen], whole[chosen], rtol=1e-5)
+        assert np.all(np.delete(statistic, chosen) == -np.inf)
+
+
+def test_a_part_with_a_target_has_all_parts_searched(scene, target):
+    center = Center(scene, [target(*state) for state in STATES])
+    lattice = center.lattice
+    numbers = [
+        len(lattice.search(center.joints, NOTHING, most=5, part=part)) for part in range(NUM_PARTS)
+    ]
+    assert set(numbers) <= {0, len(STATES)}
+    for position_m, _ in STATES:
+        nearest = np.linalg.norm(lattice.points_m - position_m, axis=1).argmin()
+        (of_target,) = (part for part, chosen in enumerate(lattice.parts) if nearest in chosen)
+        assert numbers[of_target] == len(STATES)
+
+    # Known targets are not found again.
+    found = lattice.search(center.joints, NOTHING, most=5)
+    for part in range(NUM_PARTS):
+        assert len(lattice.search(center.joints, found, most=5, part=part)) == len(STATES)
+
+
+def test_noise_is_not_fitted(scene, monkeypatch):
+    center = Center(scene, [])
+    fits = []
+    monkeypatch.setattr(JointMl, "fisher_scoring", lambda *arguments: fits.append(arguments))
+    assert len(center.lattice.search(center.joints, NOTHING, most=5)) == 0
+    assert not fits
 
 
 def test_only_the_links_of_the_scene_are_summed(scene, target):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cooperative_isac.channel.gain import expected_power
+from cooperative_isac.channel.gain import expected_snr
 from cooperative_isac.fusion.path_evidence import Pool, path_evidence, peak_height
 from cooperative_isac.fusion.path_measurements import PathMeasurements, Solutions
 from cooperative_isac.fusion.reports import links_of
@@ -114,12 +114,7 @@ class PathPool:
                 scene.grid.wavelength_m,
             )
 
-            # Energy of the frame towards the point, on average over precoders.
-            power_w = scene.waveform.sensed_power_w(scene.sensing.symbols)
-            energy = USED_POWER * power_w / transmitter.num_ant
-            energy *= scene.grid.num_symbols
-            gain = expected_power(scene, transmitter, receiver, path)
-            snr[own] = gain * energy / scene.propagation.noise_power_w
+            snr[own] = USED_POWER * expected_snr(scene, transmitter, receiver, path)
         return snr
 
     def threshold_probabilities(

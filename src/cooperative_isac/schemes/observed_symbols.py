@@ -50,7 +50,7 @@ class ObservingSymbolDecoder(SymbolDecoder):
             return matched
 
         # Echoes of links whose offsets are unknown make ghosts, which few stations share.
-        matched = self.located(self._active, self.joints(echoes, frame), frame)
+        matched = self.located(self._active, self.joints(echoes, frame), frame, whole=True)
         matched = replace(matched, least_sites=LEAST_ACTIVE_SITES)
 
         # Independent frames have no earlier ones: once more, with the offsets of this frame.
@@ -59,7 +59,7 @@ class ObservingSymbolDecoder(SymbolDecoder):
         aligned = self._aligned(echoes, offsets)
         if frame.time_s is not None or aligned is None:
             return matched
-        return self.located(self.lattice, self.joints(aligned, frame), frame)
+        return self.located(self.lattice, self.joints(aligned, frame), frame, whole=True)
 
     def _path_offsets(
         self, echoes: Mapping[EchoName, BandEcho], frame: Frame, active: JointMatch | None

@@ -62,12 +62,14 @@ class Matched:
     lattice: of the links
     joints: likelihood of each echo
     match: None: no target
+    is_whole: whether the whole lattice was searched
     least_sites: number of receivers that a detection must have
     """
 
     lattice: Lattice
     joints: Mapping[EchoName, JointFit]
     match: JointMatch | None
+    is_whole: bool
     least_sites: int = 1
 
 
@@ -107,7 +109,7 @@ class SymbolDecoder(Decoder):
         matched = self.matched(echoes, frame)
         match = matched.match
         if frame.time_s is not None:
-            self._memory = self._updated(frame.time_s, match)
+            self._memory = self._updated(frame.time_s, matched)
         if match is None:
             return ()
 
@@ -125,9 +127,16 @@ class SymbolDecoder(Decoder):
         return self.located(self.lattice, self.joints(echoes, frame), frame)
 
     def located(
-        self, lattice: Lattice, joints: Mapping[EchoName, JointFit], frame: Frame
+        self,
+        lattice: Lattice,
+        joints: Mapping[EchoName, JointFit],
+        frame: Frame,
+        whole: bool = False,
     ) -> Matched:
-        """The expected targets and others that the links of a lattice have."""
+        """The expected targets and others that the links of a lattice have.
+
+        whole: search the whole lattice in every frame
+        """
         # Expected targets that are there.
         memory = self._expected(frame.time_s)
         expected = NO_TARGETS if memory is None else memory.targets
@@ -136,9 +145,10 @@ class SymbolDecoder(Decoder):
         known = NO_TARGETS if followed is None else followed.targets
 
         # Others: consecutive frames take turns with the parts of the lattice. Then a fit of all.
-        part = None if memory is None else frame.number % NUM_PARTS
+        part = None if whole or memory is None else frame.number % NUM_PARTS
         found = lattice.search(joints, known, self.scene.sensing.max_targets, part)
-        return Matched(lattice, joints, significant(joint, found, lattice.threshold))
+        match = significant(joint, found, lattice.threshold)
+        return Matched(lattice, joints, match, is_whole=part is None)
 
     def joints(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> dict[EchoName, JointFit]:
         """Likelihoods of the echoes of the stations."""
@@ -184,16 +194,16 @@ class SymbolDecoder(Decoder):
             return None
         return self._memory.at(time_s)
 
-    def _updated(self, time_s: float, match: JointMatch | None) -> _Memory:
+    def _updated(self, time_s: float, matched: Matched) -> _Memory:
         """The targets of a frame, and those that are followed though it did not show them.
 
-        A weak target is below the threshold in single frames: it is expected where it moves to, so
-        that the next frame need not search for it.
+        A weak target is below the threshold in single frames: it is expected where it moves to, as
+        the next frame may search another part of the lattice.
         """
-        detected = NO_TARGETS if match is None else match.targets
+        detected = NO_TARGETS if matched.match is None else matched.match.targets
         seen_s = np.full(len(detected), time_s)
         expected = self._expected(time_s)
-        if expected is None:
+        if expected is None or matched.is_whole:
             return _Memory(time_s, detected, seen_s)
 
         # Expected targets without a detection.

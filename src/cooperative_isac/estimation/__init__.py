@@ -64,6 +64,7 @@ from cooperative_isac.estimation.recovery import (
     peak_threshold,
 )
 from cooperative_isac.estimation.reorganization import reorganize
+from cooperative_isac.estimation.second_path import second_path_energy, second_path_probability
 from cooperative_isac.estimation.sidelobes import (
     Sidelobes,
     ambiguity,
@@ -122,6 +123,8 @@ __all__ = [
     "reorganize",
     "root_music",
     "sample_covariance",
+    "second_path_energy",
+    "second_path_probability",
     "sidelobes",
     "smoothed_covariance",
     "spatially_smoothed",

@@ -26,6 +26,11 @@ POWERS = {"powers": np.ones(2), "noise_power": 1.0, "num_snapshots": 40}
 WIDE = {"subcarrier_spacing_hz": 120e3, "symbol_s": 8.92e-6}
 
 # Valid arguments of every function and class that takes some.
+TWO_PATHS = {
+    "delays_s": np.array([0.5e-6, 1e-6]),
+    "path_speeds_mps": np.array([10.0, 10.0]),
+    **SEARCH,
+}
 VALID = {
     "ChannelMatrix": dict(vars(MATRIX)),
     "DelayDopplerGrid": {"mask": GRID.mask, "num_delays": 8, "num_dopplers": 6},
@@ -104,6 +109,13 @@ VALID = {
     "reorganize": {"matrices": [MATRIX]},
     "root_music": {"covariance": COVARIANCE, "num_sources": 2},
     "sample_covariance": {"snapshots": SNAPSHOTS},
+    "second_path_energy": {"matrix": MATRIX, "amplitudes": np.ones(2), **TWO_PATHS},
+    "second_path_probability": {
+        "matrix": MATRIX,
+        "snrs": np.ones(2),
+        "false_alarm_rate": 0.01,
+        **TWO_PATHS,
+    },
     "sidelobes": {"mask": GRID.mask, "oversampling": 2},
     "smoothed_covariance": {"covariance": SPARSE_COVARIANCE, "positions": POSITIONS},
     "spatially_smoothed": {"snapshots": SNAPSHOTS, "size": 4},
@@ -199,6 +211,9 @@ def test_a_faulty_argument_is_refused_by_its_name(function, argument, fault):
         ("threshold_error", {"delay_s": 3e-6}, "delay_s is 3e-06, outside the window"),
         ("threshold_error", {"path_speed_mps": -70.0}, "path_speed_mps is -70, outside the window"),
         ("threshold_error", {"snrs": [0.0]}, "snrs has the entry 0"),
+        ("second_path_energy", {"amplitudes": np.ones(3)}, "amplitudes .*by two paths"),
+        ("second_path_probability", {"snrs": [1.0, 0.0]}, "snrs has the entry 0"),
+        ("second_path_probability", {"delays_s": np.ones(1)}, "delays_s .*by two paths"),
         ("newtonized_omp", {"false_alarm_rate": 0.0}, "false_alarm_rate is 0: .*below 1"),
         ("newtonized_omp", {"false_alarm_rate": 2.0}, "false_alarm_rate is 2: .*below 1"),
         ("newtonized_omp", {"max_paths": 0}, "max_paths is 0"),
@@ -233,7 +248,10 @@ def test_one_subcarrier_or_symbol_is_refused(function, axis, name):
     call(function, VALID[function] | {"matrices": [single, MATRIX]})
 
 
-@pytest.mark.parametrize("function", ["estimate_path", "newtonized_omp", "threshold_error"])
+WITH_WINDOWS = ["estimate_path", "newtonized_omp", "threshold_error", "second_path_probability"]
+
+
+@pytest.mark.parametrize("function", WITH_WINDOWS)
 def test_a_window_with_images_of_the_path_is_refused(function):
     arguments = VALID[function]
     with pytest.raises(ValueError, match=r"delay_window_s .* every 8\.33e-06 s"):

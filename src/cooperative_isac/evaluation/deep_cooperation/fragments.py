@@ -16,6 +16,7 @@ from cooperative_isac.estimation import (
     newtonized_omp,
     path_response,
     peak_threshold,
+    second_path_probability,
     sidelobes,
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
@@ -58,6 +59,8 @@ BEHIND_S = 3 * PIECE_CELL_S
 FIRST_DELAYS_S = (0.4e-6, 1.2e-6)
 DOPPLER_CELL_MPS = LIGHT_SPEED_MPS / (CARRIER_HZ * NUM_SYMBOLS * SYMBOL_S)
 FALSE_ALARM_RATE = 1e-2
+# Name of gridless matching pursuit in the curves.
+PURSUIT = "Newtonized OMP"
 # Cells of the zero-filled map per resolution cell in both dimensions.
 MAP_OVERSAMPLING = 2
 
@@ -86,6 +89,7 @@ def fragments_weak() -> Experiment:
             "weak_found": Quantity("share of weak targets found", "mean", logarithmic=False)
         },
         trial=_weak_trial,
+        theory=_weak_theory,
     )
 
 
@@ -140,11 +144,28 @@ def _weak_trial(snr_db: float, generator: np.random.Generator) -> Errors:
         matrix = _matrix(mask, np.where(mask, received, 0))
         for method, second in (
             ("zero filling", _second_peak(name, matrix)),
-            ("Newtonized OMP", _second_path(matrix)),
+            (PURSUIT, _second_path(matrix)),
         ):
             is_near = second is not None and _is_near(second, first_s + BEHIND_S, path_speed_mps)
             found[f"{name}, {method}"] = {"weak_found": float(is_near)}
     return found
+
+
+def _weak_theory(snr_db: float) -> Errors:
+    """Share of weak targets that can be detected at all, at the threshold of matching pursuit."""
+    shares = {}
+    for name in FIRST_SUBCARRIERS:
+        share = second_path_probability(
+            _matrix(_mask(name)),
+            10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10),
+            np.mean(FIRST_DELAYS_S) + np.array([0.0, BEHIND_S]),
+            np.zeros(2),
+            SEARCH_DELAYS_S,
+            SEARCH_SPEEDS_MPS,
+            FALSE_ALARM_RATE,
+        )
+        shares[f"{name}, {PURSUIT}"] = {"weak_found": share}
+    return shares
 
 
 def _second_peak(name: str, matrix: ChannelMatrix) -> tuple[float, float] | None:

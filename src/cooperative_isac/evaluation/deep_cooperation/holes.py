@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from cooperative_isac.estimation import (
     omp,
     path_response,
     peak_threshold,
+    second_path_probability,
     sidelobes,
     unambiguous_delay_cells,
     unambiguous_doppler_cells,
@@ -64,6 +65,8 @@ STRONG_CELLS = (10.0, 60.0)
 DOPPLER_CELLS = (-3.0, 3.0)
 SEARCH_DELAY_CELLS = (0.0, 2 * STRONG_CELLS[1])
 SEARCH_DOPPLER_CELLS = (2 * DOPPLER_CELLS[0], 2 * DOPPLER_CELLS[1])
+SEARCH_DELAYS_S = (SEARCH_DELAY_CELLS[0] * CELL_S, SEARCH_DELAY_CELLS[1] * CELL_S)
+SEARCH_SPEEDS_MPS = (SEARCH_DOPPLER_CELLS[0] * CELL_MPS, SEARCH_DOPPLER_CELLS[1] * CELL_MPS)
 
 # Cells of the dictionary per resolution cell in both dimensions.
 GRID_OVERSAMPLING = 2
@@ -71,6 +74,8 @@ GRID_OVERSAMPLING = 2
 # Probability of a false path in a frame without targets, and paths at most.
 FALSE_ALARM_RATE = 1e-2
 MAX_PATHS = 12
+# Name of gridless matching pursuit in the curves.
+PURSUIT = "Newtonized OMP"
 FISTA_ITERATIONS = 60
 
 
@@ -154,12 +159,27 @@ def reference_signals() -> Experiment:
             "false_paths": Quantity("false paths a frame", "mean", logarithmic=False),
         },
         trial=_trial,
+        theory=_theory,
     )
 
 
 def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
     matrix, cells = two_targets(snr_db, generator)
     return {method: _score(recover(matrix), cells) for method, recover in METHODS.items()}
+
+
+def _theory(snr_db: float) -> Errors:
+    """Share of weak targets that can be detected at all, at the threshold of matching pursuit."""
+    share = second_path_probability(
+        _union_grid(),
+        10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10),
+        (np.mean(STRONG_CELLS) + np.array([0.0, CELLS_APART])) * CELL_S,
+        np.zeros(2),
+        SEARCH_DELAYS_S,
+        SEARCH_SPEEDS_MPS,
+        FALSE_ALARM_RATE,
+    )
+    return {PURSUIT: {"weak_found": share}}
 
 
 def two_targets(snr_db: float, generator: np.random.Generator) -> tuple[ChannelMatrix, np.ndarray]:
@@ -177,15 +197,19 @@ def two_targets(snr_db: float, generator: np.random.Generator) -> tuple[ChannelM
     levels_db = (snr_db, snr_db + WEAKER_DB)
 
     # Their echoes in noise, on the elements of the mask.
-    mask = masks()["union"]
-    grid = channel_matrix(
-        np.zeros(mask.shape, complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0, mask
-    )
-    values = complex_noise(generator, mask.shape)
+    grid = _union_grid()
+    values = complex_noise(generator, grid.mask.shape)
     for (delay, speed), level_db in zip(cells, levels_db, strict=True):
         amplitude = 10 ** (level_db / 20) * random_phase(generator)
         values += amplitude * path_response(grid, delay * CELL_S, speed * CELL_MPS)
-    return channel_matrix(values, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0, mask), cells
+    return replace(grid, values=np.where(grid.mask, values, 0)), cells
+
+
+def _union_grid() -> ChannelMatrix:
+    """Grid of the union of all reference signals, in unit noise."""
+    mask = masks()["union"]
+    zeros = np.zeros(mask.shape, complex)
+    return channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0, mask)
 
 
 def _by_zero_filling(matrix: ChannelMatrix) -> np.ndarray:
@@ -208,11 +232,7 @@ def _by_fista(matrix: ChannelMatrix) -> np.ndarray:
 
 def _by_newtonized_omp(matrix: ChannelMatrix) -> np.ndarray:
     paths = newtonized_omp(
-        [matrix],
-        (SEARCH_DELAY_CELLS[0] * CELL_S, SEARCH_DELAY_CELLS[1] * CELL_S),
-        (SEARCH_DOPPLER_CELLS[0] * CELL_MPS, SEARCH_DOPPLER_CELLS[1] * CELL_MPS),
-        FALSE_ALARM_RATE,
-        MAX_PATHS,
+        [matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS, FALSE_ALARM_RATE, MAX_PATHS
     )
     cells = [[path.delay_s / CELL_S, path.path_speed_mps / CELL_MPS] for path in paths]
     return np.array(cells).reshape(-1, 2)
@@ -223,7 +243,7 @@ METHODS: Mapping[str, Callable[[ChannelMatrix], np.ndarray]] = {
     "zero filling": _by_zero_filling,
     "OMP": _by_omp,
     "FISTA": _by_fista,
-    "Newtonized OMP": _by_newtonized_omp,
+    PURSUIT: _by_newtonized_omp,
 }
 
 

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
-from cooperative_isac.estimation import PathEstimate, channel_matrix, newtonized_omp, path_response
+from cooperative_isac.estimation import (
+    ChannelMatrix,
+    PathEstimate,
+    channel_matrix,
+    newtonized_omp,
+    path_response,
+    second_path_probability,
+)
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
     random_phase,
@@ -45,6 +52,7 @@ def velocity_resolution() -> Experiment:
         values=(0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0),
         quantities={"separated": Quantity("share separated", "mean", logarithmic=False)},
         trial=_trial,
+        theory=_theory,
     )
 
 
@@ -58,10 +66,9 @@ def _trial(difference_mps: float, generator: np.random.Generator) -> Errors:
     separated = {}
     for num_symbols in NUM_SYMBOLS:
         # Echo of both targets in unit noise.
-        shape = (NUM_SUBCARRIERS, num_symbols)
-        empty = channel_matrix(np.zeros(shape, complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
-        amplitude = np.sqrt(10 ** (SNR_AFTER_DB / 10) / empty.values.size)
-        values = complex_noise(generator, shape)
+        empty = _empty(num_symbols)
+        amplitude = np.sqrt(_element_snr(num_symbols))
+        values = complex_noise(generator, empty.values.shape)
         for phase, speed_mps in zip(phases, speeds_mps, strict=True):
             values += amplitude * phase * path_response(empty, DELAY_S, speed_mps)
 
@@ -70,6 +77,34 @@ def _trial(difference_mps: float, generator: np.random.Generator) -> Errors:
         is_separated = _are_separated(paths, speeds_mps)
         separated[_name(num_symbols)] = {"separated": float(is_separated)}
     return separated
+
+
+def _theory(difference_mps: float) -> Errors:
+    """Share of pairs whose second path can be detected at all, at the threshold of the pursuit."""
+    speeds_mps = np.array([-difference_mps, difference_mps])
+    shares = {}
+    for num_symbols in NUM_SYMBOLS:
+        share = second_path_probability(
+            _empty(num_symbols),
+            np.full(2, _element_snr(num_symbols)),
+            np.full(2, DELAY_S),
+            speeds_mps,
+            SEARCH_DELAYS_S,
+            SEARCH_SPEEDS_MPS,
+        )
+        shares[_name(num_symbols)] = {"separated": share}
+    return shares
+
+
+def _empty(num_symbols: int) -> ChannelMatrix:
+    """Grid of an observation."""
+    zeros = np.zeros((NUM_SUBCARRIERS, num_symbols), complex)
+    return channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)
+
+
+def _element_snr(num_symbols: int) -> float:
+    """SNR of a target on one resource element of an observation."""
+    return 10 ** (SNR_AFTER_DB / 10) / (NUM_SUBCARRIERS * num_symbols)
 
 
 def _are_separated(paths: Sequence[PathEstimate], speeds_mps: tuple[float, float]) -> bool:

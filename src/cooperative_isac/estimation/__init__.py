@@ -64,7 +64,11 @@ from cooperative_isac.estimation.recovery import (
     peak_threshold,
 )
 from cooperative_isac.estimation.reorganization import reorganize
-from cooperative_isac.estimation.second_path import second_path_energy, second_path_probability
+from cooperative_isac.estimation.second_path import (
+    second_path_energy,
+    second_path_probability,
+    two_path_bound,
+)
 from cooperative_isac.estimation.sidelobes import (
     Sidelobes,
     ambiguity,
@@ -133,6 +137,7 @@ __all__ = [
     "steering",
     "stochastic_crlb",
     "threshold_error",
+    "two_path_bound",
     "unambiguous_delay_cells",
     "unambiguous_doppler_cells",
     "uniform_lags",

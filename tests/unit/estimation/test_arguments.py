@@ -27,9 +27,10 @@ WIDE = {"subcarrier_spacing_hz": 120e3, "symbol_s": 8.92e-6}
 
 # Valid arguments of every function and class that takes some.
 TWO_PATHS = {
+    "matrix": MATRIX,
+    "amplitudes": np.ones(2),
     "delays_s": np.array([0.5e-6, 1e-6]),
     "path_speeds_mps": np.array([10.0, 10.0]),
-    **SEARCH,
 }
 VALID = {
     "ChannelMatrix": dict(vars(MATRIX)),
@@ -109,13 +110,8 @@ VALID = {
     "reorganize": {"matrices": [MATRIX]},
     "root_music": {"covariance": COVARIANCE, "num_sources": 2},
     "sample_covariance": {"snapshots": SNAPSHOTS},
-    "second_path_energy": {"matrix": MATRIX, "amplitudes": np.ones(2), **TWO_PATHS},
-    "second_path_probability": {
-        "matrix": MATRIX,
-        "snrs": np.ones(2),
-        "false_alarm_rate": 0.01,
-        **TWO_PATHS,
-    },
+    "second_path_energy": {**TWO_PATHS, **SEARCH},
+    "second_path_probability": {"false_alarm_rate": 0.01, **TWO_PATHS, **SEARCH},
     "sidelobes": {"mask": GRID.mask, "oversampling": 2},
     "smoothed_covariance": {"covariance": SPARSE_COVARIANCE, "positions": POSITIONS},
     "spatially_smoothed": {"snapshots": SNAPSHOTS, "size": 4},
@@ -130,6 +126,7 @@ VALID = {
         "path_speed_mps": 10.0,
         **SEARCH,
     },
+    "two_path_bound": TWO_PATHS,
     "unambiguous_delay_cells": {"mask": GRID.mask},
     "unambiguous_doppler_cells": {"mask": GRID.mask},
     "uniform_lags": {"positions": POSITIONS},
@@ -212,7 +209,7 @@ def test_a_faulty_argument_is_refused_by_its_name(function, argument, fault):
         ("threshold_error", {"path_speed_mps": -70.0}, "path_speed_mps is -70, outside the window"),
         ("threshold_error", {"snrs": [0.0]}, "snrs has the entry 0"),
         ("second_path_energy", {"amplitudes": np.ones(3)}, "amplitudes .*by two paths"),
-        ("second_path_probability", {"snrs": [1.0, 0.0]}, "snrs has the entry 0"),
+        ("two_path_bound", {"path_speeds_mps": np.ones(4)}, "path_speeds_mps .*by two paths"),
         ("second_path_probability", {"delays_s": np.ones(1)}, "delays_s .*by two paths"),
         ("newtonized_omp", {"false_alarm_rate": 0.0}, "false_alarm_rate is 0: .*below 1"),
         ("newtonized_omp", {"false_alarm_rate": 2.0}, "false_alarm_rate is 2: .*below 1"),

@@ -8,6 +8,7 @@ from cooperative_isac.estimation import (
     newtonized_omp,
     second_path_energy,
     second_path_probability,
+    two_path_bound,
 )
 
 LIGHT_SPEED_MPS = 299_792_458
@@ -54,7 +55,9 @@ def test_the_pursuit_detects_as_many_second_paths(energy_db):
     snrs = 10 ** (np.array([25.0, energy_db]) / 10) / (NUM_SUBCARRIERS * NUM_SYMBOLS)
     delays_s = CELL_S * np.array([8.3, 11.8])
     speeds_mps = CELL_MPS * np.array([0.2, 0.2])
-    expected = second_path_probability(GRID, snrs, delays_s, speeds_mps, DELAYS_S, SPEEDS_MPS)
+    expected = second_path_probability(
+        GRID, np.sqrt(snrs), delays_s, speeds_mps, DELAYS_S, SPEEDS_MPS
+    )
 
     rng = np.random.default_rng(3)
     num_runs = 150
@@ -68,3 +71,36 @@ def test_the_pursuit_detects_as_many_second_paths(energy_db):
     # Maxima of noise add a little to the theory.
     deviation = np.sqrt(max(expected * (1 - expected), 0.01) / num_runs)
     assert expected - 3 * deviation < num_found / num_runs < expected + 0.05 + 3 * deviation
+
+
+def test_the_bound_of_two_paths_is_that_of_their_derivatives():
+    amplitudes = np.array([0.8, 0.3 - 0.4j])
+    parameters = np.array([8.0 * CELL_S, 0.3 * CELL_MPS, 8.7 * CELL_S, -0.4 * CELL_MPS])
+    steps = 1e-4 * np.array([CELL_S, CELL_MPS, CELL_S, CELL_MPS])
+
+    def echo(delays_and_speeds):
+        """Echo of both paths, from delays and Doppler shifts element by element."""
+        paths = zip(amplitudes, delays_and_speeds[::2], delays_and_speeds[1::2])
+        frequency_hz, time_s = np.meshgrid(GRID.frequency_hz, GRID.time_s, indexing="ij")
+        shortened = [
+            amplitude
+            * np.exp(-2j * np.pi * frequency_hz * delay_s)
+            * np.exp(2j * np.pi * (24e9 + frequency_hz) * speed_mps * time_s / LIGHT_SPEED_MPS)
+            for amplitude, delay_s, speed_mps in paths
+        ]
+        return np.stack(shortened).reshape(2, -1)
+
+    # Numerical derivatives by delays and speeds, and those by real and imaginary amplitudes.
+    columns = []
+    for index, step in enumerate(steps):
+        ahead = parameters + step * (np.arange(4) == index)
+        behind = parameters - step * (np.arange(4) == index)
+        columns.append((echo(ahead) - echo(behind)).sum(axis=0) / (2 * step))
+    units = echo(parameters) / amplitudes[:, None]
+    slopes = np.stack([*columns, *units, *(1j * units)], axis=1)
+    information = 2 * np.real(slopes.conj().T @ slopes)
+
+    bound = two_path_bound(GRID, amplitudes, parameters[::2], parameters[1::2])
+    expected = np.linalg.inv(information)[:4, :4]
+    scale = np.sqrt(np.multiply.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(bound / scale, expected / scale, atol=2e-4)

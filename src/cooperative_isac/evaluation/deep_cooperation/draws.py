@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,10 @@ from cooperative_isac.estimation import ChannelMatrix, path_response
 
 # Normal cyclic prefix of TS 38.211 over the rest of a symbol: 144 of 2048 samples.
 CYCLIC_PREFIX_SHARE = 144 / 2048
+
+# Relative phases of two paths over which theory is averaged: what they have in common changes with
+# the phase and, where they are close, with few multiples of it.
+NUM_PHASES = 8
 
 
 def symbol_duration_s(spacing_hz: float) -> float:
@@ -62,3 +67,14 @@ def echo_of_path(
     echo = grid.values + amplitude * path_response(grid, delay_s, path_speed_mps)
     noise = np.sqrt(grid.noise_power) * complex_noise(generator, echo.shape)
     return replace(grid, values=np.where(grid.mask, echo + noise, 0))
+
+
+def mean_over_phases(share: Callable[[np.ndarray], float], snrs: np.ndarray) -> float:
+    """Mean of what depends on the relative phase of two paths.
+
+    share: function of their amplitudes [2], complex128
+    snrs: [2], float64, squared amplitudes
+    """
+    turns = np.arange(NUM_PHASES) / NUM_PHASES
+    phasors = np.stack([np.ones(NUM_PHASES), np.exp(2j * np.pi * turns)], axis=1)
+    return float(np.mean([share(amplitudes) for amplitudes in np.sqrt(snrs) * phasors]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -21,6 +21,7 @@ from cooperative_isac.estimation import (
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
+    mean_over_phases,
     random_phase,
     symbol_duration_s,
 )
@@ -152,19 +153,21 @@ def _weak_trial(snr_db: float, generator: np.random.Generator) -> Errors:
 
 
 def _weak_theory(snr_db: float) -> Errors:
-    """Share of weak targets that can be detected at all, at the threshold of matching pursuit."""
+    """Share of weak targets that matching pursuit detects in theory."""
+    snrs = 10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10)
+    delays_s = np.mean(FIRST_DELAYS_S) + np.array([0.0, BEHIND_S])
     shares = {}
     for name in FIRST_SUBCARRIERS:
-        share = second_path_probability(
+        probability = partial(
+            second_path_probability,
             _matrix(_mask(name)),
-            10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10),
-            np.mean(FIRST_DELAYS_S) + np.array([0.0, BEHIND_S]),
-            np.zeros(2),
-            SEARCH_DELAYS_S,
-            SEARCH_SPEEDS_MPS,
-            FALSE_ALARM_RATE,
+            delays_s=delays_s,
+            path_speeds_mps=np.zeros(2),
+            delay_window_s=SEARCH_DELAYS_S,
+            speed_window_mps=SEARCH_SPEEDS_MPS,
+            false_alarm_rate=FALSE_ALARM_RATE,
         )
-        shares[f"{name}, {PURSUIT}"] = {"weak_found": share}
+        shares[f"{name}, {PURSUIT}"] = {"weak_found": mean_over_phases(probability, snrs)}
     return shares
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
@@ -26,6 +26,7 @@ from cooperative_isac.estimation import (
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
+    mean_over_phases,
     random_phase,
     symbol_duration_s,
 )
@@ -169,17 +170,18 @@ def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
 
 
 def _theory(snr_db: float) -> Errors:
-    """Share of weak targets that can be detected at all, at the threshold of matching pursuit."""
-    share = second_path_probability(
+    """Share of weak targets that matching pursuit detects in theory."""
+    probability = partial(
+        second_path_probability,
         _union_grid(),
-        10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10),
-        (np.mean(STRONG_CELLS) + np.array([0.0, CELLS_APART])) * CELL_S,
-        np.zeros(2),
-        SEARCH_DELAYS_S,
-        SEARCH_SPEEDS_MPS,
-        FALSE_ALARM_RATE,
+        delays_s=(np.mean(STRONG_CELLS) + np.array([0.0, CELLS_APART])) * CELL_S,
+        path_speeds_mps=np.zeros(2),
+        delay_window_s=SEARCH_DELAYS_S,
+        speed_window_mps=SEARCH_SPEEDS_MPS,
+        false_alarm_rate=FALSE_ALARM_RATE,
     )
-    return {PURSUIT: {"weak_found": share}}
+    snrs = 10 ** (np.array([snr_db, snr_db + WEAKER_DB]) / 10)
+    return {PURSUIT: {"weak_found": mean_over_phases(probability, snrs)}}
 
 
 def two_targets(snr_db: float, generator: np.random.Generator) -> tuple[ChannelMatrix, np.ndarray]:

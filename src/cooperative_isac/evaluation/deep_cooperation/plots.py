@@ -27,9 +27,13 @@ STYLES = (
 # What tells the curves apart that have the colors and markers a second time.
 SECOND_ROUND = {"linestyle": "-.", "markerfacecolor": "white"}
 
-# Lines that a measured curve is compared with: fields of a result, their style and label.
+# Lines that a measured curve is compared with: fields of a result, and their style.
 REFERENCES = {"bound": "--", "theory": ":"}
-REFERENCE_LABELS = {"bound": "root CRLB of each", "theory": "ML with outliers, theory"}
+# Their labels, of errors and of shares.
+REFERENCE_LABELS = {
+    "rms": {"bound": "root CRLB of each", "theory": "ML with outliers, theory"},
+    "mean": {"bound": "bound", "theory": "theory"},
+}
 
 # Characters of the title above one panel.
 TITLE_WIDTH = 60
@@ -66,7 +70,7 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
                 name in values for values in getattr(results[0], reference).values()
             )
             if has_reference:
-                label = REFERENCE_LABELS[reference]
+                label = REFERENCE_LABELS[quantity.average][reference]
                 panel.plot([], [], color="0.4", linestyle=line, linewidth=1, label=label)
         scale = "log" if quantity.logarithmic else "linear"
         panel.set(xlabel=experiment.axis, ylabel=quantity.label, yscale=scale)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
+from scipy.stats import multivariate_normal
 
 from cooperative_isac.estimation import (
     ChannelMatrix,
@@ -14,9 +15,11 @@ from cooperative_isac.estimation import (
     newtonized_omp,
     path_response,
     second_path_probability,
+    two_path_bound,
 )
 from cooperative_isac.evaluation.deep_cooperation.draws import (
     complex_noise,
+    mean_over_phases,
     random_phase,
     symbol_duration_s,
 )
@@ -80,20 +83,34 @@ def _trial(difference_mps: float, generator: np.random.Generator) -> Errors:
 
 
 def _theory(difference_mps: float) -> Errors:
-    """Share of pairs whose second path can be detected at all, at the threshold of the pursuit."""
+    """Share of pairs whose second path is detected, with errors at the bound of both paths."""
     speeds_mps = np.array([-difference_mps, difference_mps])
-    shares = {}
-    for num_symbols in NUM_SYMBOLS:
-        share = second_path_probability(
-            _empty(num_symbols),
-            np.full(2, _element_snr(num_symbols)),
-            np.full(2, DELAY_S),
-            speeds_mps,
-            SEARCH_DELAYS_S,
-            SEARCH_SPEEDS_MPS,
+    return {
+        _name(num_symbols): {"separated": _separable_share(_empty(num_symbols), speeds_mps)}
+        for num_symbols in NUM_SYMBOLS
+    }
+
+
+def _separable_share(grid: ChannelMatrix, speeds_mps: np.ndarray) -> float:
+    """Mean probability over the phases that two paths are detected, each near its own target.
+
+    grid: of the observation
+    speeds_mps: [2], float64, m/s, path speeds
+    """
+    delays_s = np.full(2, DELAY_S)
+    largest_error_mps = np.full(2, NEAR_SHARE * (speeds_mps[1] - speeds_mps[0]))
+
+    def probability(amplitudes: np.ndarray) -> float:
+        """Probability of a second path, times that of small errors of both speeds."""
+        is_detected = second_path_probability(
+            grid, amplitudes, delays_s, speeds_mps, SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS
         )
-        shares[_name(num_symbols)] = {"separated": share}
-    return shares
+        bound = two_path_bound(grid, amplitudes, delays_s, speeds_mps)
+        errors_mps = multivariate_normal(cov=bound[1::2, 1::2])
+        is_near = errors_mps.cdf(largest_error_mps, lower_limit=-largest_error_mps)
+        return is_detected * float(is_near)
+
+    return mean_over_phases(probability, np.full(2, _element_snr(grid.mask.shape[1])))
 
 
 def _empty(num_symbols: int) -> ChannelMatrix:

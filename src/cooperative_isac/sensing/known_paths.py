@@ -19,7 +19,7 @@ import numpy as np
 
 from cooperative_isac.channel.world import mirror_paths, moves
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, perpendicular_axes
 from cooperative_isac.scene.link_geometry import end_doppler_hz
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
@@ -76,12 +76,12 @@ class KnownPath:
     @cached_property
     def departure_axes(self) -> np.ndarray:
         """Unit vectors at right angles to the departure, [3, 2], float64."""
-        return _across(self.aod)
+        return perpendicular_axes(self.aod)
 
     @cached_property
     def arrival_axes(self) -> np.ndarray:
         """Unit vectors at right angles to the arrival, [3, 2], float64."""
-        return _across(self.aoa)
+        return perpendicular_axes(self.aoa)
 
 
 def moving_links(scene: Scene, receiver: Site) -> tuple[int, ...]:
@@ -362,15 +362,6 @@ def _steering(
     value = steering_vectors(site.elements_m, turned, wavelength_m)
     slopes = steering_derivatives(site.elements_m, turned, np.ones(()), wavelength_m) @ across
     return np.vstack([value, slopes.T])
-
-
-def _across(direction: np.ndarray) -> np.ndarray:
-    """Two unit vectors at right angles to a direction and to each other, [3, 2], float64."""
-    # The axis along which the direction is the shortest.
-    axis = np.eye(3)[np.abs(direction).argmin()]
-    first = np.cross(direction, axis)
-    first /= np.linalg.norm(first)
-    return np.column_stack([first, np.cross(direction, first)])
 
 
 def _position_std_m(scene: Scene, *sites: Site) -> float:

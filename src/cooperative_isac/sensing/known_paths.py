@@ -17,7 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.channel.world import mirror_paths, moves
+from cooperative_isac.channel.traced import has_traced_paths
+from cooperative_isac.channel.world import has_world_paths, mirror_paths, moves
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, perpendicular_axes
 from cooperative_isac.scene.link_geometry import end_doppler_hz
@@ -95,10 +96,27 @@ def link_suppression(scene: Scene, receiver: Site) -> str:
     """Suppression of static paths in the echoes of a receiver: keep, project or learn.
 
     It is that of the scene, but `keep` where all links to the receiver have a moving end: their
-    static paths are canceled one by one.
+    static paths are canceled one by one. Where the scene suppresses static paths by default, it is
+    `keep` without any over the links at rest: the projection would cost the energy of slow targets.
     """
+    sensing = scene.sensing
     has_resting = len(moving_links(scene, receiver)) < len(scene.transmitters)
-    return scene.sensing.static_paths if has_resting else "keep"
+    if not has_resting:
+        return "keep"
+    if sensing.static_paths_by_default and not _has_static_paths(scene, receiver):
+        return "keep"
+    return sensing.static_paths
+
+
+def _has_static_paths(scene: Scene, receiver: Site) -> bool:
+    """True where simulated echoes of a receiver may have static paths over its links at rest."""
+    propagation = scene.propagation
+    if propagation.clutter.num_scatterers:
+        return True
+    # Copies of the scene's own signals, over the lines of sight of interferers.
+    if any(one.signal == "same" for one in propagation.on_own_elements):
+        return True
+    return has_world_paths(scene, receiver) or has_traced_paths(scene, receiver)
 
 
 def known_paths(

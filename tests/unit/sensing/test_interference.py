@@ -14,6 +14,8 @@ from cooperative_isac.channel.interference import (
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.arrays import steering_vectors, steering_with_slopes
 from cooperative_isac.scene.band import Interferer
+from cooperative_isac.scene.file.build_world import build_world
+from cooperative_isac.scene.file.world_keys import WorldEntry
 from cooperative_isac.sensing.interference import (
     InterferenceStage,
     arrival_span,
@@ -148,6 +150,17 @@ def test_nulls_widen_only_as_far_as_the_deviations_are_above_the_noise(noisy):
     exact = arrival_span(scene, receiver)
     left = drawn - drawn @ exact.conj() @ exact.T
     assert np.median(np.sum(np.abs(left) ** 2, axis=2)) > 10 * noise_w
+
+
+def test_an_uncertain_interferer_that_a_building_hides_has_no_direction(noisy):
+    # A wall between the receiver and both interferers.
+    scene, receiver, _, _ = noisy
+    y_m = receiver.position_m[1] + 2
+    walls = [{"from_m": [-1000, y_m], "to_m": [1000, y_m], "height_m": [-10, 100]}]
+    entry = WorldEntry(walls=walls)
+    world = build_world(entry, scene.grid.carrier_hz, receiver.position_m[None])
+    span = arrival_span(uncertain(replace(scene, world=world), 0.5), receiver)
+    assert span.shape == (8, 0)
 
 
 def test_weak_interference_is_hardly_suppressed(noisy):

@@ -30,7 +30,7 @@ from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.processes.held_scenes import node_scene
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.processes.kernel import interrupt_no_other
-from cooperative_isac_ros.processes.startup import start_ros
+from cooperative_isac_ros.processes.startup import prepare_loggers, start_ros
 from cooperative_isac_ros.start import USAGE_ERROR
 
 # Niceness of the processes that encode: the fusion center and the tracker, for which all frames
@@ -62,6 +62,7 @@ class SceneNode(GuardedNode):
         self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options
     ):
         super().__init__(name, enable_logger_service=True, **options)
+        prepare_loggers()
         # Places in the code whose traceback has been logged.
         self._traced: set[str] = set()
 
@@ -152,6 +153,10 @@ class SceneNode(GuardedNode):
         prepared = self._prepared.get(announcement.seed)
         return announced_frame(scene, announcement, reported, prepared)
 
+    def prepare_first_frame(self) -> Frame:
+        """Draw the signals of frame 0 with the seed of the scene, which frame_of then uses."""
+        return self._drawn(self.scene, 0, None)
+
     def prepare_frame(self, announcement: Announcement) -> Frame | None:
         """Draw the signals of the frame after an announced one, which frame_of then uses.
 
@@ -164,13 +169,20 @@ class SceneNode(GuardedNode):
         if announcement.payload or is_beyond_file:
             return None
 
-        # A frame draws the signal of a band when it is used for the first time. A schedule by
-        # tracks changes rarely: the next frame has the bands of this one.
+        # A schedule by tracks changes rarely: the next frame has the bands of this one.
         bands = announced_bands(scene, announcement) if scene.cooperation is not None else None
+        return self._drawn(scene, number, bands)
+
+    def _drawn(self, scene: Scene, number: int, bands: Sequence[str] | None) -> Frame:
+        """Frame with its signals drawn, kept for frame_of.
+
+        bands: names of those on the air; None: all of the frame
+        """
+        # A frame draws the signal of a band when it is used for the first time.
         frame = make_frame(scene, number, number / scene.update_rate_hz, bands=bands)
         for band in frame.bands:
             frame.on(band)
-        self._prepared = {announcement.seed: frame}
+        self._prepared = {scene.seed: frame}
         return frame
 
     def publish_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:

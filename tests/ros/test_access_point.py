@@ -8,8 +8,10 @@ from cooperative_isac_msgs.msg import Echo, FeaturePacket, Frame, StageTiming
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 
+from cooperative_isac import pipeline
+from cooperative_isac.channel import echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import receive_echo, transmit
+from cooperative_isac.pipeline import make_frame, receive, receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac_ros.inputs import front_ends
 from cooperative_isac_ros.messages import conversions
@@ -76,6 +78,27 @@ def test_the_echo_is_that_of_the_pipeline_at_the_frames_stamp(bench, announce, o
         2,
     )
     assert site.timings[0].stage == "encode" and site.timings[0].node.endswith("/rx1/access_point")
+
+
+def test_signals_and_noise_of_frame_0_are_drawn_before_it(
+    bench, announce, odometry, tiny, monkeypatch
+):
+    expected = receive(tiny, make_frame(tiny, 0, 0.0), "rx1", scene_targets(tiny, 0.0))
+    site = Site(bench, publish_echo=True)
+    odometry(0.0)
+    bench.until(lambda: site.node.waiting_for() == "")
+
+    def fail(*arguments):
+        raise AssertionError("drawn in the frame itself")
+
+    monkeypatch.setattr(pipeline, "transmit", fail)
+    monkeypatch.setattr(echo, "thermal_noise", fail)
+    # Those of frame 1 would be drawn after it.
+    monkeypatch.setattr(site.node._spare_time, "begin", lambda frame: None)
+    site.frame.publish(announce(0))
+    bench.until(lambda: site.echoes)
+    record = conversions.echo_record(site.echoes[0])
+    assert np.array_equal(record.echo, expected["default"].samples)
 
 
 def test_a_frame_waits_for_odometry_at_its_stamp(bench, announce, odometry):

@@ -13,11 +13,11 @@ MILLISECOND = 10**6
 class Worker:
     """Spare time of a bench's node, and when it was used."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, **expected):
         self.clock = bench.helper.get_clock()
         self.used_ns = []
         self.duration_s = 0.0
-        self.spare_time = SpareTime(bench.helper, self.work)
+        self.spare_time = SpareTime(bench.helper, self.work, **expected)
 
     def work(self):
         self.used_ns.append(self.now_ns)
@@ -49,6 +49,28 @@ def test_work_comes_half_a_period_after_the_stamp(bench, worker):
     assert 195 * MILLISECOND < worker.used_ns[1] - stamp_ns < 400 * MILLISECOND
     bench.spin(0.3)
     assert len(worker.used_ns) == 2
+
+
+def test_the_first_frame_has_the_expected_period(bench):
+    worker = Worker(bench, period_s=0.4)
+    stamp_ns = worker.frame(0, age_ms=0)
+    assert not worker.used_ns
+    bench.until(lambda: worker.used_ns)
+    assert worker.used_ns[0] - stamp_ns > 195 * MILLISECOND
+
+
+def test_expected_long_work_of_the_first_frame_begins_earlier(bench):
+    # 1.2 s in a period of 2 s.
+    worker = Worker(bench, period_s=2.0, duration_s=1.2)
+    stamp_ns = worker.frame(0, age_ms=0)
+    bench.until(lambda: worker.used_ns)
+    assert 490 * MILLISECOND < worker.used_ns[0] - stamp_ns < 990 * MILLISECOND
+
+
+def test_expected_work_of_a_whole_period_begins_at_once(bench):
+    worker = Worker(bench, period_s=0.4, duration_s=0.4)
+    worker.frame(0, age_ms=10)
+    assert len(worker.used_ns) == 1
 
 
 def test_the_next_frame_calls_it_off(bench, worker):

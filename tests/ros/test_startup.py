@@ -9,6 +9,7 @@ import pytest
 
 from cooperative_isac_ros.processes.startup import log_folder
 
+TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 NODE = """
 import rclpy
 from cooperative_isac_ros.processes.startup import start_ros
@@ -16,6 +17,19 @@ start_ros(["program", "--ros-args", "-r", "__ns:=/there"])
 node = rclpy.create_node("talker")
 node.get_logger().warning("heard")
 print(node.get_namespace())
+rclpy.shutdown()
+"""
+# Numbers of mapped files before a node is there, with it, and after its first message.
+FIRST_MESSAGE = f"""
+import inspect
+import rclpy
+from cooperative_isac_ros.base import SceneNode
+print(len(inspect.modulesbyfile))
+rclpy.init(args=["program", "--ros-args", "-p", "scene:={TINY}"])
+node = SceneNode("talker")
+print(len(inspect.modulesbyfile))
+node.get_logger().warning("heard")
+print(len(inspect.modulesbyfile))
 rclpy.shutdown()
 """
 # What `isac run` asks before it starts its nodes
@@ -58,6 +72,15 @@ def test_a_node_starts_without_a_folder_for_its_log(run_program, tmp_path):
 def test_a_run_finds_no_fault_without_a_folder_for_its_log(run_program):
     ended = run_program(QUESTION)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "None\n", "")
+
+
+def test_the_first_message_of_a_node_finds_the_files_of_modules_mapped():
+    ended = subprocess.run(
+        [sys.executable, "-c", FIRST_MESSAGE], capture_output=True, text=True, timeout=60
+    )
+    before, prepared, after = map(int, ended.stdout.split())
+    assert before < 10 and prepared > 500, ended.stderr
+    assert after < prepared + 20
 
 
 @pytest.mark.parametrize(

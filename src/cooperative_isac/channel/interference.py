@@ -81,7 +81,19 @@ def arrivals(scene: Scene, receiver: Site) -> np.ndarray:
     scene: seen on one band, with interferers on its resource elements
     Returns [num_paths, num_rx_ant], complex128, sqrt(W) on each subcarrier.
     """
-    return _arrivals(scene, receiver)[0]
+    return _at_antennas(scene, receiver, arriving_paths(scene, receiver))
+
+
+def arriving_paths(scene: Scene, receiver: Site) -> PathSet:
+    """All paths of interferers that do not pass a target; the transmitters are interferers.
+
+    scene: seen on one band, with interferers on its resource elements
+    Returns paths with amplitudes in sqrt(W) on each subcarrier, for unit-norm steering vectors.
+    """
+    paths = _direct_paths(_other_network(scene), receiver, 0)
+    sent_w = [one.power_w for one in scene.propagation.on_own_elements]
+    power_w = np.array(sent_w) / scene.grid.num_subcarriers
+    return replace(paths, amplitude=paths.amplitude * np.sqrt(power_w)[paths.transmitter])
 
 
 def interference_covariance(scene: Scene, receiver: Site) -> np.ndarray:
@@ -90,7 +102,8 @@ def interference_covariance(scene: Scene, receiver: Site) -> np.ndarray:
     scene: seen on one band, with interferers on its resource elements
     Returns [num_rx_ant, num_rx_ant], complex128, W on each resource element.
     """
-    amplitudes, paths = _arrivals(scene, receiver)
+    paths = arriving_paths(scene, receiver)
+    amplitudes = _at_antennas(scene, receiver, paths)
     covariance = np.zeros((receiver.num_ant, receiver.num_ant), complex)
 
     # Paths of one interferer are coherent, with the phases of their delays on each subcarrier.
@@ -111,9 +124,9 @@ def interference_over_noise(scene: Scene, receiver: Site) -> dict[str, float]:
     scene: seen on one band, with interferers on its resource elements
     Returns power ratios, by name.
     """
-    amplitudes, paths = _arrivals(scene, receiver)
+    paths = arriving_paths(scene, receiver)
     noise_w = receiver_noise_w(scene, receiver)
-    powers_w = np.mean(np.abs(amplitudes) ** 2, axis=1)
+    powers_w = np.abs(paths.amplitude) ** 2 / receiver.num_ant
     return {
         interferer.name: float(powers_w[paths.transmitter == index].sum() / noise_w)
         for index, interferer in enumerate(scene.propagation.on_own_elements)
@@ -147,14 +160,10 @@ def _direct_paths(view: Scene, receiver: Site, num_targets: int) -> PathSet:
     return joined_rows(parts)
 
 
-def _arrivals(scene: Scene, receiver: Site) -> tuple[np.ndarray, PathSet]:
-    """Amplitudes of direct paths at the antennas, as `arrivals`, and these paths."""
-    interferers = scene.propagation.on_own_elements
-    paths = _direct_paths(_other_network(scene), receiver, 0)
-    power_w = np.array([one.power_w for one in interferers]) / scene.grid.num_subcarriers
-    amplitude = paths.amplitude * np.sqrt(power_w)[paths.transmitter]
+def _at_antennas(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
+    """Amplitudes of paths at the antennas, [num_paths, num_rx_ant], complex128, sqrt(W)."""
     steering = steering_vectors(receiver.elements_m, paths.aoa, scene.grid.wavelength_m)
-    return amplitude[:, None] * steering, paths
+    return paths.amplitude[:, None] * steering
 
 
 def _sent(scene: Scene, signal: Signal, interferer: Interferer) -> np.ndarray:

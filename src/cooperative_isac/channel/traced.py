@@ -66,6 +66,16 @@ def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
     return cache[key]
 
 
+def has_traced_paths(scene: Scene, receiver: Site) -> bool:
+    """True where the scene's path file has a path at rest to one receiver."""
+    file = scene.propagation.paths
+    if file is None:
+        return False
+    index = _site_index(file.receivers_m, receiver, file)
+    used = [kind for kind in scene.propagation.path_kinds if kind in file.static]
+    return any(np.any(file.static[kind].receiver == index) for kind in used)
+
+
 def _file_of(scene: Scene) -> PathFile:
     """The path file of a scene that has one."""
     file = scene.propagation.paths

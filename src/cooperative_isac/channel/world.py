@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -76,6 +76,34 @@ def moving_static_paths(scene: Scene, receiver: Site) -> PathSet | None:
     if scene.world is None or not moving:
         return None
     return _paths_from(scene, receiver, moving)
+
+
+def has_world_paths(scene: Scene, receiver: Site) -> bool:
+    """True where the static world may have a path to one receiver over a link at rest.
+
+    Surfaces that scatter count as paths wherever they are.
+    """
+    world = scene.world
+    resting = _resting(scene, receiver)
+    if world is None or not resting:
+        return False
+    if any(surface.material.scattering > 0 for surface in world.surfaces):
+        return True
+    return any(
+        len(paths.length_m) > 0
+        for index in resting
+        for paths in _specular_paths(scene, scene.transmitters[index], receiver)
+    )
+
+
+def _specular_paths(scene: Scene, transmitter: Site, receiver: Site) -> Iterator[StaticPaths]:
+    """Line of sight of one link, where the world has any, and its reflection by each surface."""
+    world = scene.world
+    assert world is not None
+    if world.line_of_sight:
+        yield line_of_sight(scene, transmitter, receiver)
+    for surface in world.surfaces:
+        yield specular_reflection(scene, transmitter, receiver, surface)
 
 
 def _resting(scene: Scene, receiver: Site) -> tuple[int, ...]:

@@ -333,7 +333,9 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
         return []
     sensing = scene.sensing
     remark = ""
-    if sensing.static_paths == "keep":
+    if sensing.static_paths_by_default:
+        remark = " (default), in echoes over links at rest that have some; for a radio set project"
+    elif sensing.static_paths == "keep":
         remark = ": what stands still in the echoes hides targets; project or learn takes it out"
     elif sensing.static_paths == "learn" and sensing.min_speed_mps > 0:
         remark = (

@@ -151,3 +151,16 @@ def point_on_ray(
     denominator_m = np.where(is_beyond, 2 * along_m, 1)
     distance_m = numerator_m2 / denominator_m
     return receiver_m + distance_m[..., None] * directions
+
+
+def perpendicular_axes(direction: np.ndarray) -> np.ndarray:
+    """Two unit vectors at right angles to a direction and to each other.
+
+    direction: [3], float64, unit vector
+    Returns [3, 2], float64.
+    """
+    # The axis along which the direction is the shortest.
+    axis = np.eye(3)[np.abs(direction).argmin()]
+    first = np.cross(direction, axis)
+    first /= np.linalg.norm(first)
+    return np.column_stack([first, np.cross(direction, first)])

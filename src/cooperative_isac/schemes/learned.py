@@ -85,7 +85,8 @@ class DistributedScheme(LearnedScheme):
 
         They are needed to demodulate echoes and to remove static paths.
         """
-        if not (self.network.needs_symbols or StaticStage(self.scene).is_active):
+        stages = [StaticStage(self.scene, site) for site in self.scene.receivers]
+        if not (self.network.needs_symbols or any(stage.is_active for stage in stages)):
             return 0
         return 8 * downlink_size(self.scene)
 
@@ -120,7 +121,7 @@ class LatentEncoder(Encoder):
         self.scene = scene
         self.station = station
         self._codec = codec
-        self._static = StaticStage(scene)
+        self._static = StaticStage(scene, scene.receiver(station))
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of one station's latents or codewords; see schemes.contract."""
@@ -177,7 +178,7 @@ class CentralDecoder(LatentDecoder):
 
     def __init__(self, scene: Scene, codec: LatentCodec):
         super().__init__(scene, codec)
-        self._static = {site.name: StaticStage(scene) for site in scene.receivers}
+        self._static = {site.name: StaticStage(scene, site) for site in scene.receivers}
 
     def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
         """Latents of the echo in the packet of one station, [L, D], float32.

@@ -20,7 +20,6 @@ from cooperative_isac.sensing.interference import InterferenceStage, Whitening
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.known_paths import (
     known_paths,
-    link_suppression,
     moving_links,
     without_known_paths,
 )
@@ -123,10 +122,9 @@ class LocalReceiver:
         self.known = KnownSymbols(place.view)
         self.memory = memory
         self._clocks = ClockStage(place.view)
-        self._static = StaticStage(place.view)
         self._interference = None if interference is None else InterferenceStage(interference)
         receiver = place.view.receiver(place.station)
-        self._is_suppressed = link_suppression(place.view, receiver) != "keep"
+        self._static = StaticStage(place.view, receiver)
         self._moving = ()
         if place.view.sensing.static_paths != "keep":
             self._moving = moving_links(place.view, receiver)
@@ -203,8 +201,6 @@ class LocalReceiver:
         the echo
         signal: the known symbols with these offsets
         """
-        if not self._is_suppressed:
-            return PreparedEcho(signal, samples, None, offsets)
         prepared, static = self._static.prepare(samples, signal, frame.time_s)
         return PreparedEcho(signal, prepared, static, offsets)
 

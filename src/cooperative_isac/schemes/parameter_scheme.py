@@ -109,7 +109,8 @@ class ParameterEncoder(Encoder):
         self._place = only_view(scene, station, name)
         self._method = method
         self._known = KnownSymbols(self._place.view)
-        self._static = StaticStage(self._place.view)
+        receiver = self._place.view.receiver(self._place.station)
+        self._static = StaticStage(self._place.view, receiver)
         self._sensor: ParameterSensor | None = None
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:

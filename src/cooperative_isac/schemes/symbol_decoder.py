@@ -19,6 +19,7 @@ from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.clock_stage import synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S, ROUNDING_S
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
@@ -152,19 +153,18 @@ class SymbolDecoder(Decoder):
 
     def joints(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> dict[EchoName, JointFit]:
         """Likelihoods of the echoes of the stations."""
-        # What a learned background leaves is so small that replicas do without it.
-        mode = self.scene.sensing.static_paths
-        is_projected = mode == "project" or (mode == "learn" and frame.time_s is None)
         joints = {}
         for name, echo in echoes.items():
             samples = echo.samples
             received = synchronized(self.signal(name.band, frame), echo.offsets)
             static = None
-            if is_projected:
+            # What a learned background leaves is so small that replicas do without it.
+            sensor = self.lattice.sensors[name]
+            mode = link_suppression(sensor.scene, sensor.receiver)
+            if mode == "project" or (mode == "learn" and frame.time_s is None):
                 # Quantization is noise among static paths, which replicas do not expect.
                 static = unknown_static(received.streams)
                 samples = suppress(samples, received.streams, static)
-            sensor = self.lattice.sensors[name]
             joints[name] = sensor.correlate(samples, received, static=static)
         return joints
 

@@ -15,6 +15,7 @@ from cooperative_isac.schemes.local_receiver import LocalReceiver
 from cooperative_isac.schemes.observed_symbols import ObservingSymbolDecoder
 from cooperative_isac.schemes.symbol_decoder import SymbolDecoder
 from cooperative_isac.schemes.views import check_observed, check_whole, receiving_views
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.waveform.frame import Frame
 
 
@@ -57,8 +58,12 @@ class SymbolLevelScheme(Scheme):
 
     def downlink_bits(self, frame: Frame) -> int:
         """Symbols and precoders, where stations need them for clocks or static paths."""
-        sensing = self.scene.sensing
-        if sensing.static_paths == "keep" and sensing.synchronization != "line_of_sight":
+        is_suppressed = any(
+            link_suppression(view, site) != "keep"
+            for view in self.scene.views
+            for site in view.receivers
+        )
+        if not is_suppressed and self.scene.sensing.synchronization != "line_of_sight":
             return 0
         return frame_downlink_bits(self.scene, frame)
 

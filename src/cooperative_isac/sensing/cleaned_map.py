@@ -15,6 +15,7 @@ from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.peaks import Peak
@@ -73,8 +74,8 @@ class CleanedMap:
 
         # Replicas of paths, static paths projected out of them where they are out of the echo: else
         # slow paths would be fitted with a part that the echo no longer has.
-        is_projected = self.location_map.scene.sensing.static_paths == "project"
-        static = unknown_static(frame.streams) if is_projected else None
+        suppression = link_suppression(self.location_map.scene, self.location_map.receiver)
+        static = unknown_static(frame.streams) if suppression == "project" else None
         reference = stream_reference(frame, self.location_map.max_doppler_hz, static)
 
         # Joint fit of the paths at the peaks.

@@ -4,14 +4,20 @@ The symbols of an interferer are unknown, so that it is noise with a covariance 
 (sensing.whitening). It is measured in the span of the directions from which interferers arrive, and
 is that of noise elsewhere: the covariance of all antennas contains the targets, too, and their
 beams would null themselves.
+
+Where the position of a receiver is uncertain, the span has all directions from which an interferer
+may arrive, and the measurement finds in it the one from which it does.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cooperative_isac.channel.interference import arrivals
+from cooperative_isac.channel.interference import arrivals, arriving_paths
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, perpendicular_axes
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.whitening import Whitening
 from cooperative_isac.waveform.signal import Component
@@ -19,6 +25,15 @@ from cooperative_isac.waveform.signal import Component
 # Amplitude of an arrival over the strongest one from which its direction is nulled: weaker ones are
 # in its side lobes, 40 dB below it.
 LEAST_ARRIVAL = 1e-2
+
+# Mean power of an uncertain arrival in a direction, over that of the noise, from which the
+# direction is nulled. Deviations of three times the standard one have 9 times the mean power in the
+# slope of the arrival, 40 times in its curvature: below the noise, all the same.
+LEAST_UNCERTAIN_POWER = 1e-2
+
+# Directions along each axis by which the mean over an uncertain one is formed, up to 2.9 standard
+# deviations from the middle: exact for value, slope, curvature and two more orders of the arrival.
+NUM_DEVIATIONS = 5
 
 
 class InterferenceStage:
@@ -67,18 +82,56 @@ class InterferenceStage:
 def arrival_span(scene: Scene, receiver: Site) -> np.ndarray:
     """Orthonormal basis of the directions from which interferers arrive at a receiver.
 
-    They are the strongest ones, such that one dimension of the antennas is left to targets.
+    They are the strongest ones, such that one dimension of the antennas is left to targets. With an
+    uncertain position they are those of its deviations, as far as these are above the noise.
 
     scene: seen on one band
     Returns [num_rx_ant, num_directions], complex128.
     """
-    amplitudes = arrivals(scene, receiver)
+    position_std_m = scene.station(receiver.name).position_std_m
+    if position_std_m > 0:
+        amplitudes = uncertain_arrivals(scene, receiver, position_std_m)
+    else:
+        amplitudes = arrivals(scene, receiver)
     if not len(amplitudes):
         return np.zeros((receiver.num_ant, 0), complex)
     basis, values, _ = np.linalg.svd(amplitudes.T, full_matrices=False)
-    is_strong = values > LEAST_ARRIVAL * values[0]
+    least = LEAST_ARRIVAL * values[0]
+    if position_std_m > 0:
+        least = np.sqrt(LEAST_UNCERTAIN_POWER * receiver_noise_w(scene, receiver))
     most = max(receiver.num_ant - 1, 1)
-    return basis[:, is_strong][:, :most]
+    return basis[:, values > least][:, :most]
+
+
+def uncertain_arrivals(scene: Scene, receiver: Site, position_std_m: float) -> np.ndarray:
+    """Arrivals of interferers whose sum of outer products is their mean over the receiver's place.
+
+    A receiver that is off by a length across a path gets it from a direction that is off by this
+    length over that of the path, along both axes across it. The mean over a normal distribution is
+    formed by Gauss-Hermite quadrature.
+
+    scene: seen on one band, with interferers on its resource elements
+    position_std_m: of the receiver along each axis, m
+    Returns [num_arrivals, num_rx_ant], complex128, sqrt(W) on each subcarrier.
+    """
+    paths = arriving_paths(scene, receiver)
+
+    # Deviations of both angles, in standard deviations, and their probabilities.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NUM_DEVIATIONS)
+    deviations = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+    probabilities = np.outer(weights, weights).ravel() / weights.sum() ** 2
+
+    # Directions around that of each path.
+    angle_std = position_std_m / (paths.delay_s * SPEED_OF_LIGHT_MPS)
+    across = np.array([perpendicular_axes(one) for one in paths.aoa]).reshape(-1, 3, 2)
+    turns = angle_std[:, None, None] * (deviations @ across.transpose(0, 2, 1))
+    directions = paths.aoa[:, None] + turns
+    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+
+    # Arrivals from them, each with its share of the power.
+    steering = steering_vectors(receiver.elements_m, directions, scene.grid.wavelength_m)
+    amplitude = np.multiply.outer(paths.amplitude, np.sqrt(probabilities))
+    return (amplitude[..., None] * steering).reshape(-1, receiver.num_ant)
 
 
 def measured_arrivals(

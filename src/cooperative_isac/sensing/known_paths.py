@@ -17,9 +17,10 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.channel.world import mirror_paths, moves
+from cooperative_isac.channel.traced import has_traced_paths
+from cooperative_isac.channel.world import has_world_paths, mirror_paths, moves
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, perpendicular_axes
 from cooperative_isac.scene.link_geometry import end_doppler_hz
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
@@ -76,12 +77,12 @@ class KnownPath:
     @cached_property
     def departure_axes(self) -> np.ndarray:
         """Unit vectors at right angles to the departure, [3, 2], float64."""
-        return _across(self.aod)
+        return perpendicular_axes(self.aod)
 
     @cached_property
     def arrival_axes(self) -> np.ndarray:
         """Unit vectors at right angles to the arrival, [3, 2], float64."""
-        return _across(self.aoa)
+        return perpendicular_axes(self.aoa)
 
 
 def moving_links(scene: Scene, receiver: Site) -> tuple[int, ...]:
@@ -95,10 +96,27 @@ def link_suppression(scene: Scene, receiver: Site) -> str:
     """Suppression of static paths in the echoes of a receiver: keep, project or learn.
 
     It is that of the scene, but `keep` where all links to the receiver have a moving end: their
-    static paths are canceled one by one.
+    static paths are canceled one by one. Where the scene suppresses static paths by default, it is
+    `keep` without any over the links at rest: the projection would cost the energy of slow targets.
     """
+    sensing = scene.sensing
     has_resting = len(moving_links(scene, receiver)) < len(scene.transmitters)
-    return scene.sensing.static_paths if has_resting else "keep"
+    if not has_resting:
+        return "keep"
+    if sensing.static_paths_by_default and not _has_static_paths(scene, receiver):
+        return "keep"
+    return sensing.static_paths
+
+
+def _has_static_paths(scene: Scene, receiver: Site) -> bool:
+    """True where simulated echoes of a receiver may have static paths over its links at rest."""
+    propagation = scene.propagation
+    if propagation.clutter.num_scatterers:
+        return True
+    # Copies of the scene's own signals, over the lines of sight of interferers.
+    if any(one.signal == "same" for one in propagation.on_own_elements):
+        return True
+    return has_world_paths(scene, receiver) or has_traced_paths(scene, receiver)
 
 
 def known_paths(
@@ -362,15 +380,6 @@ def _steering(
     value = steering_vectors(site.elements_m, turned, wavelength_m)
     slopes = steering_derivatives(site.elements_m, turned, np.ones(()), wavelength_m) @ across
     return np.vstack([value, slopes.T])
-
-
-def _across(direction: np.ndarray) -> np.ndarray:
-    """Two unit vectors at right angles to a direction and to each other, [3, 2], float64."""
-    # The axis along which the direction is the shortest.
-    axis = np.eye(3)[np.abs(direction).argmin()]
-    first = np.cross(direction, axis)
-    first /= np.linalg.norm(first)
-    return np.column_stack([first, np.cross(direction, first)])
 
 
 def _position_std_m(scene: Scene, *sites: Site) -> float:

@@ -13,6 +13,7 @@ from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.information import shift_information
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.link_rays import Axes, rays_of
 from cooperative_isac.sensing.report import EchoReport
 from cooperative_isac.waveform.signal import Component
@@ -65,7 +66,8 @@ def report_shift_information(scene: Scene, report: EchoReport) -> float:
     path = report.paths[0]
     power = np.array([path.power])
     doppler_hz = np.array([path.doppler_hz])
-    return float(shift_information(scene.grid, power, doppler_hz, scene.sensing.static_paths)[0])
+    suppression = link_suppression(scene, scene.receiver(report.receiver))
+    return float(shift_information(scene.grid, power, doppler_hz, suppression)[0])
 
 
 def without_paths(

@@ -14,6 +14,7 @@ import numpy as np
 
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import MatchBudget
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.search_budget import SearchBudget
 from cooperative_isac.sensing.space_map import SpaceMap
@@ -87,8 +88,8 @@ class PathMap:
         """Joint fit of the paths in an echo; None where none is detected."""
         # Replicas of paths, static paths projected out of them where they are out of the echo: else
         # slow paths would be fitted with a part that the echo no longer has.
-        is_projected = self.space_map.scene.sensing.static_paths == "project"
-        static = unknown_static(frame.streams) if is_projected else None
+        suppression = link_suppression(self.space_map.scene, self.space_map.receiver)
+        static = unknown_static(frame.streams) if suppression == "project" else None
 
         # Successive interference cancellation, strongest first.
         joint = self._search.correlate(echo, frame, MatchBudget(MOST_MATCHES), static)

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.map_filters import MapFilters, group_power, highest
 from cooperative_isac.waveform.signal import Signal
 
@@ -139,7 +140,7 @@ class SpaceMap(MapFilters):
         times_s = self.scene.grid.symbol_times_s
         centered_s = times_s - times_s.mean()
         phases = np.exp(2j * np.pi * centered_s[:, None] * self.shifts_hz)
-        if self.scene.sensing.static_paths != "keep":
+        if link_suppression(self.scene, self.receiver) != "keep":
             # Parts that the suppression leaves; the middle shift is zero, and leaves a slope.
             middle = len(self.shifts_hz) // 2
             phases -= phases.mean(axis=0)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.background import (
     CONTRADICTED,
     DRIFTED,
@@ -18,6 +19,7 @@ from cooperative_isac.sensing.background import (
     unknown_background,
     updated,
 )
+from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.static_paths import (
     StaticNuisance,
     shrunk,
@@ -31,19 +33,21 @@ from cooperative_isac.waveform.signal import Component, Signal, whole_signal
 class StaticStage:
     """Suppression of static paths in the echoes of one receiver, where these are processed.
 
-    The mode is a parameter of the scene. `keep`: echoes stay as they are. `project`: the static
-    paths of a frame are unknown and projected out. `learn`: their estimate from earlier frames is
-    subtracted, and only its uncertainty is suppressed; it is updated by consecutive frames only.
+    The mode is that of the receiver's links (link_suppression). `keep`: echoes stay as they are.
+    `project`: the static paths of a frame are unknown and projected out. `learn`: their estimate
+    from earlier frames is subtracted, and only its uncertainty is suppressed; it is updated by
+    consecutive frames only.
     """
 
-    def __init__(self, scene: Scene):
+    def __init__(self, scene: Scene, receiver: Site):
         self.scene = scene
+        self.mode = link_suppression(scene, receiver)
         self._learned: tuple[float, Background] | None = None
 
     @property
     def is_active(self) -> bool:
         """True where echoes are changed, which takes the symbols of the frame."""
-        return self.scene.sensing.static_paths != "keep"
+        return self.mode != "keep"
 
     def prepare(
         self,
@@ -60,7 +64,7 @@ class StaticStage:
         """
         if not self.is_active:
             return echo, None
-        if self.scene.sensing.static_paths == "learn" and time_s is not None:
+        if self.mode == "learn" and time_s is not None:
             return self._with_background(echo, frame, time_s)
         static = unknown_static(frame.streams)
         return suppress(echo, frame.streams, static), static

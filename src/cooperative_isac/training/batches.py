@@ -58,7 +58,8 @@ class Examples(Dataset):
         self.receivers = tuple(receivers)
         self.at_center = at_center
         self.cache = cache
-        self._static = StaticStage(network.scene)
+        scene = network.scene
+        self._static = {name: StaticStage(scene, scene.receiver(name)) for name in receivers}
 
     @property
     def input_key(self) -> str:
@@ -98,7 +99,8 @@ class Examples(Dataset):
 
     def _observation(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """The input of one encoder, from an echo without static paths."""
-        return self.network.encoder_input(self._static.clean(echo, frame), frame, receiver)
+        cleaned = self._static[receiver].clean(echo, frame)
+        return self.network.encoder_input(cleaned, frame, receiver)
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
@@ -127,7 +129,7 @@ class EncodedExamples(Examples):
     def _observation(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """The latents of one encoder, from an echo without static paths."""
         with torch.no_grad():
-            cleaned = self._static.clean(echo, frame)
+            cleaned = self._static[receiver].clean(echo, frame)
             return self.network.encode(cleaned, frame, receiver).numpy()
 
 

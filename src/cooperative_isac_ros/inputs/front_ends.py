@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 
 from cooperative_isac.channel.echo import DrawnNoise, Echo
 from cooperative_isac.pipeline import noise_ahead, receive
+from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.station import Station
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros import qos
@@ -44,10 +45,10 @@ class FrontEnd(Protocol):
     def announce(self, announcement: Announcement) -> None:
         """Request the echoes of a frame in which the station receives on at least one band."""
 
-    def prepare(self, announcement: Announcement) -> None:
+    def prepare(self, announcement: Announcement | None) -> None:
         """Prepare signals and noise of the next frame before it is on the air.
 
-        announcement: of the last one
+        announcement: of the last one; None: the next one is frame 0
         """
 
     def waiting_for(self) -> str:
@@ -88,14 +89,19 @@ class SimulatedFrontEnd:
         self._timeout.reset()
         self._simulate_if_complete()
 
-    def prepare(self, announcement: Announcement) -> None:
+    def prepare(self, announcement: Announcement | None) -> None:
         """Draw the signals and the noise of the next frame."""
         self._noise = {}
-        frame = self._node.prepare_frame(announcement)
+        if announcement is None:
+            scene = self._node.scene
+            frame = self._node.prepare_first_frame()
+            targets = scene_targets(scene, 0.0)
+        else:
+            scene = self._node.scene_of(announcement)
+            frame = self._node.prepare_frame(announcement)
+            targets = self._watch.registry.at(announcement.frame.stamp_ns)
         if frame is None:
             return
-        scene = self._node.scene_of(announcement)
-        targets = self._watch.registry.at(announcement.frame.stamp_ns)
         # Targets that cannot be simulated are refused in the frame itself.
         with suppress(ValueError):
             self._noise = noise_ahead(scene, frame, self._station.name, targets)
@@ -224,9 +230,12 @@ class TopicFrontEnd:
         for message in early:
             self._on_echo(message)
 
-    def prepare(self, announcement: Announcement) -> None:
+    def prepare(self, announcement: Announcement | None) -> None:
         """Draw the signals of the next frame."""
-        self._node.prepare_frame(announcement)
+        if announcement is None:
+            self._node.prepare_first_frame()
+        else:
+            self._node.prepare_frame(announcement)
 
     def waiting_for(self) -> str:
         """Description of a missing publisher of echoes, and of missing poses of stations."""

@@ -77,14 +77,17 @@ class AccessPoint(SceneNode):
         self._sequence = 0
         self._last: FrameStamp | None = None
         self._reported: Announcement | None = None
-        self._spare_time = SpareTime(self, self._work_ahead)
 
         # features, and the source of echoes
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.station, self._encode)
 
-        # announcements, once the encoder is ready
-        self._warm_up()
+        # preparation; its search of a whole frame takes longer than any work between frames
+        encode_s = self._warm_up()
+        period_s = 1 / self.scene.update_rate_hz
+        self._spare_time = SpareTime(self, self._work_ahead, period_s, encode_s)
+
+        # announcements
         self.create_subscription(
             Frame, self.shared("frame"), self._on_frame, self._front_end.frame_profile
         )
@@ -107,11 +110,21 @@ class AccessPoint(SceneNode):
             f"{[station.name for station in stations]}; set parameter 'site'"
         )
 
-    def _warm_up(self) -> None:
-        """Encode a random echo, so that the tables of the scheme are computed before frame 0."""
+    def _warm_up(self) -> float:
+        """Do before frame 0 what is computed once, and what frame 0 needs.
+
+        Encode a random echo, which computes the tables of the scheme, and draw signals and noise.
+
+        Returns the processor time of the encoding, s.
+        """
         frame = make_frame(self.scene, 0)
         targets = draw_targets(self.scene, frame_generator(self.scene.seed, 0, "warm-up"))
-        self._encoder.encode(receive(self.scene, frame, self.station.name, targets), frame)
+        echoes = receive(self.scene, frame, self.station.name, targets)
+        began_s = time.process_time()
+        self._encoder.encode(echoes, frame)
+        encode_s = time.process_time() - began_s
+        self._front_end.prepare(None)
+        return encode_s
 
     def _on_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)

@@ -281,8 +281,10 @@ def _prepare(scheme: str, scene: str) -> None:
     with suppress(Exception):
         from cooperative_isac.schemes.registry import load_schemes
         from cooperative_isac_ros.processes.held_scenes import hold_scene
+        from cooperative_isac_ros.processes.startup import prepare_loggers
 
         load_schemes(scheme, hold_scene(scene))
+        prepare_loggers()
 
 
 def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:

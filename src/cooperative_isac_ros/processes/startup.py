@@ -1,7 +1,8 @@
-"""Start of ROS 2, also where its log folder is not writable."""
+"""Start of ROS 2, also where its log folder is not writable, and preparation of its loggers."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,15 @@ def start_ros(
     """
     given = sys.argv if args is None else args
     rclpy.init(args=with_log_place(given), signal_handler_options=signals)
+
+
+def prepare_loggers() -> None:
+    """Do what the first message of a process would cost, 70 ms, ahead of it.
+
+    A logger names the place in the code that it is called from; inspect maps the files of all
+    loaded modules for that, and keeps the map. Forked processes share it.
+    """
+    inspect.getframeinfo(sys._getframe())
 
 
 def with_log_place(args: Sequence[str]) -> list[str]:

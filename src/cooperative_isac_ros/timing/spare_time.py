@@ -16,6 +16,7 @@ SHARE = 0.5
 MARGIN = 1.25
 # Factor by which the longest duration of the work decays from one time to the next.
 DECAY = 0.9
+NS_PER_S = 1_000_000_000
 
 
 class SpareTime:
@@ -23,19 +24,27 @@ class SpareTime:
 
     On few processors the work thus does not compete with nodes that still process the frame. Work
     that takes longer than half of the period begins early enough to end before the next frame. It
-    follows at once where that time has passed, and before the period is known from two frames. The
-    announcement of the next frame cancels it.
+    follows at once where that time has passed, and where the period is unknown. The announcement of
+    the next frame cancels it.
 
     node: owner of the timer
     work: callback
+    period_s: expected period, until two frames give it; 0: unknown
+    duration_s: expected duration of the work, until it was done
     """
 
-    def __init__(self, node: Node, work: Callable[[], None]):
+    def __init__(
+        self,
+        node: Node,
+        work: Callable[[], None],
+        period_s: float = 0.0,
+        duration_s: float = 0.0,
+    ):
         self._node = node
         self._work = work
         self._last: FrameStamp | None = None
-        self._period_ns = 0
-        self._longest_ns = 0.0
+        self._period_ns = round(period_s * NS_PER_S)
+        self._longest_ns = duration_s * NS_PER_S
         self._timer = node.create_timer(1.0, self._due)
         self._timer.cancel()
 

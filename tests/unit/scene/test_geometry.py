@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry, point_on_ray
+from cooperative_isac.scene.geometry import (
+    SPEED_OF_LIGHT_MPS,
+    bistatic_geometry,
+    perpendicular_axes,
+    point_on_ray,
+)
 
 TX = np.array([-5.0, 2, 8])
 RX = np.array([40.0, -3, 6])
@@ -105,3 +110,10 @@ def test_a_range_within_the_direct_path_gives_the_receiver():
     directions = np.array([[1.0, 0, 0], (TX - RX) / math.dist(TX, RX)])
     found = point_on_ray(TX, RX, directions, np.array([0.5, 1.0]) * math.dist(TX, RX))
     assert np.allclose(found, RX)
+
+
+@pytest.mark.parametrize("direction", [*np.eye(3), *-np.eye(3), [0.6, 0.0, -0.8], [1.0, 2.0, 3.0]])
+def test_perpendicular_axes_complete_a_direction_to_an_orthonormal_basis(direction):
+    unit = np.asarray(direction) / np.linalg.norm(direction)
+    basis = np.column_stack([unit, perpendicular_axes(unit)])
+    assert np.allclose(basis.T @ basis, np.eye(3))

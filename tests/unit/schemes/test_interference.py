@@ -90,6 +90,32 @@ def test_behind_nulls_nothing_is_left_in_the_span_of_canceled_lines_of_sight():
     assert prepared.whitening is not None
 
 
+@pytest.mark.parametrize("position_std_m", [0.05, 0.5])
+def test_nulls_of_a_car_of_uncertain_position_leave_noise(position_std_m):
+    # An interferer 40 m from a car, 46 dB above the noise of its antennas; no targets.
+    text = scene_path("bs_ue").read_text()
+    text = text.replace("position_std_m: 0.2", f"position_std_m: {position_std_m}")
+    entry = "{name: other, position_m: [250, 60, 12], power_dbm: 25}"
+    text = text.replace("\npropagation:", f"\npropagation:\n  interferers: [{entry}]")
+    scene = parse_scene(text, Path("x.yaml"))
+
+    for number in (1, 2, 3):
+        frame = make_frame(scene, number, number / scene.update_rate_hz)
+        (echo,) = receive(scene, frame, "ue2", ()).values()
+        (place,) = receiving_views(scene, "ue2")
+        prepared = LocalReceiver(place, interference="nulls").prepare(echo, frame)
+        noise_w = scene.views[0].propagation.noise_power_w
+        assert largest_power_w(echo.samples) > 1e4 * noise_w
+        # Largest eigenvalue of noise alone: 1 + sqrt(antennas / samples), squared.
+        assert largest_power_w(prepared.samples) < 1.3 * noise_w
+
+
+def largest_power_w(samples):
+    """Largest power of an echo in any direction over the antennas, mean over the samples."""
+    flat = samples.reshape(len(samples), -1)
+    return np.linalg.eigvalsh(flat @ flat.conj().T / flat.shape[1])[-1]
+
+
 def test_without_interferers_the_keys_change_no_byte(small):
     nulls = replace(small, sensing=replace(small.sensing, interference="nulls"))
     assert detected(small, 3)[0] == detected(nulls, 3)[0]

@@ -126,7 +126,7 @@ def test_suppression_needs_the_downlink(name, mode, small):
 def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
     scene = with_static(small, "project")
     frame, plain, static = frame_and_echoes(scene, 3)
-    stage = StaticStage(scene)
+    stage = StaticStage(scene, scene.receivers[0])
     for receiver in plain:
         clean = stage.clean(static[receiver], frame)
         expected = stage.clean(plain[receiver], frame)
@@ -143,7 +143,7 @@ def test_static_paths_of_data_and_code_words_are_cleaned_together(small):
     )
     scene = with_static(replace(small, waveform=waveform), "project")
     frame, plain, static = frame_and_echoes(scene, 3)
-    stage = StaticStage(scene)
+    stage = StaticStage(scene, scene.receivers[0])
     for receiver in plain:
         clean = stage.clean(static[receiver], frame)
         expected = stage.clean(plain[receiver], frame)

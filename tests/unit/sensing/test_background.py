@@ -183,7 +183,7 @@ def echo_on(scene, known, matrix, number):
 
 def test_first_frames_are_projected_and_a_fixed_channel_is_learned(known):
     scene, matrix, part = known
-    stage, shares = StaticStage(scene), []
+    stage, shares = StaticStage(scene, scene.receivers[0]), []
     for number in range(60):
         frame, echo, _ = echo_on(scene, part, matrix, number)
         cleaned, nuisance = stage.prepare(echo, frame, PERIOD_S * frame.number)
@@ -198,7 +198,7 @@ def test_first_frames_are_projected_and_a_fixed_channel_is_learned(known):
 
 
 def test_a_rewound_number_begins_anew_and_a_gap_does_not(learning, matrix):
-    stage = StaticStage(learning)
+    stage = StaticStage(learning, learning.receivers[0])
     for number in range(40):
         frame, echo = heard(learning, matrix, number)
         stage.prepare(echo, frame, PERIOD_S * frame.number)
@@ -210,7 +210,7 @@ def test_a_rewound_number_begins_anew_and_a_gap_does_not(learning, matrix):
 
 
 def test_after_a_long_gap_the_background_begins_anew(learning, matrix):
-    stage = StaticStage(learning)
+    stage = StaticStage(learning, learning.receivers[0])
     for number in range(40):
         frame, echo = heard(learning, matrix, number)
         stage.prepare(echo, frame, PERIOD_S * frame.number)
@@ -219,7 +219,7 @@ def test_after_a_long_gap_the_background_begins_anew(learning, matrix):
 
 
 def test_independent_frames_give_no_background(learning, matrix):
-    stage = StaticStage(learning)
+    stage = StaticStage(learning, learning.receivers[0])
     for number in range(40):
         frame, echo = heard(learning, matrix, number)
         stage.prepare(echo, frame, None)
@@ -231,7 +231,7 @@ def test_independent_frames_give_no_background(learning, matrix):
 
 
 def test_another_static_channel_begins_anew_within_its_first_frame(learning, matrix):
-    stage = StaticStage(learning)
+    stage = StaticStage(learning, learning.receivers[0])
     for number in range(40):
         frame, echo = heard(learning, matrix, number)
         stage.prepare(echo, frame, PERIOD_S * frame.number)
@@ -243,5 +243,7 @@ def test_another_static_channel_begins_anew_within_its_first_frame(learning, mat
 
 def test_keep_changes_nothing(plane, matrix):
     frame, echo = heard(plane, matrix, 0)
-    cleaned, nuisance = StaticStage(plane).prepare(echo, frame, PERIOD_S * frame.number)
+    cleaned, nuisance = StaticStage(plane, plane.receivers[0]).prepare(
+        echo, frame, PERIOD_S * frame.number
+    )
     assert cleaned is echo and nuisance is None

@@ -83,7 +83,7 @@ def test_slow_paths_behind_the_suppression_keep_their_doppler_shift(plane, liste
     for number in range(1, 9):
         listener = listen(scene, number)
         echo, _ = listener.echo([place_m], [SLOW_MPS], 1e-4, seed=number)
-        remaining = StaticStage(scene).clean(echo, listener.frame)
+        remaining = StaticStage(scene, scene.receivers[0]).clean(echo, listener.frame)
         for shown, kind in ((plain, located), (cleaned, CleanedMap(located))):
             maps = kind.observe(remaining, listener.frame)
             shown.append(errors(located, maps, place_m, cell, SLOW_MPS)[1])

@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from cooperative_isac.channel.interference import interference_covariance, interference_echo
+from cooperative_isac.channel.interference import (
+    arrivals,
+    interference_covariance,
+    interference_echo,
+)
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.arrays import steering_with_slopes
+from cooperative_isac.scene.arrays import steering_vectors, steering_with_slopes
 from cooperative_isac.scene.band import Interferer
+from cooperative_isac.scene.file.build_world import build_world
+from cooperative_isac.scene.file.world_keys import WorldEntry
 from cooperative_isac.sensing.interference import (
     InterferenceStage,
     arrival_span,
     measured_arrivals,
+    uncertain_arrivals,
     whitening_of,
 )
 
@@ -34,6 +41,14 @@ def noisy(plane):
     noise = generator.standard_normal((*samples.shape, 2)) @ [1, 1j]
     samples = samples + noise * np.sqrt(scene.propagation.noise_power_w / 2)
     return scene, receiver, signal, samples.astype(np.complex64)
+
+
+def uncertain(scene, position_std_m):
+    """The scene with receivers that report positions with an error."""
+    other = replace(scene)
+    stations = [replace(one, position_std_m=position_std_m) for one in scene.stations]
+    other.__dict__["stations"] = tuple(stations)
+    return other
 
 
 def true_covariance(scene, receiver):
@@ -84,6 +99,68 @@ def test_one_dimension_is_left_to_targets(noisy):
     span = arrival_span(crowded, crowded.receiver("rx1"))
     assert span.shape == (8, 7)
     assert np.allclose(span.conj().T @ span, np.eye(7))
+
+
+def drawn_arrivals(scene, receiver, position_std_m, num_draws):
+    """Lines of sight of both interferers to receivers at drawn places.
+
+    Returns [num_draws, 2, num_ant], sqrt(W) on each subcarrier.
+    """
+    generator = np.random.default_rng(7)
+    places_m = receiver.position_m + position_std_m * generator.standard_normal((num_draws, 3))
+    away_m = np.array(PLACES_M) - places_m[:, None]
+    directions = away_m / np.linalg.norm(away_m, axis=2, keepdims=True)
+    steering = steering_vectors(receiver.elements_m, directions, scene.grid.wavelength_m)
+    norms = np.linalg.norm(arrivals(scene, receiver), axis=1)
+    return norms[:, None] * steering
+
+
+@pytest.mark.parametrize("position_std_m", [0.05, 0.5, 2.0])
+def test_uncertain_arrivals_have_the_covariance_of_drawn_places(noisy, position_std_m):
+    scene, receiver, _, _ = noisy
+    found = uncertain_arrivals(scene, receiver, position_std_m)
+    drawn = drawn_arrivals(scene, receiver, position_std_m, 20_000)
+    expected = np.einsum("dpa,dpb->ab", drawn, drawn.conj()) / len(drawn)
+    scale = np.abs(expected).max()
+    assert np.allclose(found.T @ found.conj(), expected, atol=0.01 * scale)
+
+
+def test_nulls_widen_only_as_far_as_the_deviations_are_above_the_noise(noisy):
+    # Interferers at a thousand times the power.
+    scene, receiver, _, _ = noisy
+    strong = tuple(replace(one, power_w=2e3) for one in scene.propagation.interferers)
+    scene = replace(scene, propagation=replace(scene.propagation, interferers=strong))
+    noise_w = scene.propagation.noise_power_w
+    sizes = []
+    for position_std_m in (1e-6, 0.1, 1.0):
+        span = arrival_span(uncertain(scene, position_std_m), receiver)
+        assert np.allclose(span.conj().T @ span, np.eye(span.shape[1]))
+        sizes.append(span.shape[1])
+
+        # What is left of arrivals at other places, in any direction.
+        drawn = drawn_arrivals(scene, receiver, position_std_m, 1000)
+        left = drawn - drawn @ span.conj() @ span.T
+        powers_w = np.sum(np.abs(left) ** 2, axis=2)
+        assert np.quantile(powers_w, 0.99) < noise_w
+    assert sizes[0] == 2
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] < 8
+
+    # The direction from the reported place alone is too narrow.
+    exact = arrival_span(scene, receiver)
+    left = drawn - drawn @ exact.conj() @ exact.T
+    assert np.median(np.sum(np.abs(left) ** 2, axis=2)) > 10 * noise_w
+
+
+def test_an_uncertain_interferer_that_a_building_hides_has_no_direction(noisy):
+    # A wall between the receiver and both interferers.
+    scene, receiver, _, _ = noisy
+    y_m = receiver.position_m[1] + 2
+    walls = [{"from_m": [-1000, y_m], "to_m": [1000, y_m], "height_m": [-10, 100]}]
+    entry = WorldEntry(walls=walls)
+    world = build_world(entry, scene.grid.carrier_hz, receiver.position_m[None])
+    span = arrival_span(uncertain(replace(scene, world=world), 0.5), receiver)
+    assert span.shape == (8, 0)
 
 
 def test_weak_interference_is_hardly_suppressed(noisy):

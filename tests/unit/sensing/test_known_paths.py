@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from traced import car_arrays, write_scene
 
 from cooperative_isac.channel.paths import PathKind
 from cooperative_isac.pipeline import make_frame, paths_to, receive_all, scene_targets
 from cooperative_isac.scene.draw import true_poses
-from cooperative_isac.scene.file.config import parse_scene, scene_path
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
 from cooperative_isac.schemes.local_receiver import LocalReceiver
+from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.schemes.views import receiving_views
 from cooperative_isac.sensing.canceled_paths import CanceledSpan
 from cooperative_isac.sensing.correlation import stream_reference
@@ -26,6 +28,7 @@ from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.synchronization import static_offsets
 
+INTERFERER = "interferers: [{{name: other, position_m: [300, 100, 20], power_dbm: 0, signal: {}}}]"
 SIGHT = "{}"
 GROUND = "{ground: {material: {scattering: 0}}}"
 TEXT = re.sub(r"^world:.*$", "", scene_path("bs_ue").read_text(), flags=re.MULTILINE)
@@ -99,11 +102,69 @@ def test_noise_alone_is_left_as_it_is():
     assert canceled is None
 
 
-def test_links_with_a_moving_end_are_not_projected():
-    scene = scene_of(SIGHT, 0.2)
-    assert scene.sensing.static_paths == "project"
-    assert link_suppression(scene, scene.receiver("bs")) == "project"
+@pytest.mark.parametrize(
+    ("world", "sensing", "propagation", "expected"),
+    [
+        # The station's own echo has no line of sight, ...
+        (SIGHT, "", "", "keep"),
+        # ... but a reflection of the ground below it, or what the ground or clutter scatters.
+        (GROUND, "", "", "project"),
+        ("{ground: {}, line_of_sight: false}", "", "", "project"),
+        (SIGHT, "", "clutter: {positions_m: [[50, 0, 10]]}", "project"),
+        (SIGHT, "", "clutter: {num_scatterers: 0}", "keep"),
+        # Beside an interferer with the same symbols its line of sight.
+        (SIGHT, "", INTERFERER.format("same"), "project"),
+        (SIGHT, "", INTERFERER.format("coded"), "keep"),
+        # As in the scene file.
+        (SIGHT, "static_paths: project", "", "project"),
+        (SIGHT, "static_paths: learn", "", "learn"),
+        (GROUND, "static_paths: keep", "", "keep"),
+    ],
+)
+def test_by_default_echoes_with_static_paths_are_projected(world, sensing, propagation, expected):
+    text = TEXT.replace("\nsensing:", f"\nsensing:\n  {sensing}")
+    text = text.replace("\npropagation:", f"\npropagation:\n  {propagation}")
+    scene = parse_scene(f"{text}\nworld: {world}\n", scene_path("bs_ue"))
+    assert link_suppression(scene, scene.receiver("bs")) == expected
+
+    # Over links with a moving end they are canceled one by one.
     assert link_suppression(scene, scene.receiver(STATION)) == "keep"
+
+
+@pytest.mark.parametrize(("height_m", "expected"), [([20, 30], "project"), ([0, 20], "keep")])
+def test_a_wall_counts_where_it_reflects_a_stations_own_signal(height_m, expected):
+    # The station is 25 m high.
+    wall = f"from_m: [-40, 30], to_m: [40, 30], height_m: {height_m}, material: {{scattering: 0}}"
+    scene = scene_of(f"{{walls: [{{{wall}}}]}}", 0.2)
+    assert link_suppression(scene, scene.receiver("bs")) == expected
+
+
+def test_echoes_of_a_path_file_are_projected_where_it_has_paths_at_rest(tmp_path):
+    # Without those to the first receiver.
+    arrays = car_arrays()
+    for group in ("spec", "diff"):
+        is_kept = arrays[f"{group}_rx"] != 0
+        for name in [name for name in arrays if name.startswith(f"{group}_")]:
+            arrays[name] = arrays[name][is_kept]
+    scene = load_scene(write_scene(tmp_path, arrays, path_kinds=["targets", "clutter"]))
+    found = [link_suppression(scene, site) for site in scene.receivers]
+    assert found == ["keep", "project"]
+
+
+def test_a_world_of_lines_of_sight_leaves_a_stations_own_reports_as_they_are():
+    scenes = [scene_of(SIGHT, 0.2), parse_scene(TEXT, scene_path("bs_ue"))]
+    reports = []
+    for scene in (replace(scene, seed=SEED) for scene in scenes):
+        frame = make_frame(scene, 3)
+        echoes = receive_all(scene, frame, scene_targets(scene, 0.75))["bs"]
+        reports.append(make_scheme("local_ml", scene).at("bs").reports(echoes, frame))
+    with_world, without = reports
+    assert len(with_world) == len(without) > 0
+    for first, second in zip(with_world, without):
+        assert np.array_equal(first.point_m, second.point_m)
+        for path, other in zip(first.paths, second.paths, strict=True):
+            assert (path.doppler_hz, path.power) == (other.doppler_hz, other.power)
+            assert np.array_equal(path.information, other.information)
 
 
 @pytest.mark.parametrize("world", [SIGHT, GROUND])

@@ -73,7 +73,7 @@ def test_a_weak_target_beside_a_strong_one_keeps_its_own_cell(campus, listen, pl
         listener = listen(campus, number)
         of_car, _ = listener.echo([CAR_M], [CAR_MPS], 1e-4, seed=number)
         of_uav, _ = listener.echo([UAV_M], [UAV_MPS], 1e-5, seed=number)
-        echo = StaticStage(campus).clean(of_car + of_uav, listener.frame)
+        echo = StaticStage(campus, campus.receivers[0]).clean(of_car + of_uav, listener.frame)
         before.append(errors(plain, plain.observe(echo, listener.frame), UAV_M, UAV_MPS))
         maps = PathMap(plain).observe(echo, listener.frame)
         after.append(errors(plain, maps, UAV_M, UAV_MPS))
@@ -87,7 +87,7 @@ def test_a_weak_target_beside_a_strong_one_keeps_its_own_cell(campus, listen, pl
 def test_a_path_is_restored_around_its_place_alone(campus, listen, plain):
     listener = listen(campus)
     echo, _ = listener.echo([UAV_M], [UAV_MPS], 1e-4)
-    echo = StaticStage(campus).clean(echo, listener.frame)
+    echo = StaticStage(campus, campus.receivers[0]).clean(echo, listener.frame)
     powers = PathMap(plain).observe(echo, listener.frame)[:, 0]
     cells_m = campus.box.cell_centers_m(CELLS)
     away_m = np.linalg.norm(cells_m - UAV_M[:2], axis=-1)
@@ -104,7 +104,7 @@ def test_noise_alone_has_no_path(campus, listen, plain):
     listener = listen(campus)
     shape = listener.site.num_ant, campus.grid.num_subcarriers, campus.grid.num_symbols
     noise = thermal_noise(shape, campus.propagation.noise_power_w, np.random.default_rng(0))
-    noise = StaticStage(campus).clean(noise, listener.frame)
+    noise = StaticStage(campus, campus.receivers[0]).clean(noise, listener.frame)
     assert not PathMap(plain).observe(noise, listener.frame).any()
     assert plain.observe(noise, listener.frame).any()
 
@@ -112,7 +112,7 @@ def test_noise_alone_has_no_path(campus, listen, plain):
 def test_paths_that_are_no_numbers_are_not_shown(campus, listen, plain):
     listener = listen(campus)
     echo, _ = listener.echo([CAR_M, UAV_M], [CAR_MPS, UAV_MPS], 1e-4)
-    echo = StaticStage(campus).clean(echo, listener.frame)
+    echo = StaticStage(campus, campus.receivers[0]).clean(echo, listener.frame)
     path_map = PathMap(plain)
     fit = path_map._fit(echo, listener.frame)
     power = fit.power.copy()

@@ -111,7 +111,7 @@ def test_slow_paths_keep_their_power_behind_the_suppression(campus, listen, stat
     listener = listen(scene)
     point_m = column(space, 9 * CELLS + 7)[2]
     echo, _ = listener.echo([point_m], [np.zeros(3)], 1e-5)
-    cleaned, _ = StaticStage(scene).prepare(echo, listener.frame)
+    cleaned, _ = StaticStage(scene, scene.receivers[0]).prepare(echo, listener.frame)
     power = 10 ** space.observe(cleaned, listener.frame)[:, 0] - 1
     if static_paths == "project":
         assert power.max() < 30, "a target at rest is suppressed, and no filter restores it"

@@ -256,8 +256,8 @@ def _clutter(entry: ClutterEntry, height_m: float) -> Clutter:
 def static_suppression(file: schema.SceneFile) -> str:
     """Suppression of static paths, as in the file; its default depends on the echoes.
 
-    Without the key it is `project` if echoes have static paths of a world or of a path file, else
-    `keep`.
+    Without the key it is `project` if echoes have static paths of a world or of a path file, which
+    then applies to receivers that have some (Sensing.static_paths_by_default), else `keep`.
     """
     if file.sensing.static_paths is not None:
         return file.sensing.static_paths
@@ -341,6 +341,8 @@ def _sensing(file: schema.SceneFile) -> Sensing:
     values = file.sensing.model_dump()
     values["deadline_s"] = file.sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
     values["static_paths"] = static_suppression(file)
+    is_default = file.sensing.static_paths is None
+    values["static_paths_by_default"] = is_default and values["static_paths"] != "keep"
     return Sensing(**values)
 
 

@@ -188,8 +188,9 @@ class SensingEntry(Section):
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
     """Suppression of paths without Doppler shift (line of sight, ground, walls) before the search:
     `keep` (none), `project` (projected out of every frame by itself) or `learn` (a background
-    over frames). By default `project` with a `world` or static `paths`, else `keep`; for the
-    echoes of a radio use `project`.
+    over frames). By default the simulated echoes of receivers over whose links at rest the scene
+    has static paths are projected, and all others kept; set `project` for the echoes of a radio,
+    which have static paths that no scene has.
     """
     static_memory_s: Positive = later(Sensing.static_memory_s)
     """Time constant of the background of `learn`."""

@@ -97,7 +97,7 @@ def check_echoes(
     static_db = None
     if noise:
         static_db = 10 * np.log10(max(chosen.static / noise, LEAST_STATIC_RATIO))
-        checks.append(check_static(scene, static_db))
+        checks.append(check_static(scene, receiver, static_db))
     return EchoAssessment(
         receiver=receiver.name,
         num_frames=len(echoes),

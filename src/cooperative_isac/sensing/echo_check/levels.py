@@ -15,6 +15,7 @@ from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check, dbm
 from cooperative_isac.sensing.echo_check.hypotheses import TINY_POWER, Choice
 from cooperative_isac.sensing.echo_check.matcher import Matcher
+from cooperative_isac.sensing.known_paths import link_suppression
 
 # Error of the noise power that is no fault, dB: changes a threshold at 1 % false alarm to 0.07 % or
 # 5 %.
@@ -171,16 +172,17 @@ def check_noise(
     )
 
 
-def check_static(scene: Scene, static_db: float) -> Check:
+def check_static(scene: Scene, receiver: Site, static_db: float) -> Check:
     """Level of the static paths, with advice where they hide targets.
 
     scene: seen on one band
+    receiver: of the echoes
     static_db: over noise, in a resource element and antenna, dB
     """
     text = f"{static_db:.0f} dB above noise in a resource element and antenna"
     if static_db < STATIC_SHOWN_DB:
         text = "more than 20 dB below noise in a resource element and antenna"
-    if static_db > STATIC_ADVICE_DB and scene.sensing.static_paths == "keep":
+    if static_db > STATIC_ADVICE_DB and link_suppression(scene, receiver) == "keep":
         text += "; they hide targets: set sensing.static_paths: project"
     return Check("static paths", OK, text)
 

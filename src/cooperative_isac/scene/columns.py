@@ -21,7 +21,7 @@ def joined_rows(parts: Sequence[Table]) -> Table:
     return type(first)(*map(_joined, columns))
 
 
-def _joined(column: list[np.ndarray | None]) -> np.ndarray | None:
+def _joined(column: list[Any]) -> np.ndarray | None:
     """A column of several tables in one; None where they all lack it."""
     if all(part is None for part in column):
         return None

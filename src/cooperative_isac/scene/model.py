@@ -136,6 +136,8 @@ class Sensing:
     (targets that are hidden from a station are located by them)
     interference: what receivers do against interferers: noise (measure the level of white noise) |
     nulls (receive beams with nulls at the interferers)
+    range_migration: of targets through range cells within a frame: ignore | compensate (by the
+    Doppler shift of each subcarrier's own frequency)
     """
 
     scheme: str
@@ -155,6 +157,7 @@ class Sensing:
     max_climb_mps: float = 8.0
     reflections: str = "ignore"
     interference: str = "noise"
+    range_migration: str = "ignore"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

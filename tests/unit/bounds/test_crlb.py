@@ -65,12 +65,17 @@ def receiver_information(scene, frame, targets, receiver, paths, root=None):
     return information(scene, echo, np.concatenate([state, beta.real, beta.imag]), len(state))
 
 
-def test_the_bound_is_that_of_automatic_differentiation(scene):
-    frame, targets, paths = drawn(scene)
-    expected = sum(
+def all_information(scene, frame, targets, paths):
+    """Information of all receivers' echoes."""
+    return sum(
         receiver_information(scene, frame, targets, site, paths[site.name])
         for site in scene.receivers
     )
+
+
+def test_the_bound_is_that_of_automatic_differentiation(scene):
+    frame, targets, paths = drawn(scene)
+    expected = all_information(scene, frame, targets, paths)
     found = np.linalg.inv(crlb(scene, frame, targets, paths).covariance)
     scale = np.sqrt(np.diag(expected))
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
@@ -82,10 +87,7 @@ def test_the_bound_of_a_migrating_path_is_that_of_automatic_differentiation(scen
     propagation = replace(scene.propagation, range_migration=True)
     long = replace(scene, waveform=waveform, propagation=propagation)
     frame, targets, paths = drawn(long)
-    expected = sum(
-        receiver_information(long, frame, targets, site, paths[site.name])
-        for site in long.receivers
-    )
+    expected = all_information(long, frame, targets, paths)
     found = np.linalg.inv(crlb(long, frame, targets, paths).covariance)
     scale = np.sqrt(np.diag(expected))
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_phasors
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import static_echo
-from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.arrays import phasors, steering_vectors
 from cooperative_isac.scene.band import OfdmGrid, Propagation
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.noise import receiver_noise_w
@@ -54,6 +54,30 @@ def path_phases(
     return over_subcarriers.astype(np.complex64), over_symbols.astype(np.complex64)
 
 
+def with_delay_rates(scene: Scene, paths: PathSet) -> PathSet:
+    """Paths whose delays change within a frame, where the echoes of a scene have range migration.
+
+    A path that shortens by a share s of the speed of light has a Doppler shift of s times each
+    subcarrier's own frequency: s f_c at the carrier, and s f_k more at the offset f_k.
+
+    paths: without clock offsets, which shift the carrier alone
+    Source: DC section III-B.
+    """
+    if not scene.propagation.range_migration:
+        return paths
+    return replace(paths, delay_rate=-paths.doppler_hz / scene.grid.carrier_hz)
+
+
+def migration_phases(grid: OfdmGrid, delay_rate: np.ndarray) -> np.ndarray:
+    """Phases of the change of delays within a frame, over subcarriers and symbols.
+
+    delay_rate: [num_paths], float64, s/s
+    Returns [num_subcarriers, num_paths, num_symbols], complex64.
+    """
+    rates_hz = np.multiply.outer(grid.subcarrier_offsets_hz, delay_rate)
+    return phasors(-rates_hz[..., None] * grid.symbol_times_s)
+
+
 def path_signals(scene: Scene, signal: Transmission, paths: PathSet) -> np.ndarray:
     """Each path's signal without its receive steering, beta sqrt(PL) exp(-j phi) a_t^T x.
 
@@ -73,6 +97,8 @@ def path_signals(scene: Scene, signal: Transmission, paths: PathSet) -> np.ndarr
     over_subcarriers, over_symbols = path_phases(grid, paths.delay_s, paths.doppler_hz)
     signals *= (paths.amplitude.astype(np.complex64) * over_subcarriers)[:, :, None]
     signals *= over_symbols
+    if paths.delay_rate is not None:
+        signals *= migration_phases(grid, paths.delay_rate)
     return signals
 
 
@@ -212,7 +238,7 @@ def apply_paths(
     Source: CF eq. (6), with clutter (29) and residual clock offsets (30).
     """
     grid = signal.grid
-    paths = apparent_paths(paths, offsets)
+    paths = apparent_paths(with_delay_rates(scene, paths), offsets)
     jitter = clock_jitter(scene, grid, receiver, generator)
 
     # Noise.

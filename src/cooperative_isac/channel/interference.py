@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.channel.echo import path_blocks, paths_echo
+from cooperative_isac.channel.echo import path_blocks, paths_echo, with_delay_rates
 from cooperative_isac.channel.fading import coherence_block, draw_key
 from cooperative_isac.channel.paths import PathSet, draw_paths
 from cooperative_isac.channel.world import mirror_paths, path_set
@@ -66,7 +66,7 @@ def interference_echo(
     block = coherence_block(scene, time_s)
     by_targets = draw_paths(view, receiver, targets, np.zeros((0, 3)), generator, block)
     direct = _direct_paths(view, receiver, len(targets))
-    paths = joined_rows([by_targets, direct])
+    paths = with_delay_rates(scene, joined_rows([by_targets, direct]))
 
     # Their signals.
     samples = [_sent(scene, signal, interferer) for interferer in interferers]

@@ -51,6 +51,8 @@ class PathSet:
     mirror: [num_paths], int, index of the surface of the world that reflects both before and behind
     the target, so that the whole path is a mirror image; NO_MIRROR: of another path; None: no path
     is one
+    delay_rate: [num_paths], float64, s/s, change of the delay within the frame; None: delays are
+    constant
     """
 
     transmitter: np.ndarray
@@ -63,6 +65,7 @@ class PathSet:
     reflected: np.ndarray | None = None
     kind: np.ndarray | None = None
     mirror: np.ndarray | None = None
+    delay_rate: np.ndarray | None = None
 
     def chosen(self, mask: np.ndarray | slice) -> PathSet:
         """Some of the paths.

@@ -53,6 +53,7 @@ def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
 
     schemes: names of the schemes in use; empty: that of the scene file
     """
+    from cooperative_isac.evaluation.migration_report import migration_warnings
     from cooperative_isac.scene.cooperation_warnings import cooperation_warnings
     from cooperative_isac.schemes.registry import unmeasured_interference, unused_settings
 
@@ -61,6 +62,7 @@ def _warnings_of_schemes(scene: Scene, schemes: Sequence[str]) -> list[str]:
         *cooperation_warnings(scene),
         *unused_settings(in_use, scene),
         *unmeasured_interference(in_use, scene),
+        *migration_warnings(scene, in_use),
     ]
 
     # Interference, whose module loads slowly, where there may be some.

@@ -65,9 +65,11 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
     # The description, then the warnings.
     from cooperative_isac.evaluation.coverage import coverage_rows
     from cooperative_isac.evaluation.interference_report import interference_rows
+    from cooperative_isac.evaluation.migration_report import migration_rows
 
     table = Table.grid(padding=(0, 2))
     rows = describe(loaded) + coverage_rows(loaded) + interference_rows(loaded)
+    rows += migration_rows(loaded)
     for label, value in rows:
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 from scipy.signal import czt
+from scipy.special import sici
 
 import cooperative_isac.estimation.checks as checks
 
@@ -99,6 +100,24 @@ def migration_gain(
     turns = np.multiply.outer(frequency_hz, time_s) * path_speed_mps / LIGHT_SPEED_MPS
     coherence = np.mean(np.exp(2j * np.pi * turns))
     return float(np.abs(coherence) ** 2)
+
+
+def gain_after_migration(cells: float) -> float:
+    """Share of the coherent gain that is left after a path's migration through delay cells.
+
+    The closed form of `migration_gain` for many subcarriers and symbols: the integral of
+    exp(j 2 pi cells x y) over x and y from -1/2 to 1/2 is Si(pi cells / 2) / (pi cells / 2), with
+    the sine integral Si. Half a cell leaves 0.93 (0.3 dB), one cell 0.76, four cells 0.05.
+
+    cells: delay cells through which the path moves in the accumulated time, speed times time times
+    bandwidth over the speed of light
+    Returns the power gain over that of a path that stays in its cell, from 0 to 1.
+    """
+    half_turns = np.pi / 2 * abs(checks.number("cells", cells))
+    if half_turns == 0:
+        return 1.0
+    sine_integral, _ = sici(half_turns)
+    return float(sine_integral / half_turns) ** 2
 
 
 def delay_doppler_map(

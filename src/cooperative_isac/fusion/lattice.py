@@ -357,7 +357,7 @@ class Lattice:
         for place, index in enumerate(links.linked):
             # Filters at the delays and stream weights of the points, then spectra over time.
             filters, energy = maker.filters_at(index, points_m)
-            blocks = reference.behind_filters(filters, in_beam)
+            blocks = reference.behind_filters(filters, in_beam, np.zeros(num_points))
             values = reference.spectrum(blocks, num_bins)[:, bins]
             power = np.abs(values) ** 2 / (energy[:, None] * joint.noise_power_w)
             spectra[place] = weights * power * is_expected[:, place, None]

@@ -14,8 +14,15 @@ Table = TypeVar("Table")
 def joined_rows(parts: Sequence[Table]) -> Table:
     """The rows of several tables of one dataclass in one, column by column.
 
-    parts: at least one
+    parts: at least one; a column that all of them lack stays None
     """
     first: Any = parts[0]
     columns = [[getattr(part, field.name) for part in parts] for field in fields(first)]
-    return type(first)(*(np.concatenate(column) for column in columns))
+    return type(first)(*map(_joined, columns))
+
+
+def _joined(column: list[Any]) -> np.ndarray | None:
+    """A column of several tables in one; None where they all lack it."""
+    if all(part is None for part in column):
+        return None
+    return np.concatenate(column)

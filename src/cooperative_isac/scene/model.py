@@ -138,6 +138,8 @@ class Sensing:
     (targets that are hidden from a station are located by them)
     interference: what receivers do against interferers: noise (measure the level of white noise) |
     nulls (receive beams with nulls at the interferers)
+    range_migration: of targets through range cells within a frame: ignore | compensate (by the
+    Doppler shift of each subcarrier's own frequency)
     """
 
     scheme: str
@@ -158,6 +160,7 @@ class Sensing:
     reflections: str = "ignore"
     interference: str = "noise"
     static_paths_by_default: bool = False
+    range_migration: str = "ignore"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

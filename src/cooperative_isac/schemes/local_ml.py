@@ -46,12 +46,13 @@ class LocalMlScheme(Scheme):
     offsets, stations send single paths (schemes.observed_reports). With the scene's
     `candidate_bits` they also send weak candidates, which the center adds up over stations.
 
-    Raises ValueError where weak candidates are asked for in a scene that cannot have them.
+    Raises ValueError where weak candidates, reflections or the compensation of range migration are
+    asked for in a scene that cannot have them.
     """
 
     formats = (*FORMATS, CANDIDATES_FORMAT, OFFSETS_FORMAT)
     synchronizes = ("line_of_sight", *OBSERVED_MODES)
-    uses = ("candidate_bits", "report_bits", "reflections", "interference")
+    uses = ("candidate_bits", "report_bits", "reflections", "interference", "range_migration")
     whitens = True
     cooperates = True
 
@@ -61,6 +62,8 @@ class LocalMlScheme(Scheme):
             _check_weak(scene)
         if scene.sensing.reflections == "use":
             _check_reflections(scene)
+        if scene.sensing.range_migration == "compensate":
+            _check_migration(scene)
         if self._is_observed:
             check_observed(scene, name)
         super().__init__(scene, name)
@@ -118,6 +121,31 @@ def _check_reflections(scene: Scene) -> None:
         )
 
 
+def _check_migration(scene: Scene) -> None:
+    """Raise ValueError with the reason why range migration cannot be compensated, if there is one.
+
+    Weak candidates, static paths of stations that move, and clock offsets are fitted with constant
+    delays.
+    """
+    sensing = scene.sensing
+    is_moving = any(station.is_mobile for station in scene.stations)
+    reasons = {
+        "bodies": scene.has_bodies,
+        f"static_paths: {sensing.static_paths} beside stations that move": (
+            is_moving and sensing.static_paths != "keep"
+        ),
+        f"synchronization: {sensing.synchronization}": sensing.synchronization != "none",
+        "weak candidates (candidate_bits)": sensing.candidate_bits > 0,
+        "reflections: use": sensing.reflections == "use",
+    }
+    found = [reason for reason, applies in reasons.items() if applies]
+    if found:
+        raise ValueError(
+            "sensing.range_migration: compensation is for point targets alone, with constant "
+            f"clocks; this scene has {', '.join(found)}: leave the key out, or these"
+        )
+
+
 class LocalMlEncoder(Encoder):
     """Encoder of one station: a search on each band on which it receives."""
 
@@ -131,7 +159,10 @@ class LocalMlEncoder(Encoder):
         by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
             place.band: LocalReceiver(
-                place, by_samples=by_samples, interference=sensing.interference
+                place,
+                by_samples=by_samples,
+                interference=sensing.interference,
+                compensates_migration=sensing.range_migration == "compensate",
             )
             for place in receiving_views(scene, station)
         }

@@ -104,6 +104,7 @@ class LocalReceiver:
     budget: limits of the computation of a frame; None: those of the kind of scene
     by_samples: match paths with samples where that is faster (LocalMl)
     interference: what is done against interferers (InterferenceStage); None: nothing
+    compensates_migration: match paths that migrate through range cells within a frame (LocalMl)
     """
 
     def __init__(
@@ -114,10 +115,12 @@ class LocalReceiver:
         budget: SearchBudget | None = None,
         by_samples: bool = False,
         interference: str | None = None,
+        compensates_migration: bool = False,
     ):
         self.place = place
         self._budget = budget
         self._by_samples = by_samples
+        self._compensates_migration = compensates_migration
         self._cells = cells
         self.known = KnownSymbols(place.view)
         self.memory = memory
@@ -143,6 +146,7 @@ class LocalReceiver:
                 cells=self._cells,
                 budget=self._budget,
                 by_samples=self._by_samples,
+                compensates_migration=self._compensates_migration,
             )
         return self._sensor
 

@@ -16,7 +16,13 @@ from cooperative_isac.schemes.contract import Scheme
 
 SCHEMES_GROUP = "cooperative_isac.schemes"
 # Keys of `sensing` that only some schemes use (Scheme.uses).
-SCHEME_SETTINGS = ("candidate_bits", "report_bits", "symbol_bits", "interference")
+SCHEME_SETTINGS = (
+    "candidate_bits",
+    "report_bits",
+    "symbol_bits",
+    "interference",
+    "range_migration",
+)
 
 
 def scheme_names() -> tuple[str, ...]:

@@ -296,9 +296,8 @@ def _scored(joint: JointFit, residual: np.ndarray, state: PathState) -> _Scored:
     num_blocks = reference.num_blocks
 
     # The echo at each path's Doppler shift, and its derivative with it.
-    ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
     phases = replica.doppler_phases
-    phase_slopes = phases * ramp.astype(np.complex64)
+    phase_slopes = phases * reference.doppler_ramp.astype(np.complex64)
     in_bins = np.concatenate([phases, phase_slopes]) @ residual.reshape(-1, num_blocks).T
     in_bin, bin_slope = in_bins.reshape(2, count, len(residual), -1)
 

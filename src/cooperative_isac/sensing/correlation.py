@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import fft
 
+from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.signal import Component
@@ -75,6 +76,30 @@ class StreamReference:
     def middle_s(self) -> float:
         """Center of the frame's symbols, s, the origin of time for Doppler slopes."""
         return float(self.frame.grid.symbol_times_s.mean())
+
+    @cached_property
+    def slope_times_s(self) -> np.ndarray:
+        """Times by which phases turn with the Doppler shift, from the middle of the frame.
+
+        [num_blocks], float64, s.
+        """
+        return self.block_times_s - self.middle_s
+
+    @cached_property
+    def doppler_ramp(self) -> np.ndarray:
+        """Derivative of Doppler phases with the shift over themselves.
+
+        [num_blocks], complex128, s.
+        """
+        return -2j * np.pi * self.slope_times_s
+
+    def doppler_phases(self, doppler_hz: np.ndarray) -> np.ndarray:
+        """Phases exp(-j 2 pi f t) of Doppler shifts at the blocks' centers.
+
+        doppler_hz: [num_paths], float64, Hz
+        Returns [num_paths, num_blocks], complex64.
+        """
+        return phasors(-doppler_hz[:, None] * self.block_times_s)
 
     @cached_property
     def conjugate_blocks(self) -> np.ndarray:
@@ -211,11 +236,18 @@ class StreamReference:
         doppler_hz: [num_shifts], float64, Hz
         Returns [num_subcarriers, num_shifts, num_streams (all), num_streams (turned)], complex64.
         """
+        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s)
+        return self.with_factors(phases.astype(np.complex64))
+
+    def with_factors(self, factors: np.ndarray) -> np.ndarray:
+        """Correlation of each stream with factors over the blocks with all streams without any.
+
+        factors: [n, num_blocks], complex64
+        Returns [num_subcarriers, n, num_streams (all), num_streams (with factors)], complex64.
+        """
         num_subcarriers, num_streams, _ = self.streams.shape
         grams = self.block_grams.reshape(num_subcarriers, self.num_blocks, -1)
-        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s)
-        turned = phases.astype(np.complex64) @ grams
-        return turned.reshape(num_subcarriers, -1, num_streams, num_streams)
+        return (factors @ grams).reshape(num_subcarriers, -1, num_streams, num_streams)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Correlation with the streams: sums of signal times conjugate stream over each block.
@@ -253,17 +285,45 @@ class StreamReference:
         matched = filters.conj()[..., None] * doppler_phases[:, None, None, :]
         return matched.reshape(len(filters), -1)
 
-    def behind_filters(self, filters: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def behind_filters(
+        self, filters: np.ndarray, values: np.ndarray, doppler_hz: np.ndarray
+    ) -> np.ndarray:
         """Values in a beam behind the stream weights of paths, block by block.
 
         filters: [num_paths, num_subcarriers, num_streams], complex64, stream weights
         values: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, correlation in the
             beam to each path's target
+        doppler_hz: [num_paths], float64, Hz, shifts whose migration through range cells is
+            compensated, where the reference does that
         Returns [num_paths, num_blocks], complex64.
         """
         num_paths = len(filters)
         by_block = values.reshape(num_paths, -1, self.num_blocks)
         return (filters.conj().reshape(num_paths, 1, -1) @ by_block)[:, 0]
+
+    def matched_spectrum(
+        self, filters: np.ndarray, values: np.ndarray, shifts_hz: np.ndarray
+    ) -> np.ndarray:
+        """Outputs of the filters matched to paths at trial Doppler shifts.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64, stream weights
+        values: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, correlation in the
+            beam to each path's target
+        shifts_hz: [num_shifts], float64, Hz
+        Returns [num_paths, num_shifts], complex64.
+        """
+        blocks = self.behind_filters(filters, values, np.zeros(len(filters)))
+        phases = phasors(-self.block_times_s[:, None] * shifts_hz)
+        return blocks @ phases
+
+    def at_shift(self, values: np.ndarray, doppler_phase: np.ndarray) -> np.ndarray:
+        """Sums over the blocks of each stream with the phases of one Doppler shift.
+
+        values: [num_subcarriers, num_streams, num_blocks], complex64, correlation in a beam
+        doppler_phase: [num_blocks], complex64 (doppler_phases)
+        Returns [num_subcarriers * num_streams], complex64.
+        """
+        return self.of_streams(values).reshape(-1, len(doppler_phase)) @ doppler_phase
 
     def over_blocks(self, values: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Sums over the blocks of each stream with given factors.

@@ -202,8 +202,8 @@ class JointFit:
 
         # Residual of each path's target, summed over blocks with its phases and with their slopes.
         phases = replica.doppler_phases
-        ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
-        with_slopes = np.stack([phases, phases * ramp.astype(np.complex64)], axis=-1)
+        ramp = reference.doppler_ramp.astype(np.complex64)
+        with_slopes = np.stack([phases, phases * ramp], axis=-1)
         summed = reference.over_blocks(residual[state.owner], with_slopes)
 
         # Behind the filters and their location slopes.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.scene.noise import has_unknown_symbols
 from cooperative_isac.sensing.canceled_paths import CanceledPaths, CanceledSpan
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
@@ -15,6 +14,7 @@ from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
+from cooperative_isac.sensing.keystone import KeystoneReplicaMaker, keystone_reference
 from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.path_selection import (
     SATELLITE_COHERENCE,
@@ -78,10 +78,13 @@ class LocalMl(Detector):
     budget: limits of the computation of a frame; None: those of the kind of scene
     by_samples: match paths with the samples of echoes where a correlation with the streams is
         larger; what is found is the same
+    compensates_migration: match paths with the Doppler shift of each subcarrier's own frequency, so
+        that they may migrate through range cells within a frame (sensing.keystone)
     """
 
     budget: SearchBudget | None = field(default=None, kw_only=True)
     by_samples: bool = field(default=False, kw_only=True)
+    compensates_migration: bool = field(default=False, kw_only=True)
 
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path, from which another path shares its location.
@@ -155,6 +158,9 @@ class LocalMl(Detector):
         if self.by_samples and is_plain and num_values > frame.grid.num_symbols:
             reference = sample_reference(frame)
             make = SampleReplicaMaker
+        if self.compensates_migration:
+            reference = keystone_reference(reference)
+            make = KeystoneReplicaMaker
         span = None if canceled is None else CanceledSpan(canceled, reference)
         maker = make(self.scene, self.receiver, reference, span, whitening)
         return JointFit(maker, reference.correlate(echo), noise_power_w, budget)
@@ -401,15 +407,14 @@ class LocalMl(Detector):
             return state
         owners, transmitters = np.array(missing).T
 
-        # Residual behind the filter of each missing path.
+        # Residual behind the filter of each missing path, at every Doppler shift.
         filters, energy = maker.filters_at(transmitters, state.points_m[owners])
-        blocks = maker.reference.behind_filters(filters, fit.residual[owners])
+        _, shifts_hz = doppler_bins(maker.reference, self.max_doppler_hz)
+        spectrum = maker.reference.matched_spectrum(filters, fit.residual[owners], shifts_hz)
 
         # Power over noise at every Doppler shift, and its peak.
-        _, shifts_hz = doppler_bins(maker.reference, self.max_doppler_hz)
-        phases = phasors(-maker.reference.block_times_s[:, None] * shifts_hz)
         weights = static_weights(maker.reference, shifts_hz).astype(float)
-        power = weights * np.abs(blocks @ phases) ** 2
+        power = weights * np.abs(spectrum) ** 2
         power /= energy[:, None] * self.scene.propagation.noise_power_w
         bins = power.argmax(axis=1)
         power = power[np.arange(len(owners)), bins]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.replica import ReplicaMaker
@@ -23,6 +22,7 @@ class Peak:
     beam: [num_rx_ant], complex64, conjugate receive steering
     filter: [num_subcarriers, num_streams], complex64, stream weights of its path
     doppler_phase: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
+        (StreamReference.doppler_phases)
     noise_w: power of noise after all three, static paths suppressed, W
     reference: known streams of the frame
     """
@@ -44,8 +44,8 @@ class Peak:
         correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
         in_beam = self.beam @ correlation.reshape(len(self.beam), -1)
-        of_streams = self.reference.of_streams(in_beam.reshape(correlation.shape[1:]))
-        in_bin = of_streams.reshape(-1, len(self.doppler_phase)) @ self.doppler_phase
+        in_beam = in_beam.reshape(correlation.shape[1:])
+        in_bin = self.reference.at_shift(in_beam, self.doppler_phase)
         return float(np.abs(np.vdot(self.filter.ravel(), in_bin)) ** 2 / self.noise_w)
 
 
@@ -81,7 +81,7 @@ def find_peaks(detector: Detector, maker: ReplicaMaker, surface: Surface, most: 
     # Matched filters of all of them.
     points_m = search.points_m[cells]
     doppler_hz = surface.doppler_hz[transmitters, cells]
-    doppler_phases = phasors(-doppler_hz[:, None] * reference.block_times_s)
+    doppler_phases = reference.doppler_phases(doppler_hz)
     filters, energy = maker.filters_at(np.array(transmitters, int), points_m)
 
     # Noise behind the filters, without the share of suppressed static paths.

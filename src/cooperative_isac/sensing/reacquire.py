@@ -61,7 +61,7 @@ def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     # Each path's waveform and the residual of the fit, behind its filter.
     amplitude = fit.amplitude[:, None, None, None].astype(np.complex64)
     waveforms = amplitude * fit.replica.waveforms + fit.residual[fit.state.owner]
-    blocks = reference.behind_filters(fit.replica.filters[:, 0], waveforms)
+    blocks = reference.behind_filters(fit.replica.filters[:, 0], waveforms, fit.state.doppler_hz)
 
     # Spectrum about the predicted shift, which is the middle trial.
     trials_hz = fit.state.doppler_hz[:, None] + offsets_hz

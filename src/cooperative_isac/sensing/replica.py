@@ -101,7 +101,7 @@ class ReplicaMaker:
         filters = self._filters(state.transmitter, points_m, self.dimension)
 
         # Doppler phase at each block's center, and the gain of the sum over a block.
-        doppler_phases = phasors(-state.doppler_hz[:, None] * reference.block_times_s)
+        doppler_phases = reference.doppler_phases(state.doppler_hz)
         gains = reference.block_gain(state.doppler_hz).astype(np.float32)
 
         # Waveforms in the correlation.
@@ -243,7 +243,6 @@ class ReplicaMaker:
         """
         span = self.canceled
         assert span is not None  # asked for where paths were canceled
-        reference = self.reference
         num_paths, num_filters = replica.filters.shape[:2]
         num_slopes = len(span.arrivals)
 
@@ -252,9 +251,9 @@ class ReplicaMaker:
         by_block = rows @ span.waveforms.reshape(num_slopes, rows.shape[1], -1)
         by_block = by_block.reshape(num_slopes, num_paths, num_filters, -1)
         phases = replica.doppler_phases.astype(complex)
-        ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
         waveforms = np.einsum("kpfb,pb->pfk", by_block, phases)
-        ramped = np.einsum("kpb,pb->pk", by_block[:, :, 0], phases * ramp)
+        ramped_phases = phases * self.reference.doppler_ramp
+        ramped = np.einsum("kpb,pb->pk", by_block[:, :, 0], ramped_phases)
 
         # Product rule with the arrivals.
         arrivals = replica.receive[owner].conj() @ span.arrivals.T
@@ -412,15 +411,13 @@ class ReplicaMaker:
         """
         reference = self.reference
         num_paths, num_filters, num_subcarriers, num_streams = filters.shape
-        times_s = reference.block_times_s - reference.middle_s
+        times_s = reference.slope_times_s
 
         # Streams with each path's Doppler shift, and with its slope, correlated with all streams.
         # The factor 2 pi j of a slope is left out, because it cancels in the share.
-        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
         phases = doppler_phases.conj()
-        shape = (num_subcarriers, num_paths, num_streams, num_streams)
-        turned = (phases @ grams).reshape(shape)
-        sloped = ((phases * times_s.astype(np.float32)) @ grams).reshape(shape)
+        turned = reference.with_factors(phases)
+        sloped = reference.with_factors(phases * times_s.astype(np.float32))
 
         # Correlation of each waveform with the streams over the whole frame: its filters, then its
         # Doppler slope.
@@ -445,7 +442,7 @@ class ReplicaMaker:
         # Doppler information with an unknown amplitude (Schur complement), over that without
         # suppression. Times count from the middle of the frame, where waveform and slope have no
         # inner product before the suppression.
-        spread = np.average(times_s**2, weights=reference.block_sizes)
+        spread = np.average(times_s**2, axis=-1, weights=reference.block_sizes).mean()
         slope_energy = full_energy * spread - removed[:, -1, -1].real
         squared_cross = np.abs(removed[:, 0, -1]) ** 2
         doppler_share = (slope_energy * energy - squared_cross) / (energy**2 * spread)

@@ -57,7 +57,9 @@ class SampleReference(StreamReference):
         """The conjugate signals of paths; see StreamReference."""
         return waveforms.conj().reshape(len(waveforms), -1)
 
-    def behind_filters(self, filters: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def behind_filters(
+        self, filters: np.ndarray, values: np.ndarray, doppler_hz: np.ndarray
+    ) -> np.ndarray:
         """Samples in a beam times the conjugate signals of paths; see StreamReference."""
         signals = self.waveforms(filters)[:, :, 0]
         return np.sum(signals.conj() * values[:, :, 0], axis=1)

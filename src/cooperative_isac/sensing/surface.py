@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft
 
 from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.keystone import KeystoneReference
 from cooperative_isac.sensing.sample_reference import SampleReference
 from cooperative_isac.sensing.search_grid import SearchGrid
 
@@ -105,11 +106,18 @@ def likelihood_surface(
 
     if isinstance(reference, SampleReference):
         matched = _matched_samples(grid, reference, correlation)
+    elif isinstance(reference, KeystoneReference):
+        # Each subcarrier's spectrum at its own frequency, before subcarriers are summed.
+        matched = _matched_streams(grid, reference, reference.spectra(correlation, shifts_hz))
     else:
         matched = _matched_streams(grid, reference, correlation)
     for index, (filtered, energy) in enumerate(matched):
         # Strongest Doppler shift of each cell.
-        spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
+        if isinstance(reference, KeystoneReference):
+            spectrum = filtered
+        else:
+            num_bins = num_blocks * SEARCH_DOPPLER_OVERSAMPLING
+            spectrum = reference.spectrum(filtered, num_bins)[:, bins]
         squared = _squared(spectrum) * weights
         best = squared.argmax(axis=1)
         peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
@@ -130,7 +138,8 @@ def _matched_streams(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Matched filters of all cells in a correlation with streams, transmitter by transmitter.
 
-    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64; or spectra, with
+        Doppler shifts instead of blocks
     Yields their outputs [num_cells, num_blocks], complex64, and energies [num_cells], float32.
     """
     num_rx_ant, _, _, num_blocks = correlation.shape

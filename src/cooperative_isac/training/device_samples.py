@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 from cooperative_isac.channel.clocks import apparent_paths, link_offsets
-from cooperative_isac.channel.echo import clock_jitter, path_phases
+from cooperative_isac.channel.echo import (
+    clock_jitter,
+    migration_phases,
+    path_phases,
+    with_delay_rates,
+)
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.pipeline import paths_to
@@ -29,6 +34,8 @@ from cooperative_isac.waveform.qam import constellation
 RECEIVER_SHIFT = 24
 # Arrays of one receiver's paths in an example; arguments of echoes().
 PATH_ARRAYS = ("gains", "over_subcarriers", "over_symbols", "steering")
+# The one that scenes with range migration have beside them.
+MIGRATION = "migration"
 
 
 class DeviceExamples(Examples):
@@ -64,6 +71,9 @@ class DeviceExamples(Examples):
         )
         max_reflections = network.config.num_targets + max_scatterers
         self.num_paths = len(scene.transmitters) * max_reflections
+        self._path_names = PATH_ARRAYS
+        if scene.propagation.range_migration:
+            self._path_names = (*PATH_ARRAYS, MIGRATION)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         sample = self.source.sample(index)
@@ -93,7 +103,7 @@ class DeviceExamples(Examples):
         # Echoes with noise
         observations = {}
         for name in self.receivers:
-            paths = {part: tensors[f"{name}/{part}"] for part in PATH_ARRAYS}
+            paths = {part: tensors[f"{name}/{part}"] for part in self._path_names}
             echo = echoes(streams, **paths) + self._noise(numbers, name, device)
             observations[name] = torch.stack([echo.real, echo.imag], dim=1)
 
@@ -134,7 +144,12 @@ class DeviceExamples(Examples):
 
 
 def echoes(
-    streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor, steering: Tensor
+    streams: Tensor,
+    gains: Tensor,
+    over_subcarriers: Tensor,
+    over_symbols: Tensor,
+    steering: Tensor,
+    migration: Tensor | None = None,
 ) -> Tensor:
     """Noiseless echoes (CF eq. 6).
 
@@ -143,6 +158,8 @@ def echoes(
     over_subcarriers: [batch, num_paths, num_subcarriers], complex64, phases of delays
     over_symbols: [batch, num_paths, num_symbols], complex64, phases of Doppler shifts
     steering: [batch, num_paths, num_rx_ant], complex64
+    migration: [batch, num_paths, num_subcarriers, num_symbols], complex64, phases of the change of
+    delays within the frame; None: delays are constant
     Returns [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
     """
     # Weights of the streams in each path, on each subcarrier.
@@ -151,6 +168,8 @@ def echoes(
 
     # Signal of each path, [batch, num_subcarriers, num_paths, num_symbols].
     signals = weights.transpose(1, 2) @ streams * over_symbols[:, None]
+    if migration is not None:
+        signals = signals * migration.transpose(1, 2)
 
     # Sum over paths at each antenna. Axes: b sample, p path, m antenna, n subcarrier, t symbol.
     return torch.einsum("bpm,bnpt->bmnt", steering, signals)
@@ -180,6 +199,7 @@ def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:
     scene = sample.scene
     frame = sample.frame
     paths, generator = paths_to(scene, sample.number, site, sample.targets)
+    paths = with_delay_rates(scene, paths)
     paths = apparent_paths(paths, link_offsets(scene, site, time_s=0.0))
 
     # Phases over subcarriers and symbols.
@@ -190,12 +210,16 @@ def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:
 
     # Gains, and steering with antennas in the reverse order of the networks (learned.inputs).
     amplitude = paths.amplitude * scene.propagation.noise_power_w**-0.5
-    return {
+    arrays = {
         "gains": amplitude[:, None, None] * _stream_gains(sample, paths),
         "over_subcarriers": over_subcarriers.T,
         "over_symbols": over_symbols,
         "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m),
     }
+    if paths.delay_rate is not None:
+        phases = migration_phases(frame.grid, paths.delay_rate)
+        arrays[MIGRATION] = phases.swapaxes(0, 1)
+    return arrays
 
 
 def _stream_gains(sample: Sample, paths: PathSet) -> np.ndarray:

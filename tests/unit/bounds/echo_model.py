@@ -44,13 +44,17 @@ def path_echo(scene, frame, receiver, transmitter, sent, point, velocity, reflec
     from_rx = point - receiver.position_m
     d_tx = anp.sqrt(anp.sum(from_tx**2))
     d_rx = anp.sqrt(anp.sum(from_rx**2))
-    ratio = (d_tx + d_rx) / spread.reference_distance_m
-    loss = spread.reference_gain * ratio**-spread.pathloss_exponent
+    length = (d_tx + d_rx) / spread.reference_distance_m
+    loss = spread.reference_gain * length**-spread.pathloss_exponent
     doppler = -anp.sum(velocity * (from_tx / d_tx + from_rx / d_rx)) / wave
     over_frequency = anp.exp(
         -2j * anp.pi * frame.grid.subcarrier_offsets_hz * (d_tx + d_rx) / LIGHT_MPS
     )
-    over_time = anp.exp(2j * anp.pi * frame.grid.symbol_times_s * doppler)
+    over_time = anp.exp(2j * anp.pi * frame.grid.symbol_times_s * doppler)[None]
+    if spread.range_migration:
+        # The Doppler shift of each subcarrier at its own frequency.
+        ratio = frame.grid.subcarrier_offsets_hz[:, None] / frame.grid.carrier_hz
+        over_time = over_time * anp.exp(2j * anp.pi * ratio * frame.grid.symbol_times_s * doppler)
     departure = steering(site, from_tx / d_tx, wave)
     toward = anp.sum(departure[:, None, None] * anp.transpose(sent, (1, 0, 2)), axis=0)
     arriving = reflection * anp.sqrt(loss) * toward * over_frequency[:, None] * over_time

@@ -65,15 +65,38 @@ def receiver_information(scene, frame, targets, receiver, paths, root=None):
     return information(scene, echo, np.concatenate([state, beta.real, beta.imag]), len(state))
 
 
-def test_the_bound_is_that_of_automatic_differentiation(scene):
-    frame, targets, paths = drawn(scene)
-    expected = sum(
+def all_information(scene, frame, targets, paths):
+    """Information of all receivers' echoes."""
+    return sum(
         receiver_information(scene, frame, targets, site, paths[site.name])
         for site in scene.receivers
     )
+
+
+def test_the_bound_is_that_of_automatic_differentiation(scene):
+    frame, targets, paths = drawn(scene)
+    expected = all_information(scene, frame, targets, paths)
     found = np.linalg.inv(crlb(scene, frame, targets, paths).covariance)
     scale = np.sqrt(np.diag(expected))
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+
+def test_the_bound_of_a_migrating_path_is_that_of_automatic_differentiation(scene):
+    # Frames so long that targets pass several range cells.
+    waveform = replace(scene.waveform, grid=replace(scene.grid, symbol_stride=4000))
+    propagation = replace(scene.propagation, range_migration=True)
+    long = replace(scene, waveform=waveform, propagation=propagation)
+    frame, targets, paths = drawn(long)
+    expected = all_information(long, frame, targets, paths)
+    found = np.linalg.inv(crlb(long, frame, targets, paths).covariance)
+    scale = np.sqrt(np.diag(expected))
+    assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+    still = replace(long, propagation=scene.propagation)
+    other = np.linalg.inv(crlb(still, frame, targets, paths).covariance)
+    assert not np.allclose(
+        other / np.outer(scale, scale), found / np.outer(scale, scale), atol=2e-3
+    )
 
 
 def test_interference_is_noise_of_its_covariance(scene):
@@ -260,10 +283,7 @@ def test_clutter_is_left_out(small):
         )
         for site in small.receivers
     }
-    alone = {
-        name: type(found)(*(column[found.scatterer < 2] for column in vars(found).values()))
-        for name, found in paths.items()
-    }
+    alone = {name: found.chosen(found.scatterer < 2) for name, found in paths.items()}
     assert np.array_equal(
         crlb(small, frame, targets, paths).covariance, crlb(small, frame, targets, alone).covariance
     )

@@ -69,7 +69,8 @@ def test_what_stands_exactly_at_a_site_is_refused_by_name(small, site):
     beside = draw_paths(
         small, small.receivers[0], [target(place + [0, 1e-9, 0])], nothing, generator
     )
-    assert all(np.all(np.isfinite(column)) for column in vars(beside).values())
+    columns = [column for column in vars(beside).values() if column is not None]
+    assert all(np.all(np.isfinite(column)) for column in columns)
 
 
 def test_amplitudes_have_the_variances_of_targets_and_clutter(tilted):

@@ -9,6 +9,7 @@ from cooperative_isac.estimation import (
     accumulate_noncoherently,
     delay_doppler_map,
     estimate_path,
+    gain_after_migration,
     migration_gain,
     migration_limit_s,
     mvdr_weights,
@@ -80,6 +81,18 @@ def test_gain_at_one_cell_of_migration():
     points = (np.arange(2000) + 0.5) / 2000 - 0.5
     expected = np.mean(np.sinc(points)) ** 2
     assert gain == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("cells", [0.0, 0.01, 0.5, 1.0, -1.0, 3.0, 8.0])
+def test_gain_after_migration_is_the_integral_of_the_sum(cells):
+    # Mean of exp(j 2 pi cells x y) over the unit square about zero, and the sum over a large grid.
+    points = (np.arange(4000) + 0.5) / 4000 - 0.5
+    expected = np.mean(np.sinc(cells * points)) ** 2
+    assert gain_after_migration(cells) == pytest.approx(expected, rel=1e-4)
+    speed_mps = cells * LIGHT_SPEED_MPS / (256 * 256)
+    assert gain_after_migration(cells) == pytest.approx(
+        migration_gain(256, 256, 1e6, 1e-6, speed_mps), rel=1e-3
+    )
 
 
 def spliced_parts(rng, snr, num_parts, phases, delay_s, speed_mps):

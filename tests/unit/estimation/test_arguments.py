@@ -74,6 +74,7 @@ VALID = {
     "estimate_path": {"matrices": [MATRIX], **SEARCH},
     "fista": {"values": MATRIX.values, "grid": CELLS, "shrinkage": 3.0, "num_iterations": 5},
     "forward_backward": {"covariance": COVARIANCE},
+    "gain_after_migration": {"cells": 1.0},
     "migration_gain": {"num_subcarriers": 8, "num_symbols": 6, "path_speed_mps": 10.0, **WIDE},
     "migration_limit_s": {"bandwidth_hz": 1e6, "path_speed_mps": 10.0},
     "music": {"covariance": COVARIANCE, "num_sources": 2, "positions": UNIFORM},

@@ -40,9 +40,7 @@ def finder_of(listener, echo):
 
 def replica(listener, paths, index):
     """The noiseless echo of one path at unit amplitude, from the channel's own code."""
-    chosen = replace(
-        paths, **{name: values[index : index + 1] for name, values in vars(paths).items()}
-    )
+    chosen = paths.chosen(slice(index, index + 1))
     silent = replace(
         listener.scene, propagation=replace(listener.scene.propagation, noise_power_w=0.0)
     )

@@ -51,6 +51,21 @@ def test_echoes_are_those_of_the_channel(network, tiny, ranges):
             )
 
 
+def test_echoes_of_a_long_frame_migrate_as_those_of_the_channel(network, tiny):
+    waveform = replace(tiny.waveform, power_w=1e9, grid=replace(tiny.grid, symbol_stride=4000))
+    propagation = replace(tiny.propagation, range_migration=True)
+    long = replace(tiny, waveform=waveform, propagation=propagation)
+    still = replace(long, propagation=tiny.propagation)
+    others = DeviceExamples(network, DrawnSamples(still))
+    pairs = zip(*pair(network, DrawnSamples(long)), batches(others, GROUPS, 0), strict=True)
+    for drawn, computed, other in pairs:
+        for name in network.receivers:
+            echo = drawn.observations[name]
+            scale = float(echo.abs().max())
+            assert torch.allclose(computed.observations[name], echo, atol=1e-3 * scale, rtol=0)
+            assert not torch.allclose(other.observations[name], echo, atol=0.1 * scale, rtol=0)
+
+
 def test_noise_has_unit_power_and_is_a_function_of_sample_and_receiver(network, tiny):
     quiet = replace(tiny, waveform=replace(tiny.waveform, power_w=1e-30))
     examples = DeviceExamples(network, DrawnSamples(quiet))

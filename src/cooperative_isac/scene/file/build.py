@@ -14,6 +14,7 @@ import numpy as np
 from cooperative_isac.estimation.coarray import coprime_positions, nested_positions
 from cooperative_isac.scene import arrays
 from cooperative_isac.scene.band import (
+    LEAST_MIGRATION_CELLS,
     Clutter,
     Interferer,
     OfdmGrid,
@@ -205,17 +206,24 @@ def build_body(name: str, entry: schema.BodyEntry) -> Body:
 
 
 def build_propagation(
-    entry: PropagationEntry, height_m: float, subcarrier_spacing_hz: float
+    entry: PropagationEntry, height_m: float, grid: OfdmGrid, max_speed_mps: float
 ) -> Propagation:
     """The sensing channel.
 
     height_m: z of a scatterer without one, m
+    grid: of a frame
+    max_speed_mps: of targets that are looked for, m/s
     """
     # Noise power, given or of a noise figure.
     if entry.noise_figure_db is None:
         noise_power_w = dbm_to_w(entry.noise_power_dbm)
     else:
-        noise_power_w = thermal_noise_w(subcarrier_spacing_hz, entry.noise_figure_db)
+        noise_power_w = thermal_noise_w(grid.subcarrier_spacing_hz, entry.noise_figure_db)
+
+    # Migration of the fastest target, both legs of whose path shorten.
+    range_migration = entry.range_migration
+    if range_migration is None:
+        range_migration = grid.migration_cells(2 * max_speed_mps) > LEAST_MIGRATION_CELLS
 
     return Propagation(
         reference_gain=10 ** (entry.reference_gain_db / 10),
@@ -231,6 +239,7 @@ def build_propagation(
         interferers=tuple(
             _interferer(one, height_m, num_networks(entry)) for one in entry.interferers
         ),
+        range_migration=range_migration,
     )
 
 
@@ -286,6 +295,7 @@ def build_parts(file: schema.SceneFile) -> dict:
         places = [box.low_m, box.high_m, *(site.position_m for site in transmitters + receivers)]
         world = build_world(file.world, carrier_hz, np.array(places))
 
+    waveform = build_waveform(file.waveform, num_networks(file.propagation))
     bodies = {
         TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
         for name in schema.BodiesEntry.model_fields
@@ -301,9 +311,9 @@ def build_parts(file: schema.SceneFile) -> dict:
         "transmitters": transmitters,
         "receivers": receivers,
         "users": _users(file),
-        "waveform": build_waveform(file.waveform, num_networks(file.propagation)),
+        "waveform": waveform,
         "propagation": build_propagation(
-            file.propagation, height_m, file.waveform.subcarrier_spacing_hz
+            file.propagation, height_m, waveform.grid, file.sensing.max_speed_mps
         ),
         "draw": _draw(file.draw),
         "sensing": _sensing(file),

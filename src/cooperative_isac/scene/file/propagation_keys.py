@@ -101,6 +101,12 @@ class PropagationEntry(Section):
     """Time over which the reflections of targets and clutter are constant while the phases follow
     the lengths of the paths; 0: drawn anew in each frame.
     """
+    range_migration: bool | None = later(None)
+    """Whether the delays of moving paths change within a frame, in simulated echoes: Doppler shifts
+    then grow with the frequency of the subcarriers. By default where a target at
+    `sensing.max_speed_mps` moves by more than half a bistatic range resolution cell in a frame;
+    below, the echo loses less than 0.3 dB by it.
+    """
     interferers: list[InterfererEntry] = later([])
     """Stations of other networks that transmit at the same time. Their signals reach the receivers
     directly, by specular reflection at the `world`, and by way of targets.

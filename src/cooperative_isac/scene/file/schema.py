@@ -238,6 +238,13 @@ class SensingEntry(Section):
     of the interferers, as deep as the power measured there needs). All other schemes count with the
     receiver's own noise alone.
     """
+    range_migration: Literal["ignore", "compensate"] = later(Sensing.range_migration)
+    """Movement of targets through range cells within a frame, in receivers of `local_ml`: with
+    `ignore` delays count as constant, which costs SNR in long frames of a wide band and shifts
+    ranges by half of the movement; with `compensate` search and fit use the Doppler shift of each
+    subcarrier's own frequency. For point targets; not with `synchronization`, `candidate_bits`,
+    `reflections: use`, or suppressed static paths of stations that move.
+    """
 
 
 class BodyEntry(Section):

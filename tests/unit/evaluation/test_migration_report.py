@@ -1,0 +1,97 @@
+"""Rows and warnings of `isac check` about range migration, and scenes that cannot compensate it."""
+
+from dataclasses import replace
+
+import pytest
+
+from cooperative_isac.evaluation.migration_report import migration_rows, migration_warnings
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
+from cooperative_isac.schemes.registry import check_scheme, unused_settings
+
+
+def compact(num_symbols, handling="ignore", sensing=""):
+    """The compact scene with a number of symbols, what receivers do, and more keys of sensing."""
+    path = scene_path("cell_free_compact")
+    text = path.read_text().replace("num_symbols: 64", f"num_symbols: {num_symbols}")
+    keys = f"  range_migration: {handling}\n{sensing}  min_speed_mps"
+    return parse_scene(text.replace("  min_speed_mps", keys), path)
+
+
+def test_migration_is_speed_times_time_over_the_resolution():
+    # 2 * 28.3 m/s for 4096 symbols of 4 * (1 / 240 kHz + 1.04 us), over c / 61.44 MHz.
+    cells = 2 * 28.3 * 4096 * 4 * (1 / 240e3 + 1.04e-6) / (299_792_458 / 61.44e6)
+    (label, text), *others = migration_rows(compact(4096))
+    assert label == "range migration" and not others
+    assert text.startswith(f"{cells:.2g} range cells at sensing.max_speed_mps (a loss of 1.2 dB)")
+    assert text.endswith("simulated, receivers ignore it")
+
+
+def test_warnings_name_what_compensates():
+    (line,) = migration_warnings(compact(4096), ["local_ml"])
+    assert "in a frame targets move by up to 0.99 range cells" in line
+    assert "set sensing.range_migration: compensate" in line
+    assert not list(migration_warnings(compact(4096, "compensate"), ["local_ml"]))
+    (line,) = migration_warnings(compact(4096, "compensate"), ["raw_ml", "music"])
+    assert "music and raw_ml count with constant delays: use scheme local_ml" in line
+
+
+def test_short_frames_have_neither_row_nor_warning():
+    scene = compact(64)
+    assert not migration_rows(scene)
+    assert not list(migration_warnings(scene, ["raw_ml"]))
+
+    # Unless their echoes have it all the same.
+    propagation = replace(scene.propagation, range_migration=True)
+    (row,) = migration_rows(replace(scene, propagation=propagation))
+    assert "simulated" in row[1]
+
+
+def test_bands_are_named():
+    scene = load_scene("multi_bs")
+    path = scene_path("multi_bs")
+    text = path.read_text().replace("symbol_stride: 24", "symbol_stride: 12")
+    long = parse_scene(text.replace("num_symbols: 32", "num_symbols: 1024"), path)
+    assert not migration_rows(scene)
+    (row,) = migration_rows(long)
+    assert row[0] == "range migration on high"
+    (line,) = migration_warnings(long, ["local_ml"])
+    assert "in a frame of band 'high' targets move by" in line
+
+
+def test_a_scheme_without_compensation_says_so():
+    (line,) = unused_settings(["raw_ml"], compact(64, "compensate"))
+    assert "sensing.range_migration is compensate, and raw_ml does not use it" in line
+    assert "use scheme local_ml" in line
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ("  candidate_bits: 1000\n", "weak candidates"),
+        ("  synchronization: active_observation\n", "synchronization: active_observation"),
+    ],
+)
+def test_what_is_fitted_with_constant_delays_is_refused(keys, reason):
+    check_scheme("local_ml", compact(64, "compensate"))
+    with pytest.raises(ValueError, match=f"sensing.range_migration: .* this scene has .*{reason}"):
+        check_scheme("local_ml", compact(64, "compensate", keys))
+
+
+def test_suppressed_static_paths_of_moving_stations_are_refused():
+    path = scene_path("bs_ue")
+    keys = "sensing:\n  range_migration: compensate"
+    scene = parse_scene(path.read_text().replace("\nsensing:", f"\n{keys}"), path)
+    with pytest.raises(ValueError, match="static_paths: project beside stations that move"):
+        check_scheme("local_ml", scene)
+
+
+def test_bodies_are_refused():
+    scene = compact(64, "compensate")
+    bodies = load_scene("yard").bodies
+    with pytest.raises(ValueError, match="this scene has bodies"):
+        check_scheme("local_ml", replace(scene, bodies=bodies))
+
+
+def test_other_values_are_refused():
+    with pytest.raises(ValueError, match=r"sensing\.range_migration"):
+        compact(64, "yes")

@@ -1,9 +1,10 @@
 """What resource-level cooperation brings in a scene, switched by the keys of its file.
 
-Reference signals instead of data, code words beside data, more symbols, and sparse instead of
-uniform receive arrays, in variants of the scene cell_free_compact (DC section III).
+Reference signals instead of data, code words beside data, more symbols, sparse instead of uniform
+receive arrays, and estimators of angles, in variants of the scene cell_free_compact (DC section
+III).
 
-python benchmarks/resource_level.py [--frames N] [--seed S] [--workers W]
+python benchmarks/resource_level.py [--frames N] [--seed S] [--workers W] [--tables NAME ...]
 """
 
 import argparse
@@ -63,10 +64,44 @@ SYMBOLS = {
     f"{count} symbols of a frame": (("num_symbols: 64", f"num_symbols: {count}"),)
     for count in (32, 64, 128)
 }
+NESTED = "{kind: nested, num_inner: 4, num_outer: 4}"
+COPRIME = "{kind: coprime, first: 2, second: 5}"
 ARRAYS = {
     "ula 8": (),
-    "nested 4 + 4": ((ULA, "{kind: nested, num_inner: 4, num_outer: 4}"),),
-    "coprime 2, 5": ((ULA, "{kind: coprime, first: 2, second: 5}"),),
+    "nested 4 + 4": ((ULA, NESTED),),
+    "coprime 2, 5": ((ULA, COPRIME),),
+}
+
+
+def directions(method, criterion, array=ULA):
+    """Changes of the scene file: angles of arrival by a method, at a receive array."""
+    keys = f"scheme: music_fine\n  directions: {method}\n  num_sources: {criterion}"
+    return ((ULA, array), ("scheme: local_ml", keys))
+
+
+DIRECTIONS = {
+    **{
+        f"ula 8, {method}, {criterion}": directions(method, criterion)
+        for method in ("music", "root_music", "esprit")
+        for criterion in ("aic", "mdl")
+    },
+    **{
+        f"nested 4 + 4, {method}, {criterion}": directions(method, criterion, NESTED)
+        for method in ("music", "coarray_music")
+        for criterion in ("aic", "mdl")
+    },
+}
+
+# Six targets for receivers of four antennas.
+SIX_TARGETS = (("num_targets: 2 ", "num_targets: 6 "), ("max_targets: 6", "max_targets: 10"))
+ULA_4 = "{kind: ula, num_elements: 4}"
+NESTED_2 = "{kind: nested, num_inner: 2, num_outer: 2}"
+MANY_TARGETS = {
+    "ula 4, music": (*directions("music", "aic", ULA_4), *SIX_TARGETS),
+    "ula 4, esprit": (*directions("esprit", "aic", ULA_4), *SIX_TARGETS),
+    "nested 2 + 2, music": (*directions("music", "aic", NESTED_2), *SIX_TARGETS),
+    "nested 2 + 2, coarray_music": (*directions("coarray_music", "aic", NESTED_2), *SIX_TARGETS),
+    "nested 2 + 2, local_ml": ((ULA, NESTED_2), *SIX_TARGETS),
 }
 
 
@@ -110,7 +145,7 @@ def measured(title, variants, powers_dbm, receivers_only, options):
             workers=options.workers,
         )
         for at_power in result.powers:
-            figures = at_power.schemes["local_ml"]
+            figures = at_power.schemes[scene.sensing.scheme]
             table.add_row(
                 label,
                 f"{at_power.power_dbm:g}",
@@ -126,18 +161,28 @@ def measured(title, variants, powers_dbm, receivers_only, options):
     return table
 
 
+# Tables by name: title, variants, powers in dBm, whether only keys from the receivers on change.
+TABLES = {
+    "signals": ("Reference signals", SIGNALS, [33.0], False),
+    "codes": ("Code words beside data", CODES, [33.0, 40.0], False),
+    "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], False),
+    "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], True),
+    "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], True),
+    "targets": ("Six targets, four antennas, music_fine", MANY_TARGETS, [43.0], True),
+}
+
+
 def main():
     """Measures the variants and prints their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=None)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options = parser.parse_args()
     console = Console(width=130)
-    console.print(measured("Reference signals", SIGNALS, [33.0], False, options))
-    console.print(measured("Code words beside data", CODES, [33.0, 40.0], False, options))
-    console.print(measured("Accumulation over symbols", SYMBOLS, [21.0], False, options))
-    console.print(measured("Receive arrays", ARRAYS, [33.0, 21.0], True, options))
+    for name in options.tables:
+        console.print(measured(*TABLES[name], options))
 
 
 if __name__ == "__main__":

@@ -136,6 +136,9 @@ class Sensing:
     (targets that are hidden from a station are located by them)
     interference: what receivers do against interferers: noise (measure the level of white noise) |
     nulls (receive beams with nulls at the interferers)
+    directions: estimator of the angles of arrival of schemes music and music_fine: music |
+    root_music | esprit | coarray_music
+    num_sources: criterion of the number of these directions: aic | mdl
     """
 
     scheme: str
@@ -155,6 +158,8 @@ class Sensing:
     max_climb_mps: float = 8.0
     reflections: str = "ignore"
     interference: str = "noise"
+    directions: str = "music"
+    num_sources: str = "aic"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

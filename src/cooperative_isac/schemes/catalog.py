@@ -25,6 +25,7 @@ class BuiltIn:
 
 
 _PARAMETERS = "cooperative_isac.schemes.parameter_scheme:ParameterScheme"
+_MUSIC = "cooperative_isac.schemes.parameter_scheme:MusicScheme"
 _MONOSTATIC = "cooperative_isac.schemes.monostatic:MonostaticScheme"
 _DISTRIBUTED = "cooperative_isac.schemes.learned:DistributedScheme"
 _CENTRAL = "cooperative_isac.schemes.learned:CentralScheme"
@@ -38,8 +39,8 @@ _ALL = (
         "cooperative_isac.schemes.symbol_level:SymbolLevelScheme",
         in_figures=False,
     ),
-    BuiltIn("music", _PARAMETERS, has_one_path=True, is_coarse=True),
-    BuiltIn("music_fine", _PARAMETERS, has_one_path=True),
+    BuiltIn("music", _MUSIC, has_one_path=True, is_coarse=True),
+    BuiltIn("music_fine", _MUSIC, has_one_path=True),
     BuiltIn("compressed_sensing", _PARAMETERS, has_one_path=True),
     BuiltIn("monostatic", _MONOSTATIC, is_coarse=True),
     BuiltIn("monostatic_fine", _MONOSTATIC, is_coarse=True),

@@ -16,7 +16,14 @@ from cooperative_isac.schemes.contract import Scheme
 
 SCHEMES_GROUP = "cooperative_isac.schemes"
 # Keys of `sensing` that only some schemes use (Scheme.uses).
-SCHEME_SETTINGS = ("candidate_bits", "report_bits", "symbol_bits", "interference")
+SCHEME_SETTINGS = (
+    "candidate_bits",
+    "report_bits",
+    "symbol_bits",
+    "interference",
+    "directions",
+    "num_sources",
+)
 
 
 def scheme_names() -> tuple[str, ...]:

@@ -8,15 +8,20 @@ python benchmarks/resource_level.py [--frames N] [--seed S] [--workers W] [--tab
 """
 
 import argparse
+from statistics import median
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from stages import time_stages
 
 from cooperative_isac.api import evaluate
 from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 SCENE = "cell_free_compact"
+
+# Frames with the live targets in which the processor time of an encoder is measured.
+TIMED_FRAMES = 20
 
 # Strides without a common divisor with a resource block and a slot: sensed elements have reference
 # signals as often as all elements of the band.
@@ -40,6 +45,9 @@ SIGNALS = {
     "data beside references, data known": signals(MAPPED_NAMES, "payload"),
     "references known": signals(MAPPED_NAMES, "reference_only"),
     "references known, antenna by antenna": signals(MAPPED_NAMES, "reference_only", "antennas"),
+    "references known, antennas in time": signals(
+        MAPPED_NAMES, "reference_only", "antennas_in_time"
+    ),
     "PRS alone known": signals("data, prs", "reference_only"),
     "both known": signals(MAPPED_NAMES, "all"),
     "SSB alone known": signals("data, ssb", "reference_only"),
@@ -50,15 +58,22 @@ SIGNALS = {
 }
 
 
-def code_words(share, symbols):
+def code_words(share, symbols, beams="random"):
     """Changes of the scene file: code words beside data with a share of the power."""
-    return signals("data, code", symbols, more=f"  code_power_share: {share}\n")
+    return signals("data, code", symbols, beams, f"  code_power_share: {share}\n")
 
 
 CODES = {
     **{f"code {share:g}, known": code_words(share, "reference_only") for share in (0.1, 0.2, 0.5)},
     "code 0.2, both known": code_words(0.2, "all"),
+    "code 0.2, antenna by antenna": code_words(0.2, "reference_only", "antennas"),
+    "code 0.2, antennas in time": code_words(0.2, "reference_only", "antennas_in_time"),
     "references known": signals(MAPPED_NAMES, "reference_only"),
+}
+BEAMS = {
+    label: changes
+    for label, changes in {**SIGNALS, **CODES}.items()
+    if label in ("references known", "code 0.2, known") or "antenna" in label
 }
 SYMBOLS = {
     f"{count} symbols of a frame": (("num_symbols: 64", f"num_symbols: {count}"),)
@@ -135,8 +150,10 @@ def measured(title, variants, powers_dbm, receivers_only, options):
         table.add_column(name, justify="right")
     table.add_column("bits down", justify="right")
     table.add_column("bit/s/Hz", justify="right")
+    table.add_column("encode ms", justify="right")
     for label, changes in variants.items():
         scene = changed(changes, receivers_only)
+        times_ms = time_stages(scene, scene.sensing.scheme, TIMED_FRAMES).times_ms["encode"]
         result = evaluate(
             scene,
             frames=options.frames,
@@ -157,6 +174,7 @@ def measured(title, variants, powers_dbm, receivers_only, options):
                 f"{figures.median_velocity_mps:.2f}",
                 f"{figures.fronthaul_downlink_bits:,.0f}",
                 f"{at_power.sum_rate:.1f}",
+                f"{median(times_ms):.0f}",
             )
     return table
 
@@ -165,6 +183,7 @@ def measured(title, variants, powers_dbm, receivers_only, options):
 TABLES = {
     "signals": ("Reference signals", SIGNALS, [33.0], False),
     "codes": ("Code words beside data", CODES, [33.0, 40.0], False),
+    "beams": ("Beams of reference signals and code words", BEAMS, [33.0], False),
     "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], False),
     "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], True),
     "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], True),
@@ -180,7 +199,7 @@ def main():
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options = parser.parse_args()
-    console = Console(width=130)
+    console = Console(width=150)
     for name in options.tables:
         console.print(measured(*TABLES[name], options))
 

@@ -77,7 +77,8 @@ class Waveform:
     inside the grid; 0: there are none
     signals: components of the signal: data, and reference signals of scene.slot_layout
     reference_beams: beams of those reference signals: random (phases of all antennas) | antennas
-    (each subcarrier group from one antenna)
+    (each subcarrier group from one antenna) | antennas_in_time (each symbol, or code word, from one
+    antenna)
     code_power_share: share of a transmitter's power that code words beside data have
     """
 
@@ -96,6 +97,11 @@ class Waveform:
     def reference_signals(self) -> tuple[str, ...]:
         """Names of the reference signals as NR maps them."""
         return tuple(name for name in self.signals if name != DATA)
+
+    @property
+    def splices_in_time(self) -> bool:
+        """True where the antennas of a transmitter send reference signals one after another."""
+        return self.reference_beams == "antennas_in_time"
 
     @property
     def has_data(self) -> bool:

@@ -118,9 +118,13 @@ class WaveformEntry(Section):
     empty. Where two signals use an element, the later one has it. `code` is public as well, and
     beside `data` on the same elements: code words of all transmitters on all resource elements.
     """
-    reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
-    """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
-    all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    reference_beams: Literal["random", "antennas", "antennas_in_time"] = later(
+        Waveform.reference_beams
+    )
+    """Beams of the reference signals of `signals`: `random` phases of all antennas, new for each
+    precoder group; one after another of the `antennas` from group to group, each with subcarriers
+    of its own; or one after another over time (`antennas_in_time`), each with symbols, or with
+    `code` whole code words, of its own.
     """
     code_power_share: Share = later(Waveform.code_power_share)
     """Share of a transmitter's power that the code words have where `signals` has `code` beside

@@ -107,6 +107,23 @@ DIRECTIONS = {
     },
 }
 
+
+def spectrum(scheme, fragments=None):
+    """Changes of the scene file: a scheme, on all subcarriers or on fragments of them."""
+    keys = "group_size: 4" if fragments is None else f"group_size: 4\n  fragments: {fragments}"
+    return (("group_size: 4", keys), ("scheme: local_ml", f"scheme: {scheme}"))
+
+
+SPECTRA = {
+    f"{scheme}, {name}": spectrum(scheme, fragments)
+    for scheme in ("local_ml", "compressed_sensing")
+    for name, fragments in {
+        "64 subcarriers": None,
+        "0-23 and 52-63": "[[0, 23], [52, 63]]",
+        "0-23": "[[0, 23]]",
+    }.items()
+}
+
 # Six targets for receivers of four antennas.
 SIX_TARGETS = (("num_targets: 2 ", "num_targets: 6 "), ("max_targets: 6", "max_targets: 10"))
 ULA_4 = "{kind: ula, num_elements: 4}"
@@ -184,6 +201,7 @@ TABLES = {
     "signals": ("Reference signals", SIGNALS, [33.0], False),
     "codes": ("Code words beside data", CODES, [33.0, 40.0], False),
     "beams": ("Beams of reference signals and code words", BEAMS, [33.0], False),
+    "fragments": ("Fragmented spectrum", SPECTRA, [33.0, 21.0], False),
     "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], False),
     "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], True),
     "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], True),

@@ -152,7 +152,7 @@ def block_elements() -> np.ndarray:
 
 def num_blocks(grid: OfdmGrid) -> int:
     """Resource blocks that contain the sensed subcarriers of a grid, rounded up."""
-    last = (grid.num_subcarriers - 1) * grid.subcarrier_stride
+    last = int(grid.places[-1]) * grid.subcarrier_stride
     return last // SUBCARRIERS_PER_BLOCK + 1
 
 
@@ -208,7 +208,7 @@ def placed_blocks(grid: OfdmGrid) -> tuple[PlacedBlock, ...]:
     """
     # Subcarriers: as many resource blocks below as above.
     first_block = (num_blocks(grid) - LEAST_BLOCKS[SSB]) // 2
-    in_band = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    in_band = grid.places * grid.subcarrier_stride
     from_first = in_band - first_block * SUBCARRIERS_PER_BLOCK
     rows = np.flatnonzero((from_first >= 0) & (from_first < BLOCK_SUBCARRIERS))
 
@@ -244,7 +244,7 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     Returns [num_subcarriers, num_symbols], bool.
     """
     # Subcarriers of the band that the grid has, and places of its symbols in their slots.
-    subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    subcarriers = grid.places * grid.subcarrier_stride
     in_block = subcarriers % SUBCARRIERS_PER_BLOCK
     in_slot = np.arange(grid.num_symbols) * grid.symbol_stride % SYMBOLS_PER_SLOT
 

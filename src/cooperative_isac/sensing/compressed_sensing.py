@@ -80,7 +80,8 @@ class DelayDictionary:
         first = int(direct_m / step_m) - 1
         last = int(longest_m / step_m) + 1
         self._bins = np.arange(first, last + 1)
-        self._length = grid.num_subcarriers * DELAY_OVERSAMPLING
+        self._length = grid.span * DELAY_OVERSAMPLING
+        self._distances = np.subtract.outer(grid.places, grid.places) % self._length
         self.ranges_m = self._bins * step_m
         self._noise_power_w = scene.propagation.noise_power_w
 
@@ -100,9 +101,7 @@ class DelayDictionary:
         # The energy at a delay is a sum over pairs of subcarriers that depends on their distance
         # alone: sums over equal distances first, then a Fourier transform.
         pairs = projections @ projections.conj().T
-        subcarriers = np.arange(num_subcarriers)
-        differences = np.subtract.outer(subcarriers, subcarriers)
-        distances = (differences % self._length).ravel()
+        distances = self._distances.ravel()
         real = np.bincount(distances, pairs.real.ravel(), self._length)
         imaginary = np.bincount(distances, pairs.imag.ravel(), self._length)
         sums = real + 1j * imaginary

@@ -17,6 +17,7 @@ from cooperative_isac.scene.file.keys import (
     Count,
     Deviation,
     Finite,
+    Fragment,
     Level,
     Name,
     NoiseFigure,
@@ -78,6 +79,11 @@ class WaveformEntry(Section):
     subcarrier_stride: Count = 1
     """Every n-th subcarrier is sensed: less data for the same range resolution, less unambiguous
     range.
+    """
+    fragments: Annotated[list[Fragment], Field(min_length=1)] | None = later(None)
+    """Fragmented spectrum: ranges `[first, last]` of sensed subcarriers, counted from 0, that the
+    network may use, in ascending order, each of whole precoder groups. The others are empty, and
+    the power is that over the used ones. By default all are used.
     """
     symbol_stride: Count = 1
     """Every n-th symbol is sensed: less data for the same velocity resolution, less unambiguous

@@ -15,6 +15,7 @@ from cooperative_isac.scene.file.build import (
     static_suppression,
 )
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.fragment_checks import check_fragments
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.noise import has_unknown_symbols
@@ -56,6 +57,8 @@ def check_signals(file: schema.SceneFile) -> Iterator[Problem]:
             f"has reference signals ({', '.join(names)}), and so has the comb of "
             "reference_subcarrier_stride; set one of both",
         )
+    if any(check_fragments(file)):
+        return
     grid = build_waveform(wave, num_networks(file.propagation)).grid
     for name in names:
         fault = _signal_fault(name, grid)
@@ -133,6 +136,9 @@ def check_symbols(file: schema.SceneFile) -> Iterator[Problem]:
             f"is '{file.sensing.symbols}', but waveform.signals has no data; add data, or set "
             "symbols: reference_only",
         )
+
+    if any(check_fragments(file)):
+        return
 
     # Suppression of static paths takes one symbol for each stream on a subcarrier.
     static_paths = static_suppression(file)

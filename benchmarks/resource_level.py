@@ -114,14 +114,20 @@ def spectrum(scheme, fragments=None):
     return (("group_size: 4", keys), ("scheme: local_ml", f"scheme: {scheme}"))
 
 
+PARTS = {
+    "64 subcarriers": None,
+    "0-23 and 52-63": "[[0, 23], [52, 63]]",
+    "0-23": "[[0, 23]]",
+}
 SPECTRA = {
     f"{scheme}, {name}": spectrum(scheme, fragments)
     for scheme in ("local_ml", "compressed_sensing")
-    for name, fragments in {
-        "64 subcarriers": None,
-        "0-23 and 52-63": "[[0, 23], [52, 63]]",
-        "0-23": "[[0, 23]]",
-    }.items()
+    for name, fragments in PARTS.items()
+}
+RECOVERY = {
+    f"{method}, {name}": spectrum(f"compressed_sensing\n  recovery: {method}", fragments)
+    for method in ("block_omp", "newtonized_omp")
+    for name, fragments in PARTS.items()
 }
 
 # Six targets for receivers of four antennas.
@@ -202,6 +208,7 @@ TABLES = {
     "codes": ("Code words beside data", CODES, [33.0, 40.0], False),
     "beams": ("Beams of reference signals and code words", BEAMS, [33.0], False),
     "fragments": ("Fragmented spectrum", SPECTRA, [33.0, 21.0], False),
+    "recovery": ("Recovery, scheme compressed_sensing", RECOVERY, [33.0, 23.0], False),
     "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], False),
     "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], True),
     "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], True),

@@ -139,6 +139,7 @@ class Sensing:
     directions: estimator of the angles of arrival of schemes music and music_fine: music |
     root_music | esprit | coarray_music
     num_sources: criterion of the number of these directions: aic | mdl
+    recovery: sparse recovery of scheme compressed_sensing: block_omp | newtonized_omp
     """
 
     scheme: str
@@ -160,6 +161,7 @@ class Sensing:
     interference: str = "noise"
     directions: str = "music"
     num_sources: str = "aic"
+    recovery: str = "block_omp"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

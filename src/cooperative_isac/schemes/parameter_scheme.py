@@ -6,7 +6,7 @@ Stations send angle, range and range rate of each target, 96 bits; the center tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
@@ -111,6 +111,18 @@ class MusicScheme(ParameterScheme):
     def __init__(self, scene: Scene, name: str):
         super().__init__(scene, name)
         check_directions(scene)
+
+
+class RecoveryScheme(ParameterScheme):
+    """Stations estimate delays by sparse recovery, then angle and range rate of each."""
+
+    uses = ("recovery",)
+
+    def __init__(self, scene: Scene, name: str):
+        super().__init__(scene, name)
+        if scene.sensing.recovery == "newtonized_omp":
+            # Refined delays are as accurate as interpolated peaks.
+            self.method = replace(self.method, cells=(INTERPOLATED_CELLS, INTERPOLATED_CELLS))
 
 
 class ParameterEncoder(Encoder):

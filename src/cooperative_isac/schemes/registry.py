@@ -23,6 +23,7 @@ SCHEME_SETTINGS = (
     "interference",
     "directions",
     "num_sources",
+    "recovery",
 )
 
 

@@ -3,7 +3,9 @@
 The echo of a delay is a sum of columns exp(-j 2 pi f tau) W, one for each antenna of a transmitter,
 with unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many
 snapshots. Blocks are chosen greedily (block orthogonal matching pursuit): the one that holds most
-of the residual's energy is the next delay.
+of the residual's energy is the next delay. Newtonized, every new path is followed by a refinement
+of all paths off the grid: Newton steps of their joint likelihood in delay, angle and Doppler shift
+(Mamandipoor, Ramasamy, Madhow, IEEE Trans. SP 64(19), 2016).
 """
 
 from __future__ import annotations
@@ -122,6 +124,11 @@ class DelaySearch(PathSearch):
             DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
             for index in range(len(finder.scene.transmitters))
         ]
+
+    @property
+    def refines(self) -> bool:
+        """True for Newtonized matching pursuit; see PathSearch."""
+        return self.finder.scene.sensing.recovery == "newtonized_omp"
 
     def strongest(self) -> FoundPath:
         """The path at the delay of the most energy (see PathSearch)."""

@@ -114,3 +114,8 @@ class SensingEntry(Section):
     """Criterion of the number of these directions: Akaike's (`aic`), which rather finds too many,
     or minimum description length (`mdl`), which rather finds too few.
     """
+    recovery: Literal["block_omp", "newtonized_omp"] = later(Sensing.recovery)
+    """Sparse recovery in scheme `compressed_sensing`: block orthogonal matching pursuit over a grid
+    of delays (`block_omp`), or with every new path also a refinement of all paths off the grid
+    (`newtonized_omp`).
+    """

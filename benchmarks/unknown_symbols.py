@@ -19,7 +19,7 @@ from cooperative_isac.evaluation.live_bound import true_paths
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.sensing.music import music_cosines
+from cooperative_isac.sensing.arrival_angles import arrival_cosines
 from cooperative_isac.sensing.path_parameters import arrival_direction
 
 BOUNDS = {"CRLB, symbols known": crlb, "CRLB, not known": crlb_unknown_symbols}
@@ -43,7 +43,8 @@ def crossings(scene, echoes) -> np.ndarray:
     directions = []
     for site in sites:
         snapshots = echoes[site.name].reshape(site.num_ant, -1)
-        cosines = music_cosines(snapshots, site, scene.grid.wavelength_m)
+        wavelength_m = scene.grid.wavelength_m
+        cosines = arrival_cosines(snapshots, site, wavelength_m, "music", "aic")
         directions.append(arrival_direction(site, cosines)[:, :2])
 
     # Rays that cross in front of both receivers.

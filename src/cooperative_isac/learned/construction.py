@@ -37,8 +37,13 @@ class WeightsError(ValueError):
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
     """A new network of a kind; hyperparameters that config does not have are the defaults.
 
-    Raises WeightsError with the hyperparameter that does not fit.
+    Raises WeightsError with the hyperparameter that does not fit, or for a fragmented spectrum.
     """
+    if scene.grid.fragments:
+        raise WeightsError(
+            f"networks transform a whole grid of subcarriers, of which scene '{scene.name}' uses "
+            "parts; train for a scene without waveform.fragments"
+        )
     if kind not in KINDS:
         raise WeightsError(
             f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}"

@@ -17,10 +17,13 @@ def scene_facts(scene: Scene) -> dict[str, object]:
 
     Power, noise and clutter may differ.
     """
+    grid = asdict(scene.grid)
+    if not scene.grid.fragments:
+        del grid["fragments"]
     facts: dict[str, object] = {
         "dimension": scene.dimension,
         "num_users": scene.users.num_users,
-        **asdict(scene.grid),
+        **grid,
         "area_m": _rounded([scene.box.low_m, scene.box.high_m]),
         "sensing.max_speed_mps": scene.sensing.max_speed_mps,
     }

@@ -27,6 +27,8 @@ class OfdmGrid:
 
     cyclic_prefix_s: of each OFDM symbol, s
     subcarrier_stride, symbol_stride: of a comb; num_subcarriers and num_symbols count its elements
+    fragments: first and last place, on the comb, of each range of subcarriers of a fragmented
+    spectrum, which num_subcarriers counts alone; (): a comb without gaps
     """
 
     carrier_hz: float
@@ -36,6 +38,21 @@ class OfdmGrid:
     cyclic_prefix_s: float
     subcarrier_stride: int = 1
     symbol_stride: int = 1
+    fragments: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def places(self) -> np.ndarray:
+        """Places of the used subcarriers on the comb, [num_subcarriers], int, ascending."""
+        if not self.fragments:
+            return np.arange(self.num_subcarriers)
+        return np.concatenate([np.arange(first, last + 1) for first, last in self.fragments])
+
+    @property
+    def span(self) -> int:
+        """Subcarriers of the comb from the first to the last used one."""
+        if not self.fragments:
+            return self.num_subcarriers
+        return self.fragments[-1][1] - self.fragments[0][0] + 1
 
     @property
     def wavelength_m(self) -> float:
@@ -44,8 +61,11 @@ class OfdmGrid:
 
     @property
     def subcarrier_offsets_hz(self) -> np.ndarray:
-        """Offsets of the used subcarriers from the first one, [num_subcarriers], float64, Hz."""
-        return np.arange(self.num_subcarriers) * self.subcarrier_stride * self.subcarrier_spacing_hz
+        """Offsets of the used subcarriers from the first one of the comb.
+
+        Returns [num_subcarriers], float64, Hz.
+        """
+        return self.places * self.subcarrier_stride * self.subcarrier_spacing_hz
 
     @property
     def symbol_period_s(self) -> float:
@@ -59,8 +79,8 @@ class OfdmGrid:
 
     @property
     def range_resolution_m(self) -> float:
-        """Bistatic range resolution c / B, m."""
-        bandwidth_hz = self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz
+        """Bistatic range resolution c / B, m, with the gaps between fragments in B."""
+        bandwidth_hz = self.span * self.subcarrier_stride * self.subcarrier_spacing_hz
         return SPEED_OF_LIGHT_MPS / bandwidth_hz
 
     def migration_cells(self, path_speed_mps: float) -> float:
@@ -88,7 +108,8 @@ class Waveform:
     inside the grid; 0: there are none
     signals: components of the signal: data, and reference signals of scene.slot_layout
     reference_beams: beams of those reference signals: random (phases of all antennas) | antennas
-    (each subcarrier group from one antenna)
+    (each subcarrier group from one antenna) | antennas_in_time (each symbol, or code word, from one
+    antenna)
     code_power_share: share of a transmitter's power that code words beside data have
     """
 
@@ -107,6 +128,11 @@ class Waveform:
     def reference_signals(self) -> tuple[str, ...]:
         """Names of the reference signals as NR maps them."""
         return tuple(name for name in self.signals if name != DATA)
+
+    @property
+    def splices_in_time(self) -> bool:
+        """True where the antennas of a transmitter send reference signals one after another."""
+        return self.reference_beams == "antennas_in_time"
 
     @property
     def has_data(self) -> bool:

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from cooperative_isac.scene.band import Band
+from cooperative_isac.estimation.sidelobes import sidelobes
+from cooperative_isac.scene.band import Band, OfdmGrid
 from cooperative_isac.scene.box import Box
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
@@ -101,7 +102,8 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
     return [
         (
             f"band {band.name}",
-            f"{grid.carrier_hz / 1e9:g} GHz, {grid.num_subcarriers} subcarriers of {spacing} x "
+            f"{grid.carrier_hz / 1e9:g} GHz, {grid.num_subcarriers} subcarriers of {spacing}"
+            f"{_fragments(grid)} x "
             f"{symbols}, {wave.modulation_order}-QAM, {wave.precoder}, "
             f"{view.users.num_users} users" + (f"; zone {band.zone}" if band.zone else ""),
         ),
@@ -114,8 +116,9 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
         ),
         (
             "  resolution",
-            f"bistatic range {grid.range_resolution_m:.3g} m, speed {speed_resolution(view):.3g} "
-            f"m/s; unambiguous within {unambiguous_range(view):.4g} m, "
+            f"bistatic range {grid.range_resolution_m:.3g} m{_side_lobes(grid)}, "
+            f"speed {speed_resolution(view):.3g} m/s; "
+            f"unambiguous within {unambiguous_range(view):.4g} m, "
             f"{unambiguous_speed(view):.4g} m/s{moving}",
         ),
     ]
@@ -279,7 +282,7 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
     return [
         (
             "waveform",
-            f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at "
+            f"{grid.num_subcarriers} subcarriers{_fragments(grid)} x {grid.num_symbols} symbols at "
             f"{grid.carrier_hz / 1e9:g} GHz, {wave.modulation_order}-QAM, {wave.precoder}",
         ),
         (
@@ -299,7 +302,7 @@ def _resolution(scene: Scene) -> list[tuple[str, str]]:
     return [
         (
             "resolution",
-            f"bistatic range {scene.grid.range_resolution_m:.3g} m, "
+            f"bistatic range {scene.grid.range_resolution_m:.3g} m{_side_lobes(scene.grid)}, "
             f"speed {speed_resolution(scene):.3g} m/s",
         ),
         (
@@ -308,6 +311,28 @@ def _resolution(scene: Scene) -> list[tuple[str, str]]:
             f"speed {unambiguous_speed(scene):.4g} m/s",
         ),
     ]
+
+
+def _fragments(grid: OfdmGrid) -> str:
+    """Ranges of subcarriers of a fragmented spectrum, in words; empty for a whole one."""
+    if not grid.fragments:
+        return ""
+    ranges = ", ".join(f"{first}-{last}" for first, last in grid.fragments)
+    return f" (fragments {ranges})"
+
+
+def _side_lobes(grid: OfdmGrid) -> str:
+    """Side lobes in range of a fragmented spectrum, in words; empty for a whole one."""
+    if not grid.fragments:
+        return ""
+    mask = np.zeros((grid.span, 1), bool)
+    mask[grid.places - grid.places[0]] = True
+    longest = max(last - first + 1 for first, last in grid.fragments)
+    alone_m = grid.range_resolution_m * grid.span / longest
+    return (
+        f" (of all fragments, with side lobes up to {sidelobes(mask).peak_db:.1f} dB; the largest "
+        f"alone {alone_m:.3g} m)"
+    )
 
 
 def _paths(scene: Scene) -> list[tuple[str, str]]:

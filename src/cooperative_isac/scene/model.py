@@ -140,6 +140,10 @@ class Sensing:
     nulls (receive beams with nulls at the interferers)
     range_migration: of targets through range cells within a frame: ignore | compensate (by the
     Doppler shift of each subcarrier's own frequency)
+    directions: estimator of the angles of arrival of schemes music and music_fine: music |
+    root_music | esprit | coarray_music
+    num_sources: criterion of the number of these directions: aic | mdl
+    recovery: sparse recovery of scheme compressed_sensing: block_omp | newtonized_omp
     """
 
     scheme: str
@@ -161,6 +165,9 @@ class Sensing:
     interference: str = "noise"
     static_paths_by_default: bool = False
     range_migration: str = "ignore"
+    directions: str = "music"
+    num_sources: str = "aic"
+    recovery: str = "block_omp"
 
 
 # Values of `synchronization` by which targets give the clock offsets.

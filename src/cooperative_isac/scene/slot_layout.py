@@ -152,7 +152,7 @@ def block_elements() -> np.ndarray:
 
 def num_blocks(grid: OfdmGrid) -> int:
     """Resource blocks that contain the sensed subcarriers of a grid, rounded up."""
-    last = (grid.num_subcarriers - 1) * grid.subcarrier_stride
+    last = int(grid.places[-1]) * grid.subcarrier_stride
     return last // SUBCARRIERS_PER_BLOCK + 1
 
 
@@ -208,7 +208,7 @@ def placed_blocks(grid: OfdmGrid) -> tuple[PlacedBlock, ...]:
     """
     # Subcarriers: as many resource blocks below as above.
     first_block = (num_blocks(grid) - LEAST_BLOCKS[SSB]) // 2
-    in_band = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    in_band = grid.places * grid.subcarrier_stride
     from_first = in_band - first_block * SUBCARRIERS_PER_BLOCK
     rows = np.flatnonzero((from_first >= 0) & (from_first < BLOCK_SUBCARRIERS))
 
@@ -244,7 +244,7 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     Returns [num_subcarriers, num_symbols], bool.
     """
     # Subcarriers of the band that the grid has, and places of its symbols in their slots.
-    subcarriers = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    subcarriers = grid.places * grid.subcarrier_stride
     in_block = subcarriers % SUBCARRIERS_PER_BLOCK
     in_slot = np.arange(grid.num_symbols) * grid.symbol_stride % SYMBOLS_PER_SLOT
 
@@ -264,13 +264,33 @@ def grid_elements(names: Sequence[str], grid: OfdmGrid) -> np.ndarray:
     return elements
 
 
-def steps(elements: np.ndarray) -> tuple[int, int]:
+def turn_of_symbols(elements: np.ndarray, word_length: int) -> np.ndarray:
+    """Turns over the symbols with reference signals, in which antennas send one after another.
+
+    elements: [num_subcarriers, num_symbols], bool, with reference signals
+    word_length: symbols with reference signals of one turn: a code word, or one symbol
+    Returns [num_symbols], int, ascending from 0.
+    """
+    is_used = elements.any(axis=0)
+    used_before = np.maximum(np.cumsum(is_used) - 1, 0)
+    return used_before // word_length
+
+
+def word_length(names: Sequence[str], num_transmitters: int) -> int:
+    """Symbols of one word of some reference signals, which an antenna sends as a whole."""
+    return code_length(num_transmitters) if CODE in names else 1
+
+
+def steps(elements: np.ndarray, places: np.ndarray | None = None) -> tuple[int, int]:
     """Greatest common steps between used subcarriers, and between used symbols.
 
     elements: [num_subcarriers, num_symbols], bool
+    places: [num_subcarriers], int, of the subcarriers; 0, 1, 2, ... if None
     Returns both steps; 0 where fewer than two subcarriers or symbols are used.
     """
     rows = np.flatnonzero(elements.any(axis=1))
+    if places is not None:
+        rows = places[rows]
     columns = np.flatnonzero(elements.any(axis=0))
     over_subcarriers = int(np.gcd.reduce(np.diff(rows), initial=0))
     over_symbols = int(np.gcd.reduce(np.diff(columns), initial=0))

@@ -24,7 +24,8 @@ class BuiltIn:
     in_figures: bool = True
 
 
-_PARAMETERS = "cooperative_isac.schemes.parameter_scheme:ParameterScheme"
+_RECOVERY = "cooperative_isac.schemes.parameter_scheme:RecoveryScheme"
+_MUSIC = "cooperative_isac.schemes.parameter_scheme:MusicScheme"
 _MONOSTATIC = "cooperative_isac.schemes.monostatic:MonostaticScheme"
 _DISTRIBUTED = "cooperative_isac.schemes.learned:DistributedScheme"
 _CENTRAL = "cooperative_isac.schemes.learned:CentralScheme"
@@ -38,9 +39,9 @@ _ALL = (
         "cooperative_isac.schemes.symbol_level:SymbolLevelScheme",
         in_figures=False,
     ),
-    BuiltIn("music", _PARAMETERS, has_one_path=True, is_coarse=True),
-    BuiltIn("music_fine", _PARAMETERS, has_one_path=True),
-    BuiltIn("compressed_sensing", _PARAMETERS, has_one_path=True),
+    BuiltIn("music", _MUSIC, has_one_path=True, is_coarse=True),
+    BuiltIn("music_fine", _MUSIC, has_one_path=True),
+    BuiltIn("compressed_sensing", _RECOVERY, has_one_path=True),
     BuiltIn("monostatic", _MONOSTATIC, is_coarse=True),
     BuiltIn("monostatic_fine", _MONOSTATIC, is_coarse=True),
     BuiltIn("dvqvae", _DISTRIBUTED, needs_weights=True),

@@ -146,6 +146,20 @@ def _check_migration(scene: Scene) -> None:
         )
 
 
+def _has_many_streams(view: Scene) -> bool:
+    """True where samples of an echo are less than their correlation with the streams.
+
+    With clock offsets transmitters have streams of their own, and where antennas send one after
+    another in time each of these. Weak candidates and paths that migrate are matched in a
+    correlation.
+
+    view: scene on one band
+    """
+    if view.sensing.candidate_bits or view.sensing.range_migration == "compensate":
+        return False
+    return view.sensing.synchronization != "none" or view.waveform.splices_in_time
+
+
 class LocalMlEncoder(Encoder):
     """Encoder of one station: a search on each band on which it receives."""
 
@@ -153,14 +167,11 @@ class LocalMlEncoder(Encoder):
         self.scene = scene
         self.station = scene.station(station).name
 
-        # With clock offsets, transmitters have streams of their own; weak candidates are sums over
-        # a correlation with streams.
         sensing = scene.sensing
-        by_samples = sensing.synchronization != "none" and not sensing.candidate_bits
         self.receivers = {
             place.band: LocalReceiver(
                 place,
-                by_samples=by_samples,
+                by_samples=_has_many_streams(place.view),
                 interference=sensing.interference,
                 compensates_migration=sensing.range_migration == "compensate",
             )

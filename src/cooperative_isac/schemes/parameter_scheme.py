@@ -6,7 +6,7 @@ Stations send angle, range and range rate of each target, 96 bits; the center tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
@@ -18,6 +18,7 @@ from cooperative_isac.schemes.known_symbols import KnownSymbols, frame_downlink_
 from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import only_view
+from cooperative_isac.sensing.arrival_angles import check_directions
 from cooperative_isac.sensing.beam_scan import BeamScan
 from cooperative_isac.sensing.compressed_sensing import DELAY_CELLS, DelaySearch
 from cooperative_isac.sensing.music import MusicSearch
@@ -61,7 +62,7 @@ class ParameterMethod:
 
 # Methods by name of the scheme.
 METHODS = {
-    # Angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
+    # Angles by subspaces, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
     "music": ParameterMethod(MusicSearch, MUSIC, True, (BIN_CELLS, BIN_CELLS)),
     # Beyond the paper: peaks are interpolated between bins, for the same bits.
     "music_fine": ParameterMethod(
@@ -100,6 +101,28 @@ class ParameterScheme(Scheme):
     def downlink_bits(self, frame: Frame) -> int:
         """Size of the packed symbols and precoders; zero with reference symbols only."""
         return frame_downlink_bits(self.scene, frame)
+
+
+class MusicScheme(ParameterScheme):
+    """Stations estimate angles from subspaces, then range and range rate along each."""
+
+    uses = ("directions", "num_sources")
+
+    def __init__(self, scene: Scene, name: str):
+        super().__init__(scene, name)
+        check_directions(scene)
+
+
+class RecoveryScheme(ParameterScheme):
+    """Stations estimate delays by sparse recovery, then angle and range rate of each."""
+
+    uses = ("recovery",)
+
+    def __init__(self, scene: Scene, name: str):
+        super().__init__(scene, name)
+        if scene.sensing.recovery == "newtonized_omp":
+            # Refined delays are as accurate as interpolated peaks.
+            self.method = replace(self.method, cells=(INTERPOLATED_CELLS, INTERPOLATED_CELLS))
 
 
 class ParameterEncoder(Encoder):

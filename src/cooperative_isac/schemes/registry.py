@@ -22,6 +22,9 @@ SCHEME_SETTINGS = (
     "symbol_bits",
     "interference",
     "range_migration",
+    "directions",
+    "num_sources",
+    "recovery",
 )
 
 
@@ -195,7 +198,8 @@ def _arranged(name: str, scene: Scene) -> Scene:
 def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
     """The class of the scheme of a name, which does what the scene asks of schemes.
 
-    That is to correct clock offsets, to choose links by zones, and to use known reflectors.
+    That is to correct clock offsets, to choose links by zones, to use known reflectors, and to work
+    on a fragmented spectrum.
     """
     scheme = _load(name)
     mode = scene.sensing.synchronization
@@ -217,6 +221,13 @@ def _loaded_for(scene: Scene, name: str) -> type[Scheme]:
             f"scheme '{name}' does not locate targets by way of walls, which scene "
             f"'{scene.name}' asks for (sensing.reflections: use); use scheme local_ml, or remove "
             "the key"
+        )
+    is_network = name in BUILT_IN and BUILT_IN[name].needs_weights
+    if is_network and any(view.grid.fragments for view in scene.views):
+        raise ValueError(
+            f"scheme '{name}' transforms a whole grid of subcarriers, of which scene "
+            f"'{scene.name}' uses parts (waveform.fragments); use one of the schemes "
+            f"{', '.join(_classical())}, or remove the key"
         )
     return scheme
 

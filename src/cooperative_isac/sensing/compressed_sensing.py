@@ -3,7 +3,9 @@
 The echo of a delay is a sum of columns exp(-j 2 pi f tau) W, one for each antenna of a transmitter,
 with unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many
 snapshots. Blocks are chosen greedily (block orthogonal matching pursuit): the one that holds most
-of the residual's energy is the next delay.
+of the residual's energy is the next delay. Newtonized, every new path is followed by a refinement
+of all paths off the grid: Newton steps of their joint likelihood in delay, angle and Doppler shift
+(Mamandipoor, Ramasamy, Madhow, IEEE Trans. SP 64(19), 2016).
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ class DelayDictionary:
         first = int(direct_m / step_m) - 1
         last = int(longest_m / step_m) + 1
         self._bins = np.arange(first, last + 1)
-        self._length = grid.num_subcarriers * DELAY_OVERSAMPLING
+        self._length = grid.span * DELAY_OVERSAMPLING
+        self._distances = np.subtract.outer(grid.places, grid.places) % self._length
         self.ranges_m = self._bins * step_m
         self._noise_power_w = scene.propagation.noise_power_w
 
@@ -100,9 +103,7 @@ class DelayDictionary:
         # The energy at a delay is a sum over pairs of subcarriers that depends on their distance
         # alone: sums over equal distances first, then a Fourier transform.
         pairs = projections @ projections.conj().T
-        subcarriers = np.arange(num_subcarriers)
-        differences = np.subtract.outer(subcarriers, subcarriers)
-        distances = (differences % self._length).ravel()
+        distances = self._distances.ravel()
         real = np.bincount(distances, pairs.real.ravel(), self._length)
         imaginary = np.bincount(distances, pairs.imag.ravel(), self._length)
         sums = real + 1j * imaginary
@@ -123,6 +124,11 @@ class DelaySearch(PathSearch):
             DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
             for index in range(len(finder.scene.transmitters))
         ]
+
+    @property
+    def refines(self) -> bool:
+        """True for Newtonized matching pursuit; see PathSearch."""
+        return self.finder.scene.sensing.recovery == "newtonized_omp"
 
     def strongest(self) -> FoundPath:
         """The path at the delay of the most energy (see PathSearch)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
-from cooperative_isac.sensing.search_grid import SearchGrid
+from cooperative_isac.sensing.search_grid import AREA_MARGIN, NEAREST_M, SearchGrid
 from cooperative_isac.sensing.surface import static_weights
 
 # Doppler bins per resolution cell when a single path is refined: with 8 the parabola through three
@@ -28,6 +28,11 @@ FINE_DOPPLER_OVERSAMPLING = 8
 # Power of the first path over the weakest that is still looked for: what its cancellation leaves is
 # about 25 dB below it.
 DYNAMIC_RANGE = 300.0
+
+# Steps of the refinement of all paths at most, and the gain of log-likelihood that is not worth
+# another one: a hundredth of what noise gives to one parameter.
+REFINING_STEPS = 8
+NEGLIGIBLE_GAIN = 0.01
 
 # Samples of the power along a line on which a path is refined: an odd number, so that the start is
 # one of them, at most an eighth of a beam or a quarter of a step of the grid from each other.
@@ -174,6 +179,40 @@ class PathFinder:
         self._state = self._state.with_target(canceled)
         self.residual = subtract_paths(self._joint.correlation, self._joint.match(self._state))
 
+    def refine(self) -> None:
+        """Move all canceled paths off the grid, to the peak of their joint likelihood.
+
+        Those that would leave the area, or the Doppler shifts of targets, stay where they are.
+        """
+        # Delays, angles and Doppler shifts of all paths, with free amplitudes.
+        before = self._state
+        fit = self._joint.fisher_scoring(self._joint.match(before), REFINING_STEPS, NEGLIGIBLE_GAIN)
+        points_m = fit.state.points_m
+        doppler_hz = fit.state.doppler_hz
+
+        # Paths that stay within the search; each is the only one of its target.
+        area = self.scene.box.padded(AREA_MARGIN)
+        away_m = points_m - self.receiver.position_m
+        stays = np.all((points_m >= area.low_m) & (points_m <= area.high_m), axis=1)
+        stays &= away_m @ self.receiver.boresight > 0
+        stays &= np.linalg.norm(away_m, axis=1) > NEAREST_M
+        stays &= np.abs(doppler_hz) <= self.max_doppler_hz
+
+        self._state = replace(
+            before,
+            points_m=np.where(stays[:, None], points_m, before.points_m),
+            doppler_hz=np.where(stays, doppler_hz, before.doppler_hz),
+        )
+        self.residual = subtract_paths(self._joint.correlation, self._joint.match(self._state))
+
+    def refined(self, path: FoundPath, index: int) -> FoundPath:
+        """A path where the last refinement moved it.
+
+        index: among all canceled paths
+        """
+        point_m = self._state.points_m[index]
+        return replace(path, point_m=point_m, doppler_hz=float(self._state.doppler_hz[index]))
+
     def _shifts_hz(self, num_bins: int) -> np.ndarray:
         """Doppler shifts of the bins of a spectrum over blocks, in the order of the FFT, Hz."""
         block_period_s = self.reference.block * self.reference.frame.grid.symbol_period_s
@@ -229,6 +268,11 @@ class PathSearch(ABC):
         self.finder = finder
         self.cells = cells
 
+    @property
+    def refines(self) -> bool:
+        """True where all paths found so far are refined together with each new one."""
+        return False
+
     @abstractmethod
     def strongest(self) -> FoundPath | None:
         """The strongest path of the residual, or None where none exceeds the threshold."""
@@ -244,8 +288,9 @@ def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
     """
     finder = search.finder
     found: list[FoundPath] = []
+    indices: list[int] = []
     # Residues of a learned background are canceled without being counted, but not without end.
-    for _ in range(2 * most):
+    for index in range(2 * most):
         if len(found) == most:
             break
 
@@ -259,5 +304,10 @@ def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
         # Its cancellation.
         if not finder.is_residue(path):
             found.append(path)
+            indices.append(index)
         finder.remove(path)
+        if search.refines:
+            finder.refine()
+    if search.refines:
+        return [finder.refined(path, index) for path, index in zip(found, indices, strict=True)]
     return found

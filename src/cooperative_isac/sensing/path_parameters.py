@@ -15,6 +15,9 @@ from cooperative_isac.sensing.search_grid import NEAREST_M
 # Vertical part of the axis of an array up to which it counts as in the plane: rounding.
 IN_PLANE = 1e-6
 
+# Kinds of arrays whose elements are on a line, at multiples of a spacing.
+LINEAR_KINDS = ("ula", "nested", "coprime")
+
 # Standard deviation of an interpolated peak in resolution cells, and of one that is rounded to the
 # bins of a DFT besides.
 INTERPOLATED_CELLS = 0.05
@@ -59,11 +62,13 @@ def check_plane(scene: Scene, scheme: str) -> None:
     Raises ValueError unless the scene is a plane and every receiver has a linear array in it.
     """
     for site in scene.receivers:
-        if scene.dimension != 2 or site.kind != "ula" or abs(site.axis[2]) > IN_PLANE:
+        is_linear = site.kind in LINEAR_KINDS
+        if scene.dimension != 2 or not is_linear or abs(site.axis[2]) > IN_PLANE:
             raise ValueError(
                 f"scheme '{scheme}' measures angles in a plane, with linear arrays; scene "
                 f"'{scene.name}' has dimension {scene.dimension} and receiver '{site.name}' a "
-                f"{site.kind} array: use scheme local_ml, or a plane with arrays of kind ula"
+                f"{site.kind} array: use scheme local_ml, or a plane with arrays of kind ula, "
+                "nested or coprime"
             )
 
 

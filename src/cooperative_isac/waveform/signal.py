@@ -11,6 +11,8 @@ import numpy as np
 
 from cooperative_isac.scene.band import OfdmGrid, Waveform
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.slot_layout import word_length
+from cooperative_isac.waveform.antenna_turns import antenna_of_symbols, streams_of_antennas
 from cooperative_isac.waveform.qam import constellation
 from cooperative_isac.waveform.slot_signals import mapped_symbols
 
@@ -313,8 +315,9 @@ def reference_signal(scene: Scene, number: int) -> Signal:
 def mapped_reference(scene: Scene, number: int) -> KnownStreams:
     """The reference signals of frame `number` as NR maps them (scene.slot_layout), or code words.
 
-    Each transmitter sends one stream with sequences of its own, on the same elements as the others:
-    code division. Its precoder is that of the waveform's `reference_beams`.
+    Each transmitter sends sequences of its own, on the same elements as the others: code division.
+    They are one stream through a precoder by the waveform's `reference_beams`, or one of each
+    antenna that is zero in the turns of the others.
     """
     waveform = scene.waveform
     antennas = antenna_slices(scene)
@@ -322,21 +325,45 @@ def mapped_reference(scene: Scene, number: int) -> KnownStreams:
     num_groups = waveform.grid.num_subcarriers // waveform.group_size
     generator = np.random.default_rng([REFERENCE_SEED, number])
 
-    # A beam of each transmitter for each group of subcarriers, at its power limit.
-    amplitude = np.sqrt(waveform.reference_power_w / waveform.grid.num_subcarriers)
-    precoders = np.zeros((num_groups, antennas[-1].stop, num_transmitters), np.complex64)
-    for index, part in enumerate(antennas):
-        num_ant = part.stop - part.start
-        if waveform.reference_beams == "antennas":
-            # One antenna after another, from group to group.
-            beams = np.eye(num_ant)[np.arange(num_groups) % num_ant]
-        else:
-            # All antennas with random phases, anew in each group.
-            phases = 2 * np.pi * generator.random((num_groups, num_ant))
-            beams = np.exp(1j * phases) / np.sqrt(num_ant)
-        precoders[:, part, index] = amplitude * beams
-
     # Sequences on the elements of the standard, one stream for each transmitter.
-    symbols, mask = mapped_symbols(waveform.grid, waveform.reference_signals, num_transmitters)
+    names = waveform.reference_signals
+    symbols, mask = mapped_symbols(waveform.grid, names, num_transmitters)
     slices = tuple(slice(index, index + 1) for index in range(num_transmitters))
+    if waveform.splices_in_time:
+        # One for each antenna.
+        length = word_length(names, num_transmitters)
+        streams = []
+        for index, part in enumerate(antennas):
+            num_ant = part.stop - part.start
+            antenna = antenna_of_symbols(mask, length, num_ant, generator)
+            streams.append(streams_of_antennas(symbols[:, index], antenna, num_ant))
+        symbols = np.concatenate(streams, axis=1)
+        slices = antennas
+
+    # Precoders of each transmitter for each group of subcarriers, at its power limit.
+    amplitude = np.sqrt(waveform.reference_power_w / waveform.grid.num_subcarriers)
+    precoders = np.zeros((num_groups, antennas[-1].stop, symbols.shape[1]), np.complex64)
+    for part, own in zip(antennas, slices, strict=True):
+        num_ant = part.stop - part.start
+        precoders[:, part, own] = amplitude * _beams(waveform, num_groups, num_ant, generator)
+
     return KnownStreams(number, waveform.grid, precoders, antennas, symbols, mask, slices)
+
+
+def _beams(
+    waveform: Waveform, num_groups: int, num_ant: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Weights of a transmitter's antennas in its streams of reference signals.
+
+    Returns [num_groups, num_ant, num_streams], complex128, of unit power.
+    """
+    if waveform.splices_in_time:
+        # A stream of each antenna.
+        return np.tile(np.eye(num_ant), (num_groups, 1, 1))
+    if waveform.reference_beams == "antennas":
+        # One antenna after another, from group to group.
+        return np.eye(num_ant)[np.arange(num_groups) % num_ant][..., None]
+
+    # All antennas with random phases, anew in each group.
+    phases = 2 * np.pi * generator.random((num_groups, num_ant))
+    return np.exp(1j * phases)[..., None] / np.sqrt(num_ant)

@@ -74,7 +74,7 @@ def _slots(grid: OfdmGrid, name: str, identity: int) -> np.ndarray:
     """
     # Subcarriers of the grid, counted in the band, that have the signal.
     width = allocated_blocks(name, num_blocks(grid))
-    in_band = np.arange(grid.num_subcarriers) * grid.subcarrier_stride
+    in_band = grid.places * grid.subcarrier_stride
     subcarriers = in_band[in_band < width * SUBCARRIERS_PER_BLOCK]
 
     # Symbols of the grid, counted in their slots.

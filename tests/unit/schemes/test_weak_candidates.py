@@ -17,7 +17,7 @@ from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.checks import LEAST_CANDIDATE_BITS
 from cooperative_isac.scene.file.config import load_scene, with_power
-from cooperative_isac.scene.file.schema import MOST_CANDIDATE_BITS
+from cooperative_isac.scene.file.sensing_keys import MOST_CANDIDATE_BITS
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.local_ml import LocalMl

@@ -2,16 +2,19 @@
 paths.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from cooperative_isac.schemes.registry import unused_settings
 from cooperative_isac.sensing.compressed_sensing import (
     DelayDictionary,
     DelaySearch,
     path_on_ellipse,
 )
 from cooperative_isac.sensing.correlation import stream_reference
-from cooperative_isac.sensing.path_finder import PathFinder
+from cooperative_isac.sensing.path_finder import PathFinder, cancel_paths
 
 PLACE, VELOCITY = np.array([22.0, 31.0, 0.0]), (4.0, -6.0, 0.0)
 
@@ -97,3 +100,59 @@ def test_the_strongest_path_is_proposed(listener):
     wanted = range_of(listener, found.transmitter, PLACE)
     assert range_of(listener, found.transmitter, found.point_m) == pytest.approx(wanted, abs=1.0)
     assert found.doppler_hz == pytest.approx(paths.doppler_hz[found.transmitter], abs=50)
+
+
+# Two targets within a resolution cell of range and a beam of angle.
+NEIGHBORS = (np.array([22.0, 31.0, 0.0]), np.array([29.0, 31.0, 0.0]))
+
+
+def canceled(plane, listen, recovery, places, amplitude):
+    """Paths that are found one after another, and the finder with what is left."""
+    scene = replace(plane, sensing=replace(plane.sensing, recovery=recovery))
+    listener = listen(scene)
+    finder, paths = finder_of(listener, places, [VELOCITY] * len(places), amplitude)
+    return cancel_paths(DelaySearch(finder, listener.sensor.search), 8), finder, paths
+
+
+def test_refined_paths_are_at_the_peak_of_their_joint_likelihood(plane, listen):
+    errors_m = {}
+    left = {}
+    for recovery in ("block_omp", "newtonized_omp"):
+        found, finder, _ = canceled(plane, listen, recovery, NEIGHBORS, 1e-4)
+        errors_m[recovery] = [
+            min(np.linalg.norm(path.point_m - place) for path in found[:4]) for place in NEIGHBORS
+        ]
+        noise_w = finder.noise_power_w * np.trace(finder.reference.gram, axis1=1, axis2=2).real
+        left[recovery] = np.sum(np.abs(finder.residual) ** 2) / (noise_w.sum() * 8)
+    # Millimeters at this SNR, and nothing but noise is left.
+    assert max(errors_m["newtonized_omp"]) < 0.05 < max(errors_m["block_omp"])
+    assert left["newtonized_omp"] == pytest.approx(1, abs=0.1) and left["block_omp"] > 1.2
+
+
+def test_refined_doppler_shifts_are_those_of_their_paths(plane, listen):
+    found, _, paths = canceled(plane, listen, "newtonized_omp", NEIGHBORS[:1], 1e-4)
+    for path in found[:2]:
+        assert path.doppler_hz == pytest.approx(paths.doppler_hz[path.transmitter], abs=3)
+
+
+def test_refined_paths_stay_in_the_search(plane, listen):
+    # Noise alone, of which all peaks are taken for paths.
+    scene = replace(plane, sensing=replace(plane.sensing, recovery="newtonized_omp"))
+    listener = listen(scene)
+    finder, _ = finder_of(listener, [PLACE], [VELOCITY], amplitude=1e-12)
+    finder.threshold = 0.0
+    found = cancel_paths(DelaySearch(finder, listener.sensor.search), 12)
+    # The search itself ends a step of the ellipse beyond the margin of 5 %.
+    area = scene.box.padded(0.1)
+    assert len(found) == 12
+    for path in found:
+        assert np.all((path.point_m >= area.low_m) & (path.point_m <= area.high_m))
+        assert abs(path.doppler_hz) <= 1.2 * listener.sensor.max_doppler_hz
+    assert np.isfinite(finder.residual).all()
+
+
+def test_the_key_is_one_of_compressed_sensing(plane):
+    scene = replace(plane, sensing=replace(plane.sensing, recovery="newtonized_omp"))
+    assert not list(unused_settings(["compressed_sensing"], scene))
+    (line,) = unused_settings(["music"], scene)
+    assert "sensing.recovery is newtonized_omp, and music does not use it" in line

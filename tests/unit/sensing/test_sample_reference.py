@@ -189,3 +189,27 @@ def test_energies_of_samples_are_those_of_the_gram_matrix(echo, joints):
     wanted = np.einsum("kst,klt->ksl", streams.symbols.conj(), streams.symbols)
     assert_same(reference.gram, wanted)
     assert_same(reference.gram, joints[2].maker.reference.gram)
+
+
+@pytest.mark.parametrize("signals", [("prs", "csi_rs", "dmrs"), ("code",)])
+def test_antennas_that_send_one_after_another_are_matched_by_samples(plane, listen, signals):
+    waveform = replace(
+        plane.waveform,
+        grid=replace(plane.grid, subcarrier_stride=5, symbol_stride=3),
+        signals=signals,
+        reference_beams="antennas_in_time",
+        reference_symbol_stride=0,
+    )
+    sensing = replace(plane.sensing, symbols="reference_only")
+    listener = listen(replace(plane, waveform=waveform, sensing=sensing))
+    place = np.array([22.0, 31.0, 0.0])
+    echo, paths = listener.echo([place], [(4.0, -6.0, 0.0)], 1e-4)
+    fits = [
+        replace(listener.sensor, by_samples=by_samples).sense(echo, listener.frame.reference)
+        for by_samples in (False, True)
+    ]
+    for fit in fits:
+        (point_m,) = fit.state.points_m
+        assert np.linalg.norm(point_m - place) < 0.02
+        by_transmitter = np.argsort(fit.state.transmitter)
+        assert np.allclose(fit.state.doppler_hz[by_transmitter], paths.doppler_hz, atol=2)

@@ -163,6 +163,13 @@ def num_networks(entry: PropagationEntry) -> int:
     return 1 + sum(interferer.signal == "orthogonal" for interferer in entry.interferers)
 
 
+def num_used(entry: schema.WaveformEntry) -> int:
+    """Number of sensed subcarriers that the network may use: those of the fragments, or all."""
+    if not entry.fragments:
+        return entry.num_subcarriers
+    return sum(last - first + 1 for first, last in entry.fragments)
+
+
 def build_waveform(entry: schema.WaveformEntry, networks: int = 1) -> Waveform:
     """The grid and the waveform on it.
 
@@ -171,11 +178,12 @@ def build_waveform(entry: schema.WaveformEntry, networks: int = 1) -> Waveform:
     grid = OfdmGrid(
         carrier_hz=entry.carrier_hz,
         subcarrier_spacing_hz=entry.subcarrier_spacing_hz,
-        num_subcarriers=entry.num_subcarriers // networks,
+        num_subcarriers=num_used(entry) // networks,
         num_symbols=entry.num_symbols,
         cyclic_prefix_s=entry.cyclic_prefix_s,
         subcarrier_stride=entry.subcarrier_stride * networks,
         symbol_stride=entry.symbol_stride,
+        fragments=tuple((first, last) for first, last in entry.fragments or []),
     )
     return Waveform(
         grid=grid,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from cooperative_isac.scene.file import motion_keys, schema, world_keys
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.fragment_checks import check_fragments
 from cooperative_isac.scene.file.interferer_checks import interferer_faults, interferer_names
 from cooperative_isac.scene.file.signal_checks import check_signals, check_symbols
 from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
@@ -137,6 +138,8 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
             "waveform.group_size",
             f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})",
         )
+
+    yield from check_fragments(file)
 
     # Reference symbols: a comb along both axes, or none.
     strides = {

@@ -20,6 +20,7 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
+Fragment = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 Count = Annotated[int, Field(ge=1)]
 # A part of the names of topics, frames and files, which have 255 characters at most.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]

@@ -109,14 +109,18 @@ def ends_speed(scene: Scene) -> float:
 def _sensed_strides(scene: Scene) -> tuple[int, int]:
     """Strides over subcarriers and symbols of the resource elements that are sensed with.
 
-    Reference signals as NR maps them have those of their elements' greatest common steps.
+    Reference signals as NR maps them, and fragments, have those of their elements' greatest common
+    steps.
     """
     wave = scene.waveform
+    grid = wave.grid
     if scene.sensing.symbols != "reference_only":
-        return 1, 1
-    if not wave.reference_signals:
+        elements = np.ones((grid.num_subcarriers, grid.num_symbols), bool)
+    elif wave.reference_signals:
+        elements = grid_elements(wave.reference_signals, grid)
+    else:
         return wave.reference_strides
-    over_subcarriers, over_symbols = steps(grid_elements(wave.reference_signals, wave.grid))
+    over_subcarriers, over_symbols = steps(elements, grid.places)
     return max(over_subcarriers, 1), max(over_symbols, 1)
 
 

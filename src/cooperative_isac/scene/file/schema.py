@@ -14,10 +14,10 @@ from cooperative_isac.scene.file.array_keys import ArrayEntry, Orientation
 from cooperative_isac.scene.file.cooperation_keys import CooperationEntry
 from cooperative_isac.scene.file.keys import (
     LEAST_LEVEL_DB,
-    MOST_LEVEL_DB,
     Count,
     Deviation,
     Finite,
+    Fragment,
     Level,
     Name,
     NoiseFigure,
@@ -32,12 +32,10 @@ from cooperative_isac.scene.file.keys import (
 )
 from cooperative_isac.scene.file.motion_keys import MotionEntry
 from cooperative_isac.scene.file.propagation_keys import PropagationEntry
+from cooperative_isac.scene.file.sensing_keys import SensingEntry
 from cooperative_isac.scene.file.world_keys import WorldEntry
-from cooperative_isac.scene.model import Sensing, Tracking
+from cooperative_isac.scene.model import Tracking
 
-# Largest packet with weak candidates, bits: some 165 candidates, which take a second of processor
-# time a frame in a scene of four receivers; 4000 take 0.4 s.
-MOST_CANDIDATE_BITS = 8000
 # Largest deviation of a station's position, m: satellite navigation between houses. With more, the
 # center could not separate targets.
 MOST_POSITION_STD_M = 100.0
@@ -82,6 +80,11 @@ class WaveformEntry(Section):
     """Every n-th subcarrier is sensed: less data for the same range resolution, less unambiguous
     range.
     """
+    fragments: Annotated[list[Fragment], Field(min_length=1)] | None = later(None)
+    """Fragmented spectrum: ranges `[first, last]` of sensed subcarriers, counted from 0, that the
+    network may use, in ascending order, each of whole precoder groups. The others are empty, and
+    the power is that over the used ones. By default all are used.
+    """
     symbol_stride: Count = 1
     """Every n-th symbol is sensed: less data for the same velocity resolution, less unambiguous
     speed.
@@ -121,9 +124,13 @@ class WaveformEntry(Section):
     empty. Where two signals use an element, the later one has it. `code` is public as well, and
     beside `data` on the same elements: code words of all transmitters on all resource elements.
     """
-    reference_beams: Literal["random", "antennas"] = later(Waveform.reference_beams)
-    """Beams of the reference signals of `signals`, new for each precoder group: `random` phases of
-    all antennas, or one after another of the `antennas`, each with subcarriers of its own.
+    reference_beams: Literal["random", "antennas", "antennas_in_time"] = later(
+        Waveform.reference_beams
+    )
+    """Beams of the reference signals of `signals`: `random` phases of all antennas, new for each
+    precoder group; one after another of the `antennas` from group to group, each with subcarriers
+    of its own; or one after another over time (`antennas_in_time`), each with symbols, or with
+    `code` whole code words, of its own.
     """
     code_power_share: Share = later(Waveform.code_power_share)
     """Share of a transmitter's power that the code words have where `signals` has `code` beside
@@ -157,94 +164,6 @@ class DrawEntry(Section):
     """The same for the vertical component."""
     height_m: Pair | None = None
     """Lowest and highest target; by default the heights of the area."""
-
-
-class SensingEntry(Section):
-    """Detection and estimation at the receivers, and their reports."""
-
-    scheme: Name = "local_ml"
-    """Scheme by which access points encode echoes and the center decodes them."""
-    symbols: Literal["payload", "reference_only", "all"] = "payload"
-    """Symbols that access points use: those of the users (`payload`, sent to them over the
-    downlink), the public reference symbols alone, or both.
-    """
-    false_alarm_probability: Probability = 0.01
-    """False-alarm probability per access point and frame."""
-    max_targets: Count = 6
-    """Targets that an access point reports in a frame, at most."""
-    max_speed_mps: Positive
-    """Largest speed that is searched for."""
-    max_climb_mps: Positive = later(Sensing.max_climb_mps)
-    """Largest usual rate of climb and of descent, or `max_speed_mps` where that is less: in the
-    prior of velocities of weak candidates, and of new points of stations that synchronize by
-    targets. Weak targets that climb faster are found less often.
-    """
-    min_speed_mps: NotNegative = 0.0
-    """Slower detections are rejected as static clutter; 0 keeps all."""
-    deadline_s: Positive | None = None
-    """Longest wait of the center for packets after the announcement of the frame; by default 0.8 of
-    the update period.
-    """
-    static_paths: Literal["keep", "project", "learn"] | None = later(None)
-    """Suppression of paths without Doppler shift (line of sight, ground, walls) before the search:
-    `keep` (none), `project` (projected out of every frame by itself) or `learn` (a background
-    over frames). By default the simulated echoes of receivers over whose links at rest the scene
-    has static paths are projected, and all others kept; set `project` for the echoes of a radio,
-    which have static paths that no scene has.
-    """
-    static_memory_s: Positive = later(Sensing.static_memory_s)
-    """Time constant of the background of `learn`."""
-    multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
-        later(Sensing.multipath_ratio_db)
-    )
-    """Assumed power ratio of the echo of a target to its other echoes by way of walls, which
-    interfere with it; it limits the SNR that the center assigns to a report, of targets with a body
-    and with `world.target_reflections`.
-    """
-    candidate_bits: Annotated[int, Field(ge=0, le=MOST_CANDIDATE_BITS)] = later(
-        Sensing.candidate_bits
-    )
-    """Size up to which the packet of `local_ml` for a frame, reports included, is filled with weak
-    candidates: echoes below the detection threshold of one access point, whose evidence the center
-    adds up over several. 0: no candidates; 300 bits, the least other size, hold one, and 4000 about
-    80. For point targets on one band.
-    """
-    synchronization: Literal["none", "line_of_sight", "active_observation", "both_directions"] = (
-        later(Sensing.synchronization)
-    )
-    """Correction of the stations' clock offsets, by `local_ml`, `raw_ml` and `symbol_level`: `none`
-    (clocks count as synchronous), `line_of_sight` (a receiver estimates the offsets of each link in
-    every frame from the line of sight in its echo, or from a reflection off the `world` where that
-    is blocked), or without a `world` `active_observation` (from targets that the stations' own
-    echoes locate) or `both_directions` (from targets that both directions of a link have seen).
-    """
-    symbol_bits: Annotated[int, Field(ge=1, le=8)] = later(Sensing.symbol_bits)
-    """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost
-    2.0, 0.5 and 0.2 dB of SNR. In scenes of several bands an echo above the noise has more.
-    """
-    report_bits: Annotated[int, Field(ge=4, le=20)] | None = later(Sensing.report_bits)
-    """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default
-    16, or 20 in scenes of bands and stations. With fewer bits the center counts their rounding as
-    an error.
-    """
-    reflections: Literal["ignore", "use"] = later(Sensing.reflections)
-    """Use of walls and boxes of the `world` as known reflectors, by `local_ml`: with `use` a target
-    that is hidden from a station is located by the paths that one surface reflects before and
-    behind it. For point targets, and stations at rest at known positions.
-    """
-    interference: Literal["noise", "nulls"] = later(Sensing.interference)
-    """What receivers of `local_ml` do against `propagation.interferers`: `noise` (they measure its
-    power, and count it as white noise) or `nulls` (receive beams with nulls at the known directions
-    of the interferers, as deep as the power measured there needs). All other schemes count with the
-    receiver's own noise alone.
-    """
-    range_migration: Literal["ignore", "compensate"] = later(Sensing.range_migration)
-    """Movement of targets through range cells within a frame, in receivers of `local_ml`: with
-    `ignore` delays count as constant, which costs SNR in long frames of a wide band and shifts
-    ranges by half of the movement; with `compensate` search and fit use the Doppler shift of each
-    subcarrier's own frequency. For point targets; not with `synchronization`, `candidate_bits`,
-    `reflections: use`, or suppressed static paths of stations that move.
-    """
 
 
 class BodyEntry(Section):

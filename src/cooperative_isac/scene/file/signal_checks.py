@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from cooperative_isac.scene.band import CODE, DATA, OfdmGrid, Waveform
 from cooperative_isac.scene.file import schema
-from cooperative_isac.scene.file.build import build_waveform, num_networks, static_suppression
+from cooperative_isac.scene.file.build import (
+    array_elements,
+    build_waveform,
+    num_networks,
+    static_suppression,
+)
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.fragment_checks import check_fragments
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.noise import has_unknown_symbols
 from cooperative_isac.scene.slot_layout import (
@@ -21,7 +28,12 @@ from cooperative_isac.scene.slot_layout import (
     code_length,
     grid_elements,
     num_blocks,
+    turn_of_symbols,
+    word_length,
 )
+
+# Value of reference_beams by which antennas send one after another.
+IN_TIME = "antennas_in_time"
 
 
 def check_signals(file: schema.SceneFile) -> Iterator[Problem]:
@@ -45,11 +57,36 @@ def check_signals(file: schema.SceneFile) -> Iterator[Problem]:
             f"has reference signals ({', '.join(names)}), and so has the comb of "
             "reference_subcarrier_stride; set one of both",
         )
+    if any(check_fragments(file)):
+        return
     grid = build_waveform(wave, num_networks(file.propagation)).grid
     for name in names:
         fault = _signal_fault(name, grid)
         if fault is not None:
             yield Problem("waveform.signals", f"has {name}, {fault}")
+    if wave.reference_beams == IN_TIME:
+        yield from _turns(file, names, grid)
+
+
+def _turns(file: schema.SceneFile, names: Sequence[str], grid: OfdmGrid) -> Iterator[Problem]:
+    """Every antenna of a transmitter has a turn to send reference signals in a frame."""
+    length = word_length(names, len(file.transmitters))
+    num_turns = int(turn_of_symbols(grid_elements(names, grid), length)[-1]) + 1
+    num_ant = max(_transmit_antennas(file))
+    if num_turns < num_ant:
+        what = "code words" if length > 1 else f"symbols with {', '.join(names)}"
+        yield Problem(
+            "waveform.reference_beams",
+            f"is '{IN_TIME}', and a frame has {num_turns} {what} for {num_ant} antennas of a "
+            "transmitter to send one after another; add symbols or signals, or take `antennas`, "
+            "which share the subcarriers",
+        )
+
+
+def _transmit_antennas(file: schema.SceneFile) -> list[int]:
+    """Number of antennas of each transmitter."""
+    wavelength_m = SPEED_OF_LIGHT_MPS / file.waveform.carrier_hz
+    return [len(array_elements(site.array, wavelength_m)) for site in file.transmitters]
 
 
 def _signal_fault(name: str, grid: OfdmGrid) -> str | None:
@@ -100,6 +137,9 @@ def check_symbols(file: schema.SceneFile) -> Iterator[Problem]:
             "symbols: reference_only",
         )
 
+    if any(check_fragments(file)):
+        return
+
     # Suppression of static paths takes one symbol for each stream on a subcarrier.
     static_paths = static_suppression(file)
     num_symbols = wave.num_symbols
@@ -109,7 +149,7 @@ def check_symbols(file: schema.SceneFile) -> Iterator[Problem]:
         built = build_waveform(wave, num_networks(file.propagation))
         elements = grid_elements(built.reference_signals, built.grid)
         symbols_per_subcarrier = elements.sum(axis=1)
-        num_streams = len(file.transmitters)
+        num_streams, source = _reference_streams(file)
         num_symbols = int(
             np.min(
                 symbols_per_subcarrier,
@@ -117,7 +157,6 @@ def check_symbols(file: schema.SceneFile) -> Iterator[Problem]:
                 initial=wave.num_symbols,
             )
         )
-        source = "one of each transmitter"
     else:
         num_streams, source = _data_streams(file)
     if static_paths != "keep" and num_streams >= num_symbols:
@@ -153,9 +192,17 @@ def _data_streams(file: schema.SceneFile) -> tuple[int, str]:
         num_streams *= num_transmitters
         source += ", times the transmitters, as sensing.synchronization separates them"
     if CODE in file.waveform.signals and file.sensing.symbols == "all":
-        num_streams += num_transmitters
-        source += ", and a code word of each transmitter"
+        num_words, words = _reference_streams(file)
+        num_streams += num_words
+        source += f", and {words.replace('one', 'a code word')}"
     return num_streams, source
+
+
+def _reference_streams(file: schema.SceneFile) -> tuple[int, str]:
+    """Number of streams of reference signals, and where they come from."""
+    if file.waveform.reference_beams == IN_TIME:
+        return sum(_transmit_antennas(file)), "one of each transmit antenna"
+    return len(file.transmitters), "one of each transmitter"
 
 
 def _code_words(file: schema.SceneFile) -> Iterator[Problem]:

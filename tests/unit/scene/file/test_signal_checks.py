@@ -129,3 +129,35 @@ def test_schemes_that_take_data_for_thermal_noise_are_named():
     assert line.endswith("use scheme local_ml or raw_ml or symbol_level, or symbols: all")
     known = parse_scene(with_code(CODE, ("payload", "all")), Path("x.yaml"))
     assert not list(unmeasured_interference(["music"], known))
+
+
+IN_TIME = "signals: [data, prs]\n  reference_beams: antennas_in_time"
+
+
+def test_antennas_that_send_one_after_another_are_a_scene():
+    keys = f"{CODE}\n  reference_beams: antennas_in_time"
+    fewer = ("num_horizontal: 8, num_vertical: 4", "num_horizontal: 8, num_vertical: 3")
+    for text in (with_code(IN_TIME, fewer), with_code(keys, ("payload", "reference_only"))):
+        assert parse_scene(text, Path("x.yaml")).waveform.splices_in_time
+
+
+@pytest.mark.parametrize(
+    ("keys", "antennas", "turns"),
+    [
+        # Symbols 0 and 4 of every slot.
+        ("signals: [data, csi_rs]", 40, "symbols with csi_rs for 40"),
+        ("signals: [data, code]", 80, "32 code words for 80"),
+    ],
+)
+def test_every_antenna_needs_a_turn(keys, antennas, turns):
+    many = ("num_horizontal: 8, num_vertical: 4", f"num_horizontal: {antennas}, num_vertical: 1")
+    found = problems(with_code(f"{keys}\n  reference_beams: antennas_in_time", many))
+    text = found["waveform.reference_beams"]
+    assert turns in text and "add symbols or signals, or take `antennas`" in text
+
+
+def test_suppression_of_static_paths_counts_the_streams_of_antennas():
+    keys = f"{CODE}\n  reference_beams: antennas_in_time"
+    project = ("symbols: payload", "symbols: reference_only\n  static_paths: project")
+    found = problems(with_code(keys, project))
+    assert "(one of each transmit antenna)" in found["sensing.static_paths"]

@@ -1,0 +1,123 @@
+"""Fragmented spectrum in scene files: what is built, and faults with key and remedy."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cooperative_isac.learned.construction import WeightsError, make_network
+from cooperative_isac.learned.scene_facts import fact_differences, scene_facts
+from cooperative_isac.scene.describe import describe
+from cooperative_isac.scene.file.config import parse_scene
+from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.scene.file.physics import unambiguous_range
+from cooperative_isac.schemes.registry import check_scheme
+
+GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
+
+
+def with_fragments(fragments, *changes):
+    """The good scene of 64 subcarriers in groups of 4 with fragments, and other changes."""
+    text = GOOD
+    for before, after in (("group_size: 4", f"group_size: 4\n  fragments: {fragments}"), *changes):
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+def problems(text):
+    """Faults by key."""
+    with pytest.raises(SceneError) as error:
+        parse_scene(text, Path("x.yaml"))
+    return {problem.key: problem.text for problem in error.value.problems}
+
+
+def test_a_grid_has_the_subcarriers_of_its_fragments():
+    scene = parse_scene(with_fragments("[[0, 23], [52, 63]]"), Path("x.yaml"))
+    whole = parse_scene(GOOD, Path("x.yaml"))
+    grid = scene.grid
+    kept = [*range(24), *range(52, 64)]
+    assert grid.num_subcarriers == 36 and grid.places.tolist() == kept
+    assert np.array_equal(grid.subcarrier_offsets_hz, whole.grid.subcarrier_offsets_hz[kept])
+    # Both ends of the grid are used: its resolution, and its unambiguous range.
+    assert grid.range_resolution_m == whole.grid.range_resolution_m
+    assert unambiguous_range(scene) == unambiguous_range(whole)
+    # The power is that over the used subcarriers.
+    assert scene.waveform.power_w == whole.waveform.power_w
+
+
+def test_resolution_is_that_of_the_span_in_use():
+    scene = parse_scene(with_fragments("[[8, 15], [20, 31]]"), Path("x.yaml"))
+    whole = parse_scene(GOOD, Path("x.yaml"))
+    ratio = scene.grid.range_resolution_m / whole.grid.range_resolution_m
+    assert ratio == pytest.approx(64 / 24)
+
+
+def test_fragments_at_even_distances_are_ambiguous():
+    # Single subcarriers, every fourth one.
+    fragments = [[place, place] for place in range(0, 64, 4)]
+    one = (("group_size: 4", "group_size: 1"),)
+    found = problems(with_fragments(fragments, *one))
+    assert "leaves delays ambiguous" in found["waveform.subcarrier_stride"]
+
+
+def test_fragments_are_described_with_their_side_lobes():
+    rows = dict(describe(parse_scene(with_fragments("[[0, 23], [52, 63]]"), Path("x.yaml"))))
+    assert rows["waveform"].startswith("36 subcarriers (fragments 0-23, 52-63) x 64 symbols")
+    # Ambiguity function of the mask, in a plain sum over delays of fine steps.
+    places = np.array([*range(24), *range(52, 64)])
+    delays = np.arange(1, 32, 0.01) / 64
+    response = np.abs(np.exp(2j * np.pi * np.outer(delays, places)).sum(axis=1)) / 36
+    highest_db = 20 * np.log10(response[delays > 1 / 64].max())
+    printed = re.search(r"side lobes up to (.*) dB; the largest alone 13 m", rows["resolution"])
+    assert float(printed[1]) == pytest.approx(highest_db, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fragments", "key", "text"),
+    [
+        ("[[0, 64]]", "[0]", "is [0, 64]; the grid has the subcarriers 0 to 63"),
+        ("[[8, 4]]", "[0]", "is [8, 4]; the last subcarrier must not be before the first"),
+        ("[[0, 2]]", "[0]", "is [0, 2]; 3 subcarriers must be a multiple of the 4"),
+        ("[[0, 7], [4, 11]]", "[1]", "begins at 4, and the range before it ends at 7"),
+        ("[[32, 39], [0, 7]]", "[1]", "begins at 0, and the range before it ends at 39"),
+        ("[[0, 7], [8, 11]]", "[1]", "begins at 8, and the range before it ends at 7"),
+        ("[]", "", "at least 1"),
+        ("[[1]]", "[0]", "at least 2"),
+        ("[[-4, 3]]", "[0][0]", "must be at least 0"),
+        ("[[0.5, 3]]", "[0][0]", "must be a whole number"),
+    ],
+)
+def test_impossible_fragments_are_refused(fragments, key, text):
+    found = problems(with_fragments(fragments))
+    assert any(text in found[name] for name in found if name == f"waveform.fragments{key}"), found
+
+
+def test_combs_and_orthogonal_networks_are_refused_beside_fragments():
+    comb = "[[0, 23]]\n  reference_subcarrier_stride: 2\n  reference_symbol_stride: 2"
+    found = problems(with_fragments(comb))
+    assert "of which fragments leave ranges" in found["waveform.reference_subcarrier_stride"]
+    orthogonal = (
+        "propagation:",
+        "propagation:\n  interferers: [{name: other, position_m: [300, 300, 10], power_dbm: 20, "
+        "signal: orthogonal}]",
+    )
+    found = problems(with_fragments("[[0, 23]]", orthogonal))
+    assert "signal: orthogonal; leave one of both out" in found["waveform.fragments"]
+
+
+def test_networks_that_transform_whole_grids_are_refused():
+    scene = parse_scene(with_fragments("[[0, 23], [52, 63]]"), Path("x.yaml"))
+    with pytest.raises(ValueError, match=r"'dvqvae' transforms a whole grid .* local_ml"):
+        check_scheme("dvqvae", scene)
+    check_scheme("local_ml", scene)
+    with pytest.raises(WeightsError, match=r"train for a scene without waveform\.fragments"):
+        make_network(scene, "spectra")
+
+
+def test_facts_of_a_whole_grid_are_those_of_earlier_weights():
+    whole = scene_facts(parse_scene(GOOD, Path("x.yaml")))
+    assert "fragments" not in whole
+    parts = scene_facts(parse_scene(with_fragments("[[0, 23], [52, 63]]"), Path("x.yaml")))
+    assert any("fragments" in line for line in fact_differences(whole, parts))

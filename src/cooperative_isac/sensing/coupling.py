@@ -133,7 +133,8 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
 
     # Information of location and shift of every path by itself.
     products = _derivative_products(maker, fit, paths)
-    information = _path_information(products, fit.amplitude[paths], fit.power[paths])
+    least_energy = LEAST_REMAINING_SHARE * fit.replica.gram[paths, 0, 0].real
+    information = _path_information(products, fit.amplitude[paths], fit.power[paths], least_energy)
 
     # Chain rule: the paths of a target share its location.
     jacobian = _of_shared_locations(owner, len(targets), maker.dimension)
@@ -177,20 +178,24 @@ def _derivative_products(maker: ReplicaMaker, fit: Fit, paths: np.ndarray) -> np
     return products
 
 
-def _path_information(products: np.ndarray, amplitude: np.ndarray, power: np.ndarray) -> np.ndarray:
+def _path_information(
+    products: np.ndarray, amplitude: np.ndarray, power: np.ndarray, least_energy: np.ndarray
+) -> np.ndarray:
     """Fisher information of location and Doppler shift of every path, amplitudes unknown.
 
     products: [num_paths, 2 + D, num_paths, 2 + D], complex128, of echoes at unit amplitude and
         their derivatives
     amplitude: [num_paths], complex128
     power: [num_paths], float64, coherent SNR
+    least_energy: [num_paths], float32, of a path at unit amplitude: below, rounding of what the
+        suppression of static paths leaves
     Returns [num_paths (1 + D), num_paths (1 + D)], float64.
     """
     num_paths = len(power)
     num_parameters = num_paths * (products.shape[1] - 1)
 
     # Echoes at their fitted amplitudes, in standard deviations of noise.
-    energy = products[:, 0, :, 0].diagonal().real
+    energy = np.maximum(products[:, 0, :, 0].diagonal().real, least_energy)
     phases = np.exp(1j * np.angle(amplitude))
     amplitudes = np.sqrt(2 * power / energy) * phases
     of_pairs = amplitudes.conj()[:, None] * amplitudes

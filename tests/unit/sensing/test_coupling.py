@@ -13,12 +13,14 @@ from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.coupling import (
     MAX_COUPLED_PATHS,
+    coupled_information,
     coupled_targets,
     with_marginal_information,
 )
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.static_paths import unknown_static
 
 # A strong target, and a weak one in its main lobe, 20 dB below.
 PLACES = {
@@ -59,6 +61,22 @@ def bound_information(listener, paths):
     crossed = scaled[:wanted, wanted:]
     left = scaled[:wanted, :wanted] - crossed @ inverse @ crossed.T
     return left * np.outer(scale, scale)[:wanted, :wanted]
+
+
+def test_paths_that_the_suppression_takes_away_have_finite_information(listener):
+    # Nothing but rounding is left of paths without a Doppler shift.
+    static = unknown_static(listener.frame.streams)
+    reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz, static)
+    noise_w = receiver_noise_w(listener.scene, listener.site)
+    _, truth, _ = made(listener)
+    rest = replace(truth, doppler_hz=np.zeros(truth.num_paths))
+    for seed in range(4):
+        echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-6, seed)
+        maker = ReplicaMaker(listener.scene, listener.site, reference)
+        joint = JointFit(maker, reference.correlate(echo), noise_w)
+        with np.errstate(all="raise"):
+            information = coupled_information(maker, joint.match(rest), np.array([0, 1]))
+        assert np.all(np.isfinite(information))
 
 
 def test_the_reported_information_is_the_marginal_one_of_the_bound(listener):

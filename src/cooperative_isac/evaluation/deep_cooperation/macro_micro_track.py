@@ -26,7 +26,7 @@ from cooperative_isac.evaluation.deep_cooperation.macro_micro import (
     reporting_links,
 )
 from cooperative_isac.evaluation.deep_cooperation.stations import snr_of
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.fusion.symbol_level import StateEstimate, state_information
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import Tracking
@@ -91,10 +91,11 @@ def _trial(level_db: float, generator: np.random.Generator) -> Errors:
         evidences = observed(place_m, position_m, velocity_mps, level_db, generator)
         positions_m.append(position_m)
 
-        # Detections and tracks.
+        # Detections that the links locate, and tracks.
         for curve, report in REPORTS.items():
             found = report(evidences, place_m)
-            detections = [] if found is None else [_detection(*found)]
+            reported = [] if found is None else [_detection(*found)]
+            detections = [one for one in reported if detection_problem(one) is None]
             updated = trackers[curve].update(time_s, detections)
             tracks[curve].append([track for track in updated if track.status in ESTABLISHED])
 

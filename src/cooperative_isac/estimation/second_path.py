@@ -97,8 +97,19 @@ def two_path_bound(
     path_speeds_mps: [2], float64, m/s, speeds at which the paths shorten
     Returns [4, 4], float64, covariance of delay in s and speed in m/s of the first path, then of
     the second.
+    Raises ValueError for paths without power, and for two paths of one delay and speed.
     """
     clean = _two_paths(matrix, amplitudes, delays_s, path_speeds_mps)
+    if not np.all(amplitudes):
+        raise ValueError(
+            "amplitudes has the entry 0: a path without power has no bound; take path_information "
+            "of the other alone"
+        )
+    if delays_s[0] == delays_s[1] and path_speeds_mps[0] == path_speeds_mps[1]:
+        raise ValueError(
+            f"delays_s and path_speeds_mps of both paths are equal, {delays_s[0]:g} s and "
+            f"{path_speeds_mps[0]:g} m/s: they cannot be separated; move one of them"
+        )
     parameters = np.stack([delays_s, path_speeds_mps], axis=1).ravel()
     _, _, information = path_likelihood([used_elements(clean)], parameters)
     return np.linalg.inv(information)

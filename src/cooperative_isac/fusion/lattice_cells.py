@@ -38,6 +38,7 @@ def cells_in_front(
     points_m: [num_points, 3], float64, m, map, of the whole lattice
     chosen: [num_chosen], int, indices of the points that are searched
     spacing_m: distance of neighboring points, m
+    Returns the chosen points that are in front of the receiver.
     """
     # Points in front of the receiver.
     receiver = sensor.receiver

@@ -26,6 +26,9 @@ from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
 
+# Time over which targets are followed without a detection, with a margin for the rounding of times.
+LONGEST_MEMORY_S = LONGEST_PREDICTION_S + ROUNDING_S
+
 NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
 
 
@@ -42,17 +45,15 @@ class _Memory:
     targets: Targets
     seen_s: np.ndarray
 
-    def at(self, time_s: float) -> _Memory | None:
-        """The targets as predicted for a later time; None: for an earlier one, or much later.
+    def at(self, time_s: float) -> _Memory:
+        """The targets as predicted for a later time.
 
-        Targets that were not detected for as long are left out.
+        Those that were not detected for LONGEST_PREDICTION_S are left out.
         """
         elapsed_s = time_s - self.time_s
-        if not 0 < elapsed_s <= LONGEST_PREDICTION_S + ROUNDING_S:
-            return None
         points_m = self.targets.points_m + elapsed_s * self.targets.velocities_mps
         predicted = Targets(points_m, self.targets.velocities_mps)
-        is_recent = time_s - self.seen_s <= LONGEST_PREDICTION_S + ROUNDING_S
+        is_recent = time_s - self.seen_s <= LONGEST_MEMORY_S
         return _Memory(time_s, predicted.keep(is_recent), self.seen_s[is_recent])
 
 
@@ -90,7 +91,8 @@ class SymbolDecoder(Decoder):
         }
         sensors = {name: self._sensor(name, place.view) for name, place in self._places.items()}
         self.lattice = Lattice(scene, sensors)
-        self._memory: _Memory | None = None
+        # Of the last frames, in the order of their times: frames may come late, or again.
+        self._memories: tuple[_Memory, ...] = ()
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
@@ -110,7 +112,7 @@ class SymbolDecoder(Decoder):
         matched = self.matched(echoes, frame)
         match = matched.match
         if frame.time_s is not None:
-            self._memory = self._updated(frame.time_s, matched)
+            self._remember(self._updated(frame.time_s, matched))
         if match is None:
             return ()
 
@@ -143,11 +145,15 @@ class SymbolDecoder(Decoder):
         expected = NO_TARGETS if memory is None else memory.targets
         joint = JointMl(lattice.scene, joints)
         followed = significant(joint, expected, lattice.threshold)
-        known = NO_TARGETS if followed is None else followed.targets
+        most = self.scene.sensing.max_targets
+        known = NO_TARGETS
+        if followed is not None:
+            strongest = np.sort(np.argsort(-followed.evidence)[:most])
+            known = followed.targets.keep(strongest)
 
-        # Others: consecutive frames take turns with the parts of the lattice. Then a fit of all.
-        part = None if whole or memory is None else frame.number % NUM_PARTS
-        found = lattice.search(joints, known, self.scene.sensing.max_targets, part)
+        # Others, then a fit of all.
+        part = None if whole or memory is None else part_of(frame.number)
+        found = lattice.search(joints, known, most, part)
         match = significant(joint, found, lattice.threshold)
         return Matched(lattice, joints, match, is_whole=part is None)
 
@@ -190,9 +196,10 @@ class SymbolDecoder(Decoder):
 
     def _expected(self, time_s: float | None) -> _Memory | None:
         """The followed targets at a time; None: no frame shortly before it is known."""
-        if self._memory is None or time_s is None:
+        if time_s is None:
             return None
-        return self._memory.at(time_s)
+        earlier = [one for one in self._memories if 0 < time_s - one.time_s <= LONGEST_MEMORY_S]
+        return earlier[-1].at(time_s) if earlier else None
 
     def _updated(self, time_s: float, matched: Matched) -> _Memory:
         """The targets of a frame, and those that are followed though it did not show them.
@@ -206,12 +213,39 @@ class SymbolDecoder(Decoder):
         if expected is None or matched.is_whole:
             return _Memory(time_s, detected, seen_s)
 
-        # Expected targets without a detection.
+        # Expected targets without a detection, those that were detected last first.
         is_lost = [
             not self.lattice.is_near(detected, point_m).any()
             for point_m in expected.targets.points_m
         ]
-        lost = expected.targets.keep(np.array(is_lost, bool))
+        lost = np.flatnonzero(is_lost)
+        by_age = lost[np.argsort(-expected.seen_s[lost], kind="stable")]
+        kept = by_age[: self.scene.sensing.max_targets - len(detected)]
         return _Memory(
-            time_s, detected.and_also(lost), np.concatenate([seen_s, expected.seen_s[is_lost]])
+            time_s,
+            detected.and_also(expected.targets.keep(kept)),
+            np.concatenate([seen_s, expected.seen_s[kept]]),
         )
+
+    def _remember(self, memory: _Memory) -> None:
+        """Add the memory of a frame, in place of one of the same frame, to those shortly before.
+
+        Frames that are much later belong to an earlier run.
+        """
+        others = [
+            one
+            for one in self._memories
+            if ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_MEMORY_S
+        ]
+        self._memories = tuple(sorted([*others, memory], key=lambda one: one.time_s))
+
+
+def part_of(number: int) -> int:
+    """The part of the lattice that a frame searches.
+
+    Parts take turns, and each round begins one part later: bands that are on the air in every n-th
+    frame, and frames that are lost periodically, come to all parts.
+
+    number: of the frame
+    """
+    return (number + number // NUM_PARTS) % NUM_PARTS

@@ -210,6 +210,8 @@ def test_a_faulty_argument_is_refused_by_its_name(function, argument, fault):
         ("threshold_error", {"path_speed_mps": -70.0}, "path_speed_mps is -70, outside the window"),
         ("threshold_error", {"snrs": [0.0]}, "snrs has the entry 0"),
         ("second_path_energy", {"amplitudes": np.ones(3)}, "amplitudes .*by two paths"),
+        ("two_path_bound", {"amplitudes": [1.0, 0.0]}, "amplitudes has the entry 0"),
+        ("two_path_bound", {"delays_s": np.full(2, 1e-6)}, "are equal, 1e-06 s and 10 m/s"),
         ("two_path_bound", {"path_speeds_mps": np.ones(4)}, "path_speeds_mps .*by two paths"),
         ("second_path_probability", {"delays_s": np.ones(1)}, "delays_s .*by two paths"),
         ("newtonized_omp", {"false_alarm_rate": 0.0}, "false_alarm_rate is 0: .*below 1"),

@@ -29,7 +29,8 @@ def warnings(scene: Scene) -> list[str]:
         *_without_links(scene),
         *_clocks_apart(scene),
         *_without_sight(scene),
-        *_moving_among_static_paths(scene),
+        *_kept_static_paths(scene),
+        *_moving_among_scatterers(scene),
         *_short_uplink(scene),
         *_fast_climbs(scene),
     ]
@@ -136,29 +137,29 @@ def _without_sight(scene: Scene) -> Iterator[str]:
             )
 
 
-def _moving_among_static_paths(scene: Scene) -> Iterator[str]:
-    """Static paths that stay in the echoes of links with a moving end."""
-    mobile = [station.name for station in scene.stations if station.is_mobile]
-    worlds = [view.world for view in scene.views if view.world is not None]
-    if not mobile or not worlds:
-        return
-    names = ", ".join(mobile)
-
-    # Lines of sight and reflections, where nothing cancels them.
+def _kept_static_paths(scene: Scene) -> Iterator[str]:
+    """Lines of sight and reflections of the world that nothing takes out of the echoes."""
     sensing = scene.sensing
-    if sensing.static_paths == "keep" and sensing.synchronization != "line_of_sight":
+    if sensing.static_paths != "keep" or sensing.synchronization == "line_of_sight":
+        return
+    worlds = [view.world for view in scene.views if view.world is not None]
+    if any(world.line_of_sight or world.surfaces for world in worlds):
         yield (
-            f"sensing.static_paths is 'keep': static paths stay in the echoes of {names} and hide "
-            "targets; leave it out"
+            "sensing.static_paths is 'keep': lines of sight and reflections of the `world` stay in "
+            "the echoes and hide targets; leave the key out"
         )
 
-    # Diffuse scattering.
+
+def _moving_among_scatterers(scene: Scene) -> Iterator[str]:
+    """Diffuse scattering that stays in the echoes of links with a moving end."""
+    mobile = [station.name for station in scene.stations if station.is_mobile]
+    worlds = [view.world for view in scene.views if view.world is not None]
     surfaces = [surface for world in worlds for surface in world.surfaces]
-    if any(surface.material.scattering > 0 for surface in surfaces):
+    if mobile and any(surface.material.scattering > 0 for surface in surfaces):
         yield (
             "the surfaces of the world scatter, and over links with a moving end "
-            f"({names}) that has Doppler shifts and stays in the echoes: it hides weak targets; "
-            "material.scattering: 0 leaves it out"
+            f"({', '.join(mobile)}) that has Doppler shifts and stays in the echoes: it hides weak "
+            "targets; material.scattering: 0 leaves it out"
         )
 
 

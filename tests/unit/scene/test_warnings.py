@@ -122,21 +122,29 @@ def test_a_plane_has_no_climb():
     assert not warnings(replace(scene, sensing=replace(scene.sensing, max_climb_mps=1e-3)))
 
 
-def test_static_paths_that_stay_in_the_echoes_of_moving_stations_are_a_warning():
-    def lines(world, sensing="  scheme: local_ml"):
-        text = scene_path("bs_ue").read_text().replace("  scheme: local_ml", sensing)
+def test_static_paths_that_stay_in_the_echoes_are_a_warning():
+    def lines(name, world, sensing="  scheme: local_ml"):
+        text = scene_path(name).read_text().replace("  scheme: local_ml", sensing)
         text = text.replace("world: {}", f"world: {world}")
-        scene = parse_scene(text, Path("cars.yaml"))
-        return [line for line in warnings(scene) if "ue1, ue2, ue3" in line]
+        scene = parse_scene(text, Path("stations.yaml"))
+        return [line for line in warnings(scene) if "stay" in line]
 
-    # Lines of sight and specular reflections are canceled.
-    assert not lines("{}")
-    assert not lines("{ground: {material: {scattering: 0}}}")
+    # Lines of sight and specular reflections are canceled, also those of moving stations.
+    assert not lines("bs_ue", "{}")
+    assert not lines("bs_ue", "{ground: {material: {scattering: 0}}}")
 
-    # Diffuse scattering is not, and nothing is where the file says so.
-    (scattered,) = lines("{ground: {}}")
+    # Diffuse scattering is not, where stations move.
+    (scattered,) = lines("bs_ue", "{ground: {}}")
+    assert "ue1, ue2, ue3" in scattered
     assert "material.scattering: 0" in scattered
-    (kept,) = lines("{}", "  static_paths: keep\n  scheme: local_ml")
+
+    # Nothing is canceled where the file says so, but for synchronization.
+    (kept,) = lines("bs_ue", "{}", "  static_paths: keep\n  scheme: local_ml")
     assert "static_paths is 'keep'" in kept
     synchronized = "  static_paths: keep\n  synchronization: line_of_sight\n  scheme: local_ml"
-    assert not lines("{}", synchronized)
+    assert not lines("bs_ue", "{}", synchronized)
+    assert not lines("multi_bs_clocks", "{}")
+    text = scene_path("multi_bs_clocks").read_text()
+    by_targets = text.replace("synchronization: line_of_sight", "synchronization: both_directions")
+    (kept,) = warnings(parse_scene(by_targets, Path("stations.yaml")))
+    assert "static_paths is 'keep'" in kept

@@ -12,10 +12,10 @@ import sys
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from variants import ACCURACY, accuracy, add_numbers, changed
 
 from cooperative_isac.api import evaluate
 from cooperative_isac.evaluation.interference_report import levels_db
-from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 SCENE = "multi_bs"
 SCHEME = "local_ml"
@@ -29,26 +29,16 @@ SHARED = (
 )
 
 
-def changed(changes):
-    """The scene with changed keys."""
-    path = scene_path(SCENE)
-    text = path.read_text()
-    for before, after in changes:
-        if before not in text:
-            raise ValueError(f"{path} has no '{before}'")
-        text = text.replace(before, after, 1)
-    return parse_scene(text, path)
-
-
 def with_interferer(power_dbm, signal, mode, changes=()):
     """The scene with one interferer."""
     entry = f"{{name: other, position_m: {POSITION_M}, power_dbm: {power_dbm}, signal: {signal}}}"
     return changed(
+        SCENE,
         [
             ("\npropagation:", f"\npropagation:\n  interferers: [{entry}]"),
             ("\nsensing:", f"\nsensing:\n  interference: {mode}"),
             *changes,
-        ]
+        ],
     )
 
 
@@ -67,16 +57,7 @@ def add_row(table, label, level, scene, options):
         schemes=[SCHEME],
         workers=options.workers,
     ).powers[0]
-    figures = result.schemes[SCHEME]
-    table.add_row(
-        label,
-        level,
-        f"{figures.detection_rate:.1%}",
-        f"{figures.false_alarms_per_frame:.2f}",
-        f"{figures.rmse_location_m:.3f}",
-        f"{result.bound.root_mean_location_m:.3f}",
-        f"{figures.median_location_m:.3f}",
-    )
+    table.add_row(label, level, *accuracy(result, SCHEME))
 
 
 def main():
@@ -90,11 +71,10 @@ def main():
 
     table = Table(title=f"Interferer beside {SCENE}", box=SIMPLE_HEAD, title_justify="left")
     table.add_column("variant")
-    for name in ("dB", "found", "false", "loc. RMSE m", "bound m", "loc. median m"):
-        table.add_column(name, justify="right")
+    add_numbers(table, ("dB", *ACCURACY))
 
     # Without interference.
-    add_row(table, "none", "", changed([]), options)
+    add_row(table, "none", "", changed(SCENE, []), options)
     add_row(table, "orthogonal", "", with_interferer(33, "orthogonal", "noise", SHARED), options)
 
     # At levels over the noise of the receiver that has most of it.

@@ -14,11 +14,12 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from variants import ACCURACY, accuracy, add_numbers, changed
 
 from cooperative_isac.api import evaluate
-from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 SCENE = "cell_free_compact"
+SCHEME = "local_ml"
 
 # 64 subcarriers over 184 MHz: delays are unambiguous over 104 m, and speeds within 34 m/s.
 NUM_SUBCARRIERS = 64
@@ -46,16 +47,10 @@ VARIANTS = {
 COMPARED_SHARE = 0.5
 
 
-def changed(changes, num_subcarriers=NUM_SUBCARRIERS):
+def wide(changes, num_subcarriers=NUM_SUBCARRIERS):
     """The scene with a wide band and changed keys."""
-    path = scene_path(SCENE)
-    text = path.read_text()
     band = (f"num_subcarriers: {NUM_SUBCARRIERS}", f"num_subcarriers: {num_subcarriers}")
-    for before, after in (band, *WIDE_BAND, *changes):
-        if before not in text:
-            raise ValueError(f"{path} has no '{before}'")
-        text = text.replace(before, after)
-    return parse_scene(text, path)
+    return changed(SCENE, (band, *WIDE_BAND, *changes))
 
 
 def power_of_share(powers_dbm, shares):
@@ -78,22 +73,11 @@ def main():
 
     table = Table(title="Range migration", box=SIMPLE_HEAD, title_justify="left")
     table.add_column("variant")
-    for name in (
-        "dBm",
-        "found",
-        "false",
-        "loc. RMSE m",
-        "bound m",
-        "loc. median m",
-        "vel. RMSE m/s",
-        "bound m/s",
-        "vel. median m/s",
-    ):
-        table.add_column(name, justify="right")
+    add_numbers(table, ("dBm", *ACCURACY, "vel. RMSE m/s", "bound m/s", "vel. median m/s"))
     compared = {}
     for label, (changes, powers_dbm) in VARIANTS.items():
         result = evaluate(
-            changed(changes, options.subcarriers),
+            wide(changes, options.subcarriers),
             frames=options.frames,
             seed=options.seed,
             powers_dbm=powers_dbm,
@@ -101,16 +85,12 @@ def main():
         )
         shares = []
         for at_power in result.powers:
-            figures = at_power.schemes["local_ml"]
+            figures = at_power.schemes[SCHEME]
             shares.append(figures.detection_rate)
             table.add_row(
                 label,
                 f"{at_power.power_dbm:g}",
-                f"{figures.detection_rate:.1%}",
-                f"{figures.false_alarms_per_frame:.3f}",
-                f"{figures.rmse_location_m:.3f}",
-                f"{at_power.bound.root_mean_location_m:.3f}",
-                f"{figures.median_location_m:.3f}",
+                *accuracy(at_power, SCHEME),
                 f"{figures.rmse_velocity_mps:.3f}",
                 f"{at_power.bound.root_mean_velocity_mps:.3f}",
                 f"{figures.median_velocity_mps:.3f}",

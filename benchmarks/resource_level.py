@@ -14,9 +14,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from stages import time_stages
+from variants import ACCURACY, accuracy, add_numbers, changed
 
 from cooperative_isac.api import evaluate
-from cooperative_isac.scene.file.config import parse_scene, scene_path
 
 SCENE = "cell_free_compact"
 
@@ -143,40 +143,15 @@ MANY_TARGETS = {
 }
 
 
-def changed(changes, receivers_only=False):
-    """The scene with changed keys, those of arrays at the receivers alone."""
-    path = scene_path(SCENE)
-    text = path.read_text()
-    start = text.index("\nreceivers:") if receivers_only else 0
-    head = text[:start]
-    tail = text[start:]
-    for before, after in changes:
-        if before not in tail:
-            raise ValueError(f"{path} has no '{before}'")
-        tail = tail.replace(before, after)
-    return parse_scene(head + tail, path)
-
-
-def measured(title, variants, powers_dbm, receivers_only, options):
+def measured(title, variants, powers_dbm, section, options):
     """Table of the accuracy and cost of each variant."""
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     table.add_column("variant")
-    for name in (
-        "dBm",
-        "found",
-        "false",
-        "loc. RMSE m",
-        "bound m",
-        "loc. median m",
-        "vel. median m/s",
-    ):
-        table.add_column(name, justify="right")
-    table.add_column("bits down", justify="right")
-    table.add_column("bit/s/Hz", justify="right")
-    table.add_column("encode ms", justify="right")
+    add_numbers(table, ("dBm", *ACCURACY, "vel. median m/s", "bits down", "bit/s/Hz", "encode ms"))
     for label, changes in variants.items():
-        scene = changed(changes, receivers_only)
-        times_ms = time_stages(scene, scene.sensing.scheme, TIMED_FRAMES).times_ms["encode"]
+        scene = changed(SCENE, changes, section)
+        scheme = scene.sensing.scheme
+        times_ms = time_stages(scene, scheme, TIMED_FRAMES).times_ms["encode"]
         result = evaluate(
             scene,
             frames=options.frames,
@@ -185,15 +160,11 @@ def measured(title, variants, powers_dbm, receivers_only, options):
             workers=options.workers,
         )
         for at_power in result.powers:
-            figures = at_power.schemes[scene.sensing.scheme]
+            figures = at_power.schemes[scheme]
             table.add_row(
                 label,
                 f"{at_power.power_dbm:g}",
-                f"{figures.detection_rate:.1%}",
-                f"{figures.false_alarms_per_frame:.3f}",
-                f"{figures.rmse_location_m:.3f}",
-                f"{at_power.bound.root_mean_location_m:.3f}",
-                f"{figures.median_location_m:.3f}",
+                *accuracy(at_power, scheme),
                 f"{figures.median_velocity_mps:.2f}",
                 f"{figures.fronthaul_downlink_bits:,.0f}",
                 f"{at_power.sum_rate:.1f}",
@@ -202,17 +173,17 @@ def measured(title, variants, powers_dbm, receivers_only, options):
     return table
 
 
-# Tables by name: title, variants, powers in dBm, whether only keys from the receivers on change.
+# Tables by name: title, variants, powers in dBm, section from which on keys change (None: all).
 TABLES = {
-    "signals": ("Reference signals", SIGNALS, [33.0], False),
-    "codes": ("Code words beside data", CODES, [33.0, 40.0], False),
-    "beams": ("Beams of reference signals and code words", BEAMS, [33.0], False),
-    "fragments": ("Fragmented spectrum", SPECTRA, [33.0, 21.0], False),
-    "recovery": ("Recovery, scheme compressed_sensing", RECOVERY, [33.0, 23.0], False),
-    "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], False),
-    "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], True),
-    "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], True),
-    "targets": ("Six targets, four antennas, music_fine", MANY_TARGETS, [43.0], True),
+    "signals": ("Reference signals", SIGNALS, [33.0], None),
+    "codes": ("Code words beside data", CODES, [33.0, 40.0], None),
+    "beams": ("Beams of reference signals and code words", BEAMS, [33.0], None),
+    "fragments": ("Fragmented spectrum", SPECTRA, [33.0, 21.0], None),
+    "recovery": ("Recovery, scheme compressed_sensing", RECOVERY, [33.0, 23.0], None),
+    "symbols": ("Accumulation over symbols", SYMBOLS, [21.0], None),
+    "arrays": ("Receive arrays", ARRAYS, [33.0, 21.0], "receivers"),
+    "directions": ("Angles of arrival, scheme music_fine", DIRECTIONS, [33.0], "receivers"),
+    "targets": ("Six targets, four antennas, music_fine", MANY_TARGETS, [43.0], "receivers"),
 }
 
 

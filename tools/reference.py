@@ -245,8 +245,6 @@ def _fields_of(text: str) -> tuple[str, list[list[str]]]:
 
 # Keys of scene files
 
-# Two numbers, whose names depend on the key.
-PAIR = "[a, b]"
 # Unit of a key by its suffix.
 UNITS = {
     "db": "dB",
@@ -297,7 +295,7 @@ def _add_section(section: type[BaseModel], blocks: list[list[str]], done: list) 
     rows = [
         [
             _key(name, field),
-            _value(name, field),
+            _words(field.annotation, field.metadata),
             _unit(name),
             _default(field),
             meanings.get(name, ""),
@@ -362,15 +360,13 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(default)}`" if not isinstance(default, str) else f"`{default}`"
 
 
-def _value(name: str, field: FieldInfo) -> str:
-    """Type and range of a key in words."""
-    words = _words(field.annotation, field.metadata)
-    return words.replace(PAIR, "[low, high]" if name == "height_m" else "[x, y]")
-
-
 def _words(annotation, metadata: typing.Sequence = ()) -> str:
+    """Type and range of a key in words; a title of the type stands for both."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
+        titles = [part.title for part in arguments[1:] if getattr(part, "title", None)]
+        if titles:
+            return titles[0]
         facts = [fact for part in arguments[1:] for fact in getattr(part, "metadata", [part])]
         return _words(arguments[0], [*facts, *metadata])
     if origin in (typing.Union, types.UnionType):
@@ -400,8 +396,8 @@ def _list_words(item, metadata: typing.Sequence) -> str:
     if typing.get_origin(typing.get_args(item)[0]) is list:
         return f"{least} of {_words(item)}"
 
-    # Points and pairs by their lengths.
-    words = {(3, 3): "[x, y, z]", (2, 3): "[x, y, z] or [x, y]", (2, 2): PAIR}
+    # Points by their lengths.
+    words = {(3, 3): "[x, y, z]", (2, 3): "[x, y, z] or [x, y]"}
     return words.get((least, most), f"{least} values")
 
 

@@ -67,6 +67,17 @@ def test_expected_long_work_of_the_first_frame_begins_earlier(bench):
     assert 490 * MILLISECOND < worker.used_ns[0] - stamp_ns < 990 * MILLISECOND
 
 
+def test_the_second_frame_has_the_measured_duration(bench):
+    # 0.39 s expected in a period of 0.4 s, of work that takes no time.
+    worker = Worker(bench, period_s=0.4, duration_s=0.39)
+    worker.frame(0, age_ms=400)
+    assert len(worker.used_ns) == 1
+    stamp_ns = worker.frame(1, age_ms=0)
+    assert len(worker.used_ns) == 1
+    bench.until(lambda: len(worker.used_ns) == 2)
+    assert worker.used_ns[1] - stamp_ns > 195 * MILLISECOND
+
+
 def test_expected_work_of_a_whole_period_begins_at_once(bench):
     worker = Worker(bench, period_s=0.4, duration_s=0.4)
     worker.frame(0, age_ms=10)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.echo import migration_phases, path_phases
+from cooperative_isac.channel.echo import delay_rates, migration_phases, path_phases
 from cooperative_isac.channel.gain import gain_slope, unit_gain
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
@@ -109,7 +109,7 @@ def _signal_factors(
     over_subcarriers, over_symbols = path_phases(grid, path.delay_s[None], path.doppler_hz[None])
     ramps = over_subcarriers[:, :, None] * over_symbols
     if scene.propagation.range_migration:
-        ramps = ramps * migration_phases(grid, -path.doppler_hz[None] / grid.carrier_hz)
+        ramps = ramps * migration_phases(grid, delay_rates(grid, path.doppler_hz[None]))
     delayed = signal.toward(transmitter, departure) * ramps
     echo = delayed[:, 0]
 
@@ -118,7 +118,7 @@ def _signal_factors(
     times_s = grid.symbol_times_s
     if scene.propagation.range_migration:
         # The Doppler shift of each subcarrier is that of its own frequency.
-        times_s = (1 + offsets_hz / grid.carrier_hz)[:, None] * times_s
+        times_s = grid.frequency_ratios[:, None] * times_s
     by_delay = 2j * np.pi * (offsets_hz - offsets_hz.mean())[:, None]
     by_doppler = 2j * np.pi * (times_s - times_s.mean())
 

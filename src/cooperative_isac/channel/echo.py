@@ -65,7 +65,16 @@ def with_delay_rates(scene: Scene, paths: PathSet) -> PathSet:
     """
     if not scene.propagation.range_migration:
         return paths
-    return replace(paths, delay_rate=-paths.doppler_hz / scene.grid.carrier_hz)
+    return replace(paths, delay_rate=delay_rates(scene.grid, paths.doppler_hz))
+
+
+def delay_rates(grid: OfdmGrid, doppler_hz: np.ndarray) -> np.ndarray:
+    """Changes of the delays of paths within a frame, from their Doppler shifts at the carrier.
+
+    doppler_hz: [num_paths], float64, Hz
+    Returns [num_paths], float64, s/s.
+    """
+    return -doppler_hz / grid.carrier_hz
 
 
 def migration_phases(grid: OfdmGrid, delay_rate: np.ndarray) -> np.ndarray:

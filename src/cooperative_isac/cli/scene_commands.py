@@ -69,7 +69,7 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
 
     table = Table.grid(padding=(0, 2))
     rows = describe(loaded) + coverage_rows(loaded) + interference_rows(loaded)
-    rows += migration_rows(loaded)
+    rows += migration_rows(loaded, [loaded.sensing.scheme])
     for label, value in rows:
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)

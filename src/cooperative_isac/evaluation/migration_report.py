@@ -25,8 +25,11 @@ def most_cells(view: Scene) -> float:
     return view.grid.migration_cells(2 * view.sensing.max_speed_mps)
 
 
-def migration_rows(scene: Scene) -> list[tuple[str, str]]:
-    """Rows of `isac check`: migration in each band where it matters, or echoes have it."""
+def migration_rows(scene: Scene, schemes: Sequence[str]) -> list[tuple[str, str]]:
+    """Rows of `isac check`: migration in each band where it matters, or echoes have it.
+
+    schemes: names of the schemes in use
+    """
     rows = []
     for view in scene.views:
         cells = most_cells(view)
@@ -35,17 +38,17 @@ def migration_rows(scene: Scene) -> list[tuple[str, str]]:
             continue
         band = f" on {view.band}" if scene.layout is not None else ""
         simulated = "simulated" if has_migration else "left out of simulated echoes"
-        rows.append(
-            (
-                f"range migration{band}",
-                f"{_amount(cells)}; {simulated}, {HANDLING[view.sensing.range_migration]}",
-            )
-        )
+        blind = ignoring(schemes, view, "range_migration")
+        handling = HANDLING["ignore" if blind else view.sensing.range_migration]
+        rows.append((f"range migration{band}", f"{_amount(cells)}; {simulated}, {handling}"))
     return rows
 
 
 def migration_warnings(scene: Scene, schemes: Sequence[str]) -> Iterator[str]:
-    """Bands on which targets migrate and lose SNR without compensation, one line each.
+    """Bands on which receivers do not treat targets as their echoes move, one line each.
+
+    Targets that migrate lose SNR without compensation; compensation of simulated echoes with
+    constant delays shifts their locations.
 
     schemes: names of the schemes in use
     """
@@ -55,6 +58,14 @@ def migration_warnings(scene: Scene, schemes: Sequence[str]) -> Iterator[str]:
             continue
         frame = f"a frame of band '{view.band}'" if scene.layout is not None else "a frame"
         moves = f"in {frame} targets move by up to {_amount(cells)}"
+        compensates = view.sensing.range_migration == "compensate"
+        if not view.propagation.range_migration:
+            if compensates:
+                yield (
+                    f"{moves}, which receivers compensate (sensing.range_migration), and simulated "
+                    "echoes have none; leave it out, or remove propagation.range_migration: false"
+                )
+            continue
         blind = ignoring(schemes, view, "range_migration")
         if blind:
             counts = "counts" if len(blind) == 1 else "count"
@@ -62,7 +73,7 @@ def migration_warnings(scene: Scene, schemes: Sequence[str]) -> Iterator[str]:
                 f"{moves}, and {' and '.join(blind)} {counts} with constant delays: use scheme "
                 "local_ml with sensing.range_migration: compensate, or fewer symbols"
             )
-        elif view.sensing.range_migration == "ignore":
+        elif not compensates:
             yield (
                 f"{moves}, which receivers ignore: set sensing.range_migration: compensate, or "
                 "use fewer symbols"

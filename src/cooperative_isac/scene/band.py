@@ -68,6 +68,14 @@ class OfdmGrid:
         return self.places * self.subcarrier_stride * self.subcarrier_spacing_hz
 
     @property
+    def frequency_ratios(self) -> np.ndarray:
+        """Frequency of each used subcarrier over that of the carrier, [num_subcarriers], float64.
+
+        The Doppler shift of a path has the same ratio to that at the carrier.
+        """
+        return 1 + self.subcarrier_offsets_hz / self.carrier_hz
+
+    @property
     def symbol_period_s(self) -> float:
         """Time between two used OFDM symbols, s."""
         return (1 / self.subcarrier_spacing_hz + self.cyclic_prefix_s) * self.symbol_stride

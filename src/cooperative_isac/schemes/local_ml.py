@@ -146,12 +146,12 @@ def _check_migration(scene: Scene) -> None:
         )
 
 
-def _has_many_streams(view: Scene) -> bool:
-    """True where samples of an echo are less than their correlation with the streams.
+def _matches_samples(view: Scene) -> bool:
+    """True where paths are matched with samples of the echo: fewer than the correlation has values.
 
     With clock offsets transmitters have streams of their own, and where antennas send one after
-    another in time each of these. Weak candidates and paths that migrate are matched in a
-    correlation.
+    another in time each of these. Weak candidates and paths that migrate are matched in the
+    correlation with the streams all the same.
 
     view: scene on one band
     """
@@ -171,7 +171,7 @@ class LocalMlEncoder(Encoder):
         self.receivers = {
             place.band: LocalReceiver(
                 place,
-                by_samples=_has_many_streams(place.view),
+                by_samples=_matches_samples(place.view),
                 interference=sensing.interference,
                 compensates_migration=sensing.range_migration == "compensate",
             )

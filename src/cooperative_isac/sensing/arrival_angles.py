@@ -51,7 +51,6 @@ def arrival_cosines(
 
     snapshots: [num_rx_ant, num_snapshots], complex64, sqrt(W)
     receiver: station with a linear array
-    receiver: station with a linear array
     wavelength_m: wavelength of the carrier, m
     directions: music (peaks of the spectrum) | root_music | esprit | coarray_music (MUSIC on the
     virtual array)

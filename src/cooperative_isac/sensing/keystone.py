@@ -29,9 +29,8 @@ class KeystoneReference(StreamReference):
 
     @cached_property
     def ratios(self) -> np.ndarray:
-        """Frequency of each subcarrier over that of the carrier, [num_subcarriers], float64."""
-        grid = self.frame.grid
-        return 1 + grid.subcarrier_offsets_hz / grid.carrier_hz
+        """OfdmGrid.frequency_ratios of the frame's grid."""
+        return self.frame.grid.frequency_ratios
 
     @cached_property
     def keystone_times_s(self) -> np.ndarray:
@@ -123,9 +122,24 @@ class KeystoneReference(StreamReference):
         Returns [n, num_subcarriers, num_streams, num_shifts], complex64; phases count from the
         start of the frame.
         """
-        # Shifts in ascending order, and their phases at the first block.
+        # Shifts in ascending order, at the frequency of each subcarrier.
         order = np.argsort(shifts_hz)
         ascending_hz = shifts_hz[order]
+        spectra = self._chirp_z(values, ascending_hz)
+        self._correct_last_block(spectra, values, ascending_hz)
+
+        # Shifts in the given order.
+        in_order = np.empty_like(spectra)
+        in_order[..., order] = spectra
+        return in_order
+
+    def _chirp_z(self, values: np.ndarray, ascending_hz: np.ndarray) -> np.ndarray:
+        """Spectra of blocks of equal length, at even distances in time.
+
+        ascending_hz: [num_shifts], float64, Hz, at the carrier; evenly spaced
+        Returns the shape of spectra, complex64.
+        """
+        # Phases of the shifts at the first block.
         ratios = self.ratios[:, None]
         at_first = phasors(-ratios * ascending_hz * self.block_times_s[0])
 
@@ -148,20 +162,23 @@ class KeystoneReference(StreamReference):
         for one, own in zip(values, spectra):
             convolved = fft.ifft(fft.fft(one * before[:, None], length) * chirp[:, None])
             own[...] = convolved[..., :num_bins] * after[:, None]
+        return spectra
 
-        # Phase correction of a shorter last block, whose center is earlier.
+    def _correct_last_block(
+        self, spectra: np.ndarray, values: np.ndarray, ascending_hz: np.ndarray
+    ) -> None:
+        """Correct spectra in place for a shorter last block, whose center is earlier.
+
+        ascending_hz: [num_shifts], float64, Hz, at the carrier
+        """
         missing = self.block - int(self.block_sizes[-1])
-        if missing:
-            early_s = missing / 2 * self.frame.grid.symbol_period_s
-            turns = ratios * ascending_hz
-            actual = phasors(-turns * self.block_times_s[-1])
-            nominal = phasors(-turns * (self.block_times_s[-1] + early_s))
-            spectra += values[..., -1:] * (actual - nominal)[:, None]
-
-        # Shifts in the given order.
-        in_order = np.empty_like(spectra)
-        in_order[..., order] = spectra
-        return in_order
+        if not missing:
+            return
+        early_s = missing / 2 * self.frame.grid.symbol_period_s
+        turns = self.ratios[:, None] * ascending_hz
+        actual = phasors(-turns * self.block_times_s[-1])
+        nominal = phasors(-turns * (self.block_times_s[-1] + early_s))
+        spectra += values[..., -1:] * (actual - nominal)[:, None]
 
 
 class KeystoneReplicaMaker(ReplicaMaker):

@@ -44,7 +44,8 @@ class SpareTime:
         self._work = work
         self._last: FrameStamp | None = None
         self._period_ns = round(period_s * NS_PER_S)
-        self._longest_ns = duration_s * NS_PER_S
+        self._expected_ns = duration_s * NS_PER_S
+        self._longest_ns = 0.0
         self._timer = node.create_timer(1.0, self._due)
         self._timer.cancel()
 
@@ -61,7 +62,8 @@ class SpareTime:
     def begin(self, frame: FrameStamp) -> None:
         """Schedule the work after the packet of a frame has been published."""
         # time after the stamp: half a period, or earlier where the work needs more of it
-        delay_ns = min(SHARE * self._period_ns, self._period_ns - MARGIN * self._longest_ns)
+        duration_ns = self._longest_ns or self._expected_ns
+        delay_ns = min(SHARE * self._period_ns, self._period_ns - MARGIN * duration_ns)
         begin_ns = frame.stamp_ns + round(delay_ns)
         wait_ns = begin_ns - self._node.get_clock().now().nanoseconds
 

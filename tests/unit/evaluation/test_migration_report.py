@@ -20,7 +20,7 @@ def compact(num_symbols, handling="ignore", sensing=""):
 def test_migration_is_speed_times_time_over_the_resolution():
     # 2 * 28.3 m/s for 4096 symbols of 4 * (1 / 240 kHz + 1.04 us), over c / 61.44 MHz.
     cells = 2 * 28.3 * 4096 * 4 * (1 / 240e3 + 1.04e-6) / (299_792_458 / 61.44e6)
-    (label, text), *others = migration_rows(compact(4096))
+    (label, text), *others = migration_rows(compact(4096), ["local_ml"])
     assert label == "range migration" and not others
     assert text.startswith(f"{cells:.2g} range cells at sensing.max_speed_mps (a loss of 1.2 dB)")
     assert text.endswith("simulated, receivers ignore it")
@@ -35,14 +35,42 @@ def test_warnings_name_what_compensates():
     assert "music and raw_ml count with constant delays: use scheme local_ml" in line
 
 
+@pytest.mark.parametrize(
+    ("schemes", "handling", "words"),
+    [
+        (["local_ml"], "compensate", "receivers compensate it"),
+        (["local_ml"], "ignore", "receivers ignore it"),
+        (["music"], "compensate", "receivers ignore it"),
+        (["local_ml", "raw_ml"], "compensate", "receivers ignore it"),
+    ],
+)
+def test_rows_say_what_the_schemes_in_use_do(schemes, handling, words):
+    (row,) = migration_rows(compact(4096, handling), schemes)
+    assert row[1].endswith(f"simulated, {words}")
+
+
+def test_echoes_without_migration_are_warned_of_where_receivers_compensate_it():
+    def without_echoes(handling):
+        scene = compact(4096, handling)
+        return replace(scene, propagation=replace(scene.propagation, range_migration=False))
+
+    assert not list(migration_warnings(without_echoes("ignore"), ["local_ml"]))
+    assert not list(migration_warnings(without_echoes("ignore"), ["music"]))
+    (line,) = migration_warnings(without_echoes("compensate"), ["local_ml"])
+    assert "simulated echoes have none; leave it out, or remove" in line
+    assert line.endswith("propagation.range_migration: false")
+    (row,) = migration_rows(without_echoes("ignore"), ["local_ml"])
+    assert row[1].endswith("left out of simulated echoes, receivers ignore it")
+
+
 def test_short_frames_have_neither_row_nor_warning():
     scene = compact(64)
-    assert not migration_rows(scene)
+    assert not migration_rows(scene, ["local_ml"])
     assert not list(migration_warnings(scene, ["raw_ml"]))
 
     # Unless their echoes have it all the same.
     propagation = replace(scene.propagation, range_migration=True)
-    (row,) = migration_rows(replace(scene, propagation=propagation))
+    (row,) = migration_rows(replace(scene, propagation=propagation), ["local_ml"])
     assert "simulated" in row[1]
 
 
@@ -51,8 +79,8 @@ def test_bands_are_named():
     path = scene_path("multi_bs")
     text = path.read_text().replace("symbol_stride: 24", "symbol_stride: 12")
     long = parse_scene(text.replace("num_symbols: 32", "num_symbols: 1024"), path)
-    assert not migration_rows(scene)
-    (row,) = migration_rows(long)
+    assert not migration_rows(scene, ["local_ml"])
+    (row,) = migration_rows(long, ["local_ml"])
     assert row[0] == "range migration on high"
     (line,) = migration_warnings(long, ["local_ml"])
     assert "in a frame of band 'high' targets move by" in line

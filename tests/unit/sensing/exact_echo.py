@@ -30,6 +30,12 @@ def places(site):
     ]
 
 
+def sensed(grid):
+    """Places of the sensed subcarriers on the comb, in a list."""
+    fragments = grid.fragments or [(0, grid.num_subcarriers - 1)]
+    return [place for first, last in fragments for place in range(first, last + 1)]
+
+
 def noise(shape, power_w, generator):
     """Circular Gaussian noise, complex128."""
     return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)) * math.sqrt(
@@ -44,7 +50,7 @@ def line_of_sight_echo(scene, receiver, frame, late_s=0.0, only=None):
     echo = np.zeros((receiver.num_ant, grid.num_subcarriers, grid.num_symbols), complex)
     frequencies = [
         grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
-        for number in range(grid.num_subcarriers)
+        for number in sensed(grid)
     ]
     antenna = 0
     for site in scene.transmitters:
@@ -73,7 +79,7 @@ def target_echo(scene, receiver, frame, point_m, velocity_mps, amplitude):
     frequencies = np.array(
         [
             grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
-            for number in range(grid.num_subcarriers)
+            for number in sensed(grid)
         ]
     )
     period_s = (1 / grid.subcarrier_spacing_hz + grid.cyclic_prefix_s) * grid.symbol_stride

@@ -116,6 +116,55 @@ def test_echoes_of_data_and_code_words_are_checked_by_both(small):
     assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
 
 
+FRAGMENTS = ((0, 23), (44, 47), (52, 55))
+
+
+def fragmented(scene):
+    """The scene on 32 of its 64 subcarriers, without a comb of reference symbols."""
+    grid = replace(scene.grid, num_subcarriers=32, fragments=FRAGMENTS)
+    waveform = replace(
+        scene.waveform, grid=grid, reference_subcarrier_stride=0, reference_symbol_stride=0
+    )
+    return replace(scene, waveform=waveform)
+
+
+def test_echoes_of_a_fragmented_spectrum_are_checked_at_their_frequencies(small):
+    recorded = Recorded(fragmented(small), target=False)
+    assessment = recorded.check()
+    assert assessment.verdict == OK and not wrong(assessment)
+    assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
+
+
+@pytest.mark.parametrize("late_ns", [-31.0, 73.0])
+def test_a_constant_delay_is_measured_on_a_fragmented_spectrum(small, late_ns):
+    assessment = Recorded(fragmented(small), late_ns * 1e-9, target=False).check()
+    assert wrong(assessment) == {"time zero"}
+    assert assessment.delay_offset_s == pytest.approx(late_ns * 1e-9, abs=0.2e-9)
+
+
+def test_halves_of_a_fragmented_fft_are_those_of_the_comb(small):
+    # An FFT over the 56 subcarriers from the first to the last used one, whose negative frequencies
+    # come last: places 28 and above come first. Used ones are taken in that order.
+    recorded = Recorded(fragmented(small), target=False)
+    used = [place for first, last in FRAGMENTS for place in range(first, last + 1)]
+    of_fft = [place for place in [*range(28, 56), *range(28)] if place in used]
+    message = [used.index(place) for place in of_fft]
+    assessment = recorded.check(lambda echo: echo[:, message])
+    assert wrong(assessment) == {"subcarriers"}
+    assert "with their halves swapped" in assessment.check("subcarriers").text
+    # The halves of the list are others.
+    assert not np.array_equal(message, np.roll(np.arange(32), 16))
+
+
+def test_the_fft_of_a_fragmented_spectrum_has_the_size_of_its_span(small):
+    # The comb of 56 places at every 4th subcarrier takes an FFT of 256, its 32 used ones 128.
+    recorded = Recorded(fragmented(small), target=False)
+    text = recorded.check(lambda echo: echo * np.float32(16)).check("noise power").text
+    assert "sqrt(256) times too large (the FFT size 256)" in text
+    text = recorded.check(lambda echo: echo * np.float32(56)).check("noise power").text
+    assert "56 times too large (span of the fragments 56)" in text
+
+
 MUTATIONS = {
     "samples": (np.conj, "samples", "conjugated"),
     "reversed subcarriers": (lambda echo: echo[:, ::-1], "subcarriers", "are in reverse order"),
@@ -337,12 +386,12 @@ def test_the_predicted_line_of_sight_is_the_exact_one(name, small, tilted):
         assert np.linalg.norm(predicted - exact) < 0.1 * np.linalg.norm(exact)
 
 
-def test_orders_restore_what_they_describe():
+def test_orders_restore_what_they_describe(small):
     generator = np.random.default_rng(0)
     echo = noise((2, 6, 5), 1.0, generator)
     orders = {
         (order.conjugated, order.subcarriers_name, order.symbols_name): order
-        for order in sample_orders(6, 5)
+        for order in sample_orders(replace(small.grid, num_subcarriers=6, num_symbols=5))
     }
     assert np.array_equal(orders[False, "", ""].restored(echo), echo)
     late = orders[True, "in reverse order", "one too late"]

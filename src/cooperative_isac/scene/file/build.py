@@ -170,6 +170,13 @@ def num_used(entry: schema.WaveformEntry) -> int:
     return sum(last - first + 1 for first, last in entry.fragments)
 
 
+def used_span(entry: schema.WaveformEntry) -> int:
+    """Number of sensed subcarriers from the first to the last one that the network may use."""
+    if not entry.fragments:
+        return entry.num_subcarriers
+    return entry.fragments[-1][1] - entry.fragments[0][0] + 1
+
+
 def build_waveform(entry: schema.WaveformEntry, networks: int = 1) -> Waveform:
     """The grid and the waveform on it.
 

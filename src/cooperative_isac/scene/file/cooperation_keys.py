@@ -13,8 +13,8 @@ from cooperative_isac.scene.file.keys import (
     Name,
     NoiseFigure,
     NotNegative,
-    Pair,
     Section,
+    ZoneLimits,
     later,
 )
 from cooperative_isac.scene.radio_link import RadioLink
@@ -50,7 +50,7 @@ class CooperationEntry(Section):
     """Name of the base station, from which distances count."""
     kinds: Annotated[list[Literal["A", "B", "C"]], Field(min_length=1)] = ["A", "B", "C"]
     """Zones whose bands are used: kinds of cooperation that are switched on."""
-    zones_m: Pair | None = None
+    zones_m: ZoneLimits | None = None
     """Outer limits of zones A and B; without them every kind is used everywhere."""
     overlap_m: NotNegative = Cooperation.overlap_m
     """Width on both sides of a limit in which the links of both zones are used."""

@@ -19,8 +19,14 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
-Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
-Fragment = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
+# Pairs; their titles name both values on the reference pages.
+Pair = Annotated[list[Finite], Field(min_length=2, max_length=2, title="[x, y]")]
+Limits = Annotated[list[Finite], Field(min_length=2, max_length=2, title="[low, high]")]
+ZoneLimits = Annotated[list[Finite], Field(min_length=2, max_length=2, title="[A, B]")]
+Fragment = Annotated[
+    list[Annotated[int, Field(ge=0)]],
+    Field(min_length=2, max_length=2, title="[first, last]"),
+]
 Count = Annotated[int, Field(ge=1)]
 # A part of the names of topics, frames and files, which have 255 characters at most.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]

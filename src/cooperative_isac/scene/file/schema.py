@@ -19,10 +19,10 @@ from cooperative_isac.scene.file.keys import (
     Finite,
     Fragment,
     Level,
+    Limits,
     Name,
     NoiseFigure,
     NotNegative,
-    Pair,
     Point,
     Positive,
     Probability,
@@ -162,7 +162,7 @@ class DrawEntry(Section):
     """Each horizontal component of the velocity is uniform within plus and minus this."""
     max_climb_mps: NotNegative = 0.0
     """The same for the vertical component."""
-    height_m: Pair | None = None
+    height_m: Limits | None = None
     """Lowest and highest target; by default the heights of the area."""
 
 

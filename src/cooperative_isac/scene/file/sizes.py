@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from cooperative_isac.scene.file import array_keys, schema
+from cooperative_isac.scene.file.build import num_used, used_span
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 
@@ -105,7 +106,8 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
 def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     """Problem of the first of a frame's largest arrays that takes too much memory."""
     wave = file.waveform
-    samples = wave.num_subcarriers * wave.num_symbols
+    num_subcarriers = num_used(wave)
+    samples = num_subcarriers * wave.num_symbols
     users = file.users.num_users
     receive = max(num_elements(site.array) for site in file.receivers)
     transmit = sum(num_elements(site.array) for site in file.transmitters)
@@ -117,16 +119,15 @@ def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     num_paths = len(file.transmitters) * (targets + scatterers)
 
     # Key, name and number of samples of each array.
-    shape = f"{wave.num_subcarriers:,} subcarriers x {wave.num_symbols:,} symbols"
-    grid = "waveform.num_subcarriers"
+    shape = f"{num_subcarriers:,} subcarriers x {wave.num_symbols:,} symbols"
+    grid = "waveform.fragments" if wave.fragments else "waveform.num_subcarriers"
     arrays = (
         (grid, f"an echo of {receive} antennas x {shape}", receive * samples),
         (grid, f"symbols of {users} users x {shape}", users * samples),
         (
             grid,
-            f"the channel of {receive} x {transmit} antennas x {wave.num_subcarriers:,} "
-            "subcarriers",
-            receive * transmit * wave.num_subcarriers,
+            f"the channel of {receive} x {transmit} antennas x {num_subcarriers:,} subcarriers",
+            receive * transmit * num_subcarriers,
         ),
         (
             "propagation.clutter" if scatterers > targets else grid,
@@ -151,7 +152,7 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
 
     # Steps in range over the area and the receivers. The extent of all their coordinates together
     # bounds that along each axis.
-    bandwidth_hz = wave.num_subcarriers * wave.subcarrier_stride * wave.subcarrier_spacing_hz
+    bandwidth_hz = used_span(wave) * wave.subcarrier_stride * wave.subcarrier_spacing_hz
     step_m = SPEED_OF_LIGHT_MPS / bandwidth_hz / STEPS_PER_RESOLUTION
     coordinates_m = [*file.area.low_m, *file.area.high_m]
     coordinates_m += [value for site in file.receivers for value in site.position_m]
@@ -163,11 +164,12 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     beams *= MOST_BEAMS_PER_ELEMENT ** (file.dimension - 1)
 
     cells = beams * steps
-    size = cells * wave.num_subcarriers * BYTES_PER_SAMPLE
+    num_subcarriers = num_used(wave)
+    size = cells * num_subcarriers * BYTES_PER_SAMPLE
     if size > MOST_BYTES:
         yield Problem(
             "area",
             f"takes {cells:,.3g} cells of {step_m:.3g} m in {beams:.0f} beams to "
-            f"search on {wave.num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at "
+            f"search on {num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at "
             f"most {MOST_BYTES / 1e9:g} GB: make the area or the bandwidth smaller",
         )

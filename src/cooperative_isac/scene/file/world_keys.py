@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cooperative_isac.scene.file.keys import Finite, NotNegative, Pair, Positive, Section, Vector
+from cooperative_isac.scene.file.keys import (
+    Finite,
+    Limits,
+    NotNegative,
+    Pair,
+    Positive,
+    Section,
+    Vector,
+)
 
 
 class MaterialEntry(Section):
@@ -44,7 +52,7 @@ class WallEntry(Section):
     """Beginning `[x, y]` of an upright wall, instead of `corner_m` and `edges_m`."""
     to_m: Pair | None = None
     """End `[x, y]` of an upright wall."""
-    height_m: Pair | None = None
+    height_m: Limits | None = None
     """Lower and upper edge of an upright wall."""
     material: MaterialEntry = MaterialEntry()
     """Material of the wall."""

@@ -69,7 +69,7 @@ def check_echoes(
         for echo, power_w in zip(echoes, noise_powers_w)
     ]
     matcher = Matcher(scene, receiver, frames)
-    orders = sample_orders(scene.grid.num_subcarriers, scene.grid.num_symbols)
+    orders = sample_orders(scene.grid)
     chosen = choose(matcher, orders, scaled)
     choice = chosen.choice
     noise = chosen.noise

@@ -92,7 +92,7 @@ def choose(matcher: Matcher, orders: Sequence[Order], echoes: Sequence[np.ndarra
     # Powers at the peak of every hypothesis: within a cell of the right delay, and anywhere.
     profiles = [matcher.profiles([order.restored(echo) for echo in echoes]) for order in orders]
     delays_s = profiles[0].delays_s
-    bandwidth_hz = len(matcher.offsets_hz) * matcher.spacing_hz
+    bandwidth_hz = matcher.num_places * matcher.spacing_hz
     is_near = np.abs(delays_s) * bandwidth_hz <= NEAR_OFFSET_CELLS
     near = np.stack([np.where(is_near, profile.power, 0).max(axis=-1) for profile in profiles])
     anywhere = np.stack([profile.power.max(axis=-1) for profile in profiles])

@@ -203,11 +203,12 @@ def _reason_of_no_sight(choice: Choice) -> str:
 
 def _fft_words(scene: Scene, ratio_db: float) -> str:
     """Missing scale of an FFT that explains a power ratio, in words; empty where none does."""
-    # Sizes of the FFT: the subcarriers themselves, the next power of two, and twice of it.
+    # Sizes of the FFT: the subcarriers from the first to the last one, the next power of two over
+    # the band, and twice of it.
     grid = scene.grid
-    used = grid.num_subcarriers * grid.subcarrier_stride
-    power_of_two = 2 ** int(np.ceil(np.log2(used)))
-    sizes = {grid.num_subcarriers: "num_subcarriers", power_of_two: "the FFT size"}
+    power_of_two = 2 ** int(np.ceil(np.log2(grid.span * grid.subcarrier_stride)))
+    span_name = "span of the fragments" if grid.fragments else "num_subcarriers"
+    sizes = {grid.span: span_name, power_of_two: "the FFT size"}
     sizes.setdefault(2 * power_of_two, "the FFT size")
 
     # The first size whose root or itself is the ratio of amplitudes.

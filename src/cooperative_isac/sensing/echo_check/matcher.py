@@ -93,6 +93,9 @@ class Matcher:
         self.receiver = receiver
         self.paths = line_of_sight(scene, receiver)
         self.offsets_hz = scene.grid.subcarrier_offsets_hz
+        self.spacing_hz = scene.grid.subcarrier_stride * scene.grid.subcarrier_spacing_hz
+        self.num_places = scene.grid.span
+        self.places = scene.grid.places - scene.grid.places[0]
         self.max_doppler_hz = 2 * scene.sensing.max_speed_mps / wavelength_m
         self.elements = element_orders(receiver)
 
@@ -109,14 +112,9 @@ class Matcher:
         phase = np.exp(-2j * np.pi * self.paths.delay_s[:, None] * self.offsets_hz)
         self.phases = np.stack([phase, phase.conj()])
 
-    @property
-    def spacing_hz(self) -> float:
-        """Distance of neighboring subcarriers, Hz."""
-        return float(self.offsets_hz[1] - self.offsets_hz[0])
-
     def delay_s(self, offset: int) -> float:
         """Delay at an index of the delay profile, s."""
-        num_delays = PROFILE_OVERSAMPLING * len(self.offsets_hz)
+        num_delays = PROFILE_OVERSAMPLING * self.num_places
         return float(np.fft.fftfreq(num_delays)[offset] / self.spacing_hz)
 
     def gram(self, frame: int) -> np.ndarray:
@@ -208,16 +206,18 @@ class Matcher:
 
         echoes: [num_rx_ant, num_subcarriers, num_symbols] each, complex64, one for every frame
         """
-        num_delays = PROFILE_OVERSAMPLING * len(self.offsets_hz)
+        num_delays = PROFILE_OVERSAMPLING * self.num_places
         powers = []
         for frame, echo in enumerate(echoes):
+            # Subcarriers at their places on the comb, with zeros in the gaps between fragments.
             matched = self.matched(echo, frame)
-            over_delay = np.fft.ifft(matched, num_delays, axis=-1) * num_delays
+            on_comb = np.zeros((*matched.shape[:-1], self.num_places), complex)
+            on_comb[..., self.places] = matched
+            over_delay = np.fft.ifft(on_comb, num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
             powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
 
-        period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
-        delays_s = np.fft.fftfreq(num_delays) * period_s
+        delays_s = np.fft.fftfreq(num_delays) * (1 / self.spacing_hz)
         power = sum(powers, np.zeros_like(powers[0]))
         return Profiles(power, delays_s)
 

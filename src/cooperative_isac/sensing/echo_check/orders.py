@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.station import Site
 from cooperative_isac.sensing.search_grid import ELEMENT_DECIMALS
 
@@ -46,26 +47,29 @@ class Order:
         return ordered.conj() if self.conjugated else ordered
 
 
-def sample_orders(num_subcarriers: int, num_symbols: int) -> tuple[Order, ...]:
-    """Orders of samples that occur in practice, the stated one first."""
-    # Subcarriers: spectra inverted, shifted by half (fftshift) or by one.
-    upward = np.arange(num_subcarriers)
-    downward = upward[::-1]
-    half = num_subcarriers // 2
-    subcarriers = _distinct(
-        {
-            "": upward,
-            "in reverse order": downward,
-            "mirrored about the middle one": np.roll(downward, 1),
-            "with their halves swapped (fftshift)": np.roll(upward, half),
-            "in reverse order with their halves swapped": np.roll(downward, half),
-            "shifted up by one": np.roll(upward, -1),
-            "shifted down by one": np.roll(upward, 1),
-        }
-    )
+def sample_orders(grid: OfdmGrid) -> tuple[Order, ...]:
+    """Orders of samples that occur in practice, the stated one first.
+
+    On a fragmented spectrum they are those of the used subcarriers, without the gaps.
+    """
+    # Subcarriers: their places on the comb in spectra inverted, shifted by half (fftshift) or by
+    # one.
+    upward = grid.places - grid.places[0]
+    span = grid.span
+    swapped = (upward - span // 2) % span
+    places = {
+        "": upward,
+        "in reverse order": -upward,
+        "mirrored about the middle one": -upward % span,
+        "with their halves swapped (fftshift)": swapped,
+        "in reverse order with their halves swapped": -swapped,
+        "shifted up by one": (upward + 1) % span,
+        "shifted down by one": (upward - 1) % span,
+    }
+    subcarriers = _distinct({name: _ranks(order) for name, order in places.items()})
 
     # Symbols: reversed, or shifted by one.
-    forward = np.arange(num_symbols)
+    forward = np.arange(grid.num_symbols)
     symbols = _distinct(
         {
             "": forward,
@@ -112,6 +116,11 @@ def element_orders(site: Site) -> tuple[tuple[str, np.ndarray | None], ...]:
         name = "; ".join(filter(None, (transposed_name, mirror_name)))
         orders[name] = (mirrored.T if transposed else mirrored).ravel()
     return tuple(_distinct(orders))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Place of each of some distinct values in their ascending order, int."""
+    return np.argsort(np.argsort(values))
 
 
 def _distinct(orders: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:

@@ -12,6 +12,9 @@ from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.file.config import parse_scene
 from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.scene.file.physics import unambiguous_range
+from cooperative_isac.scene.file.schema import SceneFile
+from cooperative_isac.scene.file.sizes import size_problems
+from cooperative_isac.scene.file.yaml_text import parse_yaml
 from cooperative_isac.schemes.registry import check_scheme
 
 GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
@@ -92,6 +95,35 @@ def test_fragments_are_described_with_their_side_lobes():
 def test_impossible_fragments_are_refused(fragments, key, text):
     found = problems(with_fragments(fragments))
     assert any(text in found[name] for name in found if name == f"waveform.fragments{key}"), found
+
+
+def size_texts(text):
+    """Faults of sizes by key."""
+    file = SceneFile.model_validate(parse_yaml(text, "x.yaml").data)
+    return {problem.key: problem.text for problem in size_problems(file)}
+
+
+def test_memory_is_that_of_the_subcarriers_in_use():
+    # An echo of 64 antennas with 65536 symbols has 1.07 GB on 32 subcarriers, 2.15 GB on 64.
+    long = ("num_symbols: 64", "num_symbols: 65536")
+    assert not size_texts(with_fragments("[[0, 31]]", long))
+    assert size_texts(with_fragments("[[0, 63]]", long))
+
+    # Texts have the number in use, and the key that decides it.
+    found = size_texts(with_fragments("[[0, 31], [36, 63]]", long))
+    assert found == {
+        "waveform.fragments": "makes an echo of 64 antennas x 60 subcarriers x 65,536 symbols, "
+        "2.01 GB; at most 2 GB"
+    }
+
+
+def test_the_search_has_the_bandwidth_of_the_span_in_use():
+    # Of the comb of 960 kHz, 8 subcarriers side by side resolve 39 m, and at both ends 4.9 m: of
+    # 144 beams over 1000 km, in steps of 1 / 2.5 of that, 0.6 GB and 4.7 GB.
+    wide = ("high_m: [100, 100, 45]", "high_m: [1.0e6, 100, 45]")
+    assert not size_texts(with_fragments("[[0, 7]]", wide))
+    (text,) = size_texts(with_fragments("[[0, 3], [60, 63]]", wide)).values()
+    assert "cells of 1.95 m in" in text and "to search on 8 subcarriers" in text
 
 
 def test_combs_and_orthogonal_networks_are_refused_beside_fragments():

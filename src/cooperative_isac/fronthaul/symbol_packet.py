@@ -11,12 +11,11 @@ Format 41, for scenes of several bands, of which those on the air are in the pac
     section  band 8 | an echo
 
 A sample has two labels of `width` bits, of its real and its imaginary part. Echoes below the noise
-lose 2.0, 0.5 and 0.2 dB of SNR with 1, 2 and 3 bits (Max, IRE Trans. Inf. Theory 6(1), 1960), which
-are those of all packets of format 39.
+lose 2.0, 0.5 and 0.2 dB of SNR with 1, 2 and 3 bits (Max, IRE Trans. Inf. Theory 6(1), 1960).
 
-The echo of a target near a large array is above the noise: with so few bits its strongest samples
-would be clipped, and noise would not hide the steps, so that distortion has peaks like targets. In
-format 41 such an echo has steps below the noise, and as many bits as its largest sample needs.
+The echo of a target near an array is above the noise: with so few bits its strongest samples would
+be clipped, and noise would not hide the steps, so that distortion has peaks like targets. Such an
+echo has steps below the noise, and as many bits as its largest sample needs.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.noise import receiver_noise_w
 
 SYMBOLS_FORMAT = 39
 SYMBOL_BANDS_FORMAT = 41
@@ -85,19 +85,19 @@ def pack_symbols(
 
     scene: of one or several bands
     echoes: by name of the band, of those on the air
-    width: bits of a real or an imaginary part, a key of STEPS; with several bands, of an echo below
-    the noise
+    width: bits of a real or an imaginary part of an echo below the noise, a key of STEPS
     """
     if len(scene.bands) == 1:
-        payload = _pack_echo(echoes[scene.band], width)
+        noise_w = receiver_noise_w(scene, scene.receiver(receiver))
+        payload = _pack_echo(echoes[scene.band], width, noise_w)
         return seal(scene, SYMBOLS_FORMAT, receiver, number, payload)
 
     # A section for each band.
-    sections = [
-        bytes([index]) + _pack_echo(echoes[view.band], width, view.propagation.noise_power_w)
-        for index, view in enumerate(scene.views)
-        if view.band in echoes
-    ]
+    sections = []
+    for index, view in enumerate(scene.views):
+        if view.band in echoes:
+            noise_w = receiver_noise_w(view, view.receiver(receiver))
+            sections.append(bytes([index]) + _pack_echo(echoes[view.band], width, noise_w))
     payload = bytes([len(sections)]) + b"".join(sections)
     return seal(scene, SYMBOL_BANDS_FORMAT, receiver, number, payload)
 
@@ -143,18 +143,18 @@ def unpack_symbols(
     return echoes
 
 
-def _pack_echo(echo: BandEcho, width: int, noise_power_w: float | None = None) -> bytes:
+def _pack_echo(echo: BandEcho, width: int, noise_power_w: float) -> bytes:
     """Fields of one echo.
 
     width: bits of an echo below the noise
-    noise_power_w: of a sample, above which an echo has more bits; None: all have the same
+    noise_power_w: of a sample, above which an echo has more bits
     """
     # Real and imaginary parts, and their standard deviation over the known samples.
     parts = np.ascontiguousarray(echo.samples, np.complex64).view(np.float32)
     num_known = max(np.count_nonzero(parts), 1)
     power = float(np.sum(np.square(parts, dtype=float))) / num_known
     scale = max(float(np.sqrt(power)), np.finfo(np.float32).tiny)
-    if noise_power_w is not None and 2 * power > LOUD_LEVEL * noise_power_w:
+    if 2 * power > LOUD_LEVEL * noise_power_w:
         largest = float(np.max(np.abs(parts)))
         width, scale = _loud_quantizer(largest, noise_power_w, width)
     step, _ = STEPS[width]

@@ -216,9 +216,12 @@ class Lattice:
                 residual = _without(self.scene, joints, found)
                 continue
 
-            # Subtract it: its side lobes are peaks, too.
-            found = found.and_also(match.targets)
-            residual = _subtracted(residual, match)
+            # Fit all targets together, so that errors of one do not remain as peaks beside another,
+            # and subtract them: side lobes are peaks, too.
+            everything = JointMl(self.scene, joints)
+            fit = everything.fisher_scoring(everything.match(found.and_also(match.targets)))
+            found = fit.targets
+            residual = _subtracted(joints, fit)
         return found
 
     def is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:

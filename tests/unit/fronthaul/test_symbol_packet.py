@@ -124,13 +124,36 @@ def test_a_scale_beyond_all_echoes_is_refused(scene, echo):
         restored(scene, packet)
 
 
-def test_the_bytes_of_one_band_do_not_change(scene):
-    """Payloads of the first version of the format, of an echo below and one above the noise."""
+def test_the_bytes_of_echoes_below_the_noise_do_not_change(scene):
+    """Payload of the first version of the format."""
     parts = np.random.default_rng(0).standard_normal((2, 2, 3, 5)).astype(np.float32)
-    samples = "859a6add634b362577bf6c5aca6249"
-    for gain, scale in ((1.0, "5b99663f"), (30.0, "c62fd841")):
-        packet = packed(scene, np.complex64(gain) * (parts[0] + 1j * parts[1]), 2)
-        assert packet[8:-4].hex() == f"02{scale}{samples}"
+    packet = packed(scene, parts[0] + 1j * parts[1], 2)
+    assert packet[8:-4].hex() == "025b99663f859a6add634b362577bf6c5aca6249"
+
+
+def test_packets_with_few_bits_above_the_noise_are_read(scene):
+    """Payload of the first version of the format, with 2 bits of a strong echo."""
+    parts = np.random.default_rng(0).standard_normal((2, 2, 3, 5)).astype(np.float32)
+    small = replace(scene.grid, num_subcarriers=3, num_symbols=5)
+    payload = bytes.fromhex("02c62fd841859a6add634b362577bf6c5aca6249")
+    packet = seal(scene, SYMBOLS_FORMAT, "rx2", NUMBER, payload)
+    two = replace(scene.receiver("rx2"), elements_m=scene.receiver("rx2").elements_m[:2])
+    receivers = tuple(two if site.name == "rx2" else site for site in scene.receivers)
+    few = replace(scene, receivers=receivers)
+    found = unpack_symbols(few, {scene.band: small}, "rx2", NUMBER, packet)[scene.band].samples
+    wanted = 30 * (parts[0] + 1j * parts[1])
+    coherence = np.abs(np.vdot(found, wanted)) / np.linalg.norm(found) / np.linalg.norm(wanted)
+    assert coherence > 0.9
+
+
+def test_an_echo_above_the_noise_has_more_bits(scene, echo):
+    # Of one element far above all others, which two bits would clip.
+    strong = echo.copy()
+    strong[1, 3, 5] = 40 * np.sqrt(np.mean(np.abs(echo) ** 2))
+    loud = 20 * strong
+    found, _ = restored(scene, packed(scene, loud, 2))
+    assert np.max(np.abs(found - loud)) < 0.03 * np.abs(loud).max()
+    assert len(packed(scene, loud, 2)) > 3 * len(packed(scene, echo, 2))
 
 
 @pytest.fixture(scope="module")

@@ -164,10 +164,8 @@ class SymbolDecoder(Decoder):
             samples = echo.samples
             received = synchronized(self.signal(name.band, frame), echo.offsets)
             static = None
-            # What a learned background leaves is so small that replicas do without it.
             sensor = self.lattice.sensors[name]
-            mode = link_suppression(sensor.scene, sensor.receiver)
-            if mode == "project" or (mode == "learn" and frame.time_s is None):
+            if link_suppression(sensor.scene, sensor.receiver) == "project":
                 # Quantization is noise among static paths, which replicas do not expect.
                 static = unknown_static(received.streams)
                 samples = suppress(samples, received.streams, static)

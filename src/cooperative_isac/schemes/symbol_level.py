@@ -27,7 +27,8 @@ class SymbolLevelScheme(Scheme):
     which is below the noise. The center searches a lattice of locations in all echoes together
     (fusion.lattice).
 
-    Raises ValueError for scenes of uncertain positions, bodies or only some of the links.
+    Raises ValueError for scenes of uncertain positions, bodies, a learned background, or only some
+    of the links.
     """
 
     formats = FORMATS
@@ -41,6 +42,12 @@ class SymbolLevelScheme(Scheme):
             raise ValueError(
                 f"scheme '{name}' is for point targets, and scene '{scene.name}' has `bodies`; use "
                 "scheme raw_ml or local_ml"
+            )
+        if scene.sensing.static_paths == "learn":
+            raise ValueError(
+                f"scheme '{name}' cannot use sensing.static_paths: learn, as packets of echoes do "
+                "not carry the background that stations learn, and targets would have ghosts; set "
+                "project, or use scheme local_ml or raw_ml"
             )
         if scene.sensing.synchronization in OBSERVED_MODES:
             check_observed(scene, name)

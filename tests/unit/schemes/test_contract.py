@@ -116,8 +116,9 @@ def test_packets_have_the_size_of_the_scheme(scheme, packets, frame_echoes):
         if scheme.name == "raw_ml":
             bits = raw_bits + OVERHEAD_BITS
         elif scheme.name == "symbol_level":
-            # Two bits of 32 for each part of a sample, and its scale.
-            bits = raw_bits / 16 + 40 + OVERHEAD_BITS
+            # Two bits of 32 for each part of a sample, or up to eight above the noise; its scale.
+            assert 8 * len(packet) >= raw_bits / 16 + 40 + OVERHEAD_BITS
+            bits = raw_bits / 4 + 40 + OVERHEAD_BITS
         assert isinstance(packet, bytes) and 0 < 8 * len(packet) <= bits
         if hasattr(scheme, "method"):
             assert 8 * len(packet) - OVERHEAD_BITS in {104 * count for count in range(6)}

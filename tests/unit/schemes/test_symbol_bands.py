@@ -98,5 +98,5 @@ def test_scenes_that_it_cannot_sum_are_refused(two_tiny):
     with pytest.raises(ValueError, match="one band, with stations at rest"):
         make_scheme("symbol_level", observed)
     learned = replace(load_scene("multi_bs").sensing, static_paths="learn")
-    with pytest.raises(ValueError, match="static_paths: learn, as packets .*; set project"):
+    with pytest.raises(ValueError, match=r"static_paths: learn, as packets .*; set project"):
         make_scheme("symbol_level", replace(load_scene("multi_bs"), sensing=learned))

@@ -32,7 +32,6 @@ from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
 from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.noise import receiver_noise_w
 
 SYMBOLS_FORMAT = 39
 SYMBOL_BANDS_FORMAT = 41
@@ -70,7 +69,8 @@ CLOCK_BYTES = 8
 class BandEcho:
     """Echo of one station on one band, and the clock offsets of its links.
 
-    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), zero where unknown
+    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), in noise of the power
+        of the band, zero where unknown
     offsets: of the links from all transmitters of the band; None: none, they are synchronous
     """
 
@@ -88,16 +88,15 @@ def pack_symbols(
     width: bits of a real or an imaginary part of an echo below the noise, a key of STEPS
     """
     if len(scene.bands) == 1:
-        noise_w = receiver_noise_w(scene, scene.receiver(receiver))
-        payload = _pack_echo(echoes[scene.band], width, noise_w)
+        payload = _pack_echo(echoes[scene.band], width, scene.propagation.noise_power_w)
         return seal(scene, SYMBOLS_FORMAT, receiver, number, payload)
 
     # A section for each band.
-    sections = []
-    for index, view in enumerate(scene.views):
-        if view.band in echoes:
-            noise_w = receiver_noise_w(view, view.receiver(receiver))
-            sections.append(bytes([index]) + _pack_echo(echoes[view.band], width, noise_w))
+    sections = [
+        bytes([index]) + _pack_echo(echoes[view.band], width, view.propagation.noise_power_w)
+        for index, view in enumerate(scene.views)
+        if view.band in echoes
+    ]
     payload = bytes([len(sections)]) + b"".join(sections)
     return seal(scene, SYMBOL_BANDS_FORMAT, receiver, number, payload)
 

@@ -84,7 +84,7 @@ class SensingEntry(Section):
     """
     symbol_bits: Annotated[int, Field(ge=1, le=8)] = later(Sensing.symbol_bits)
     """Bits of each real and imaginary part of a sample that `symbol_level` sends; 1, 2 and 3 cost
-    2.0, 0.5 and 0.2 dB of SNR. In scenes of several bands an echo above the noise has more.
+    2.0, 0.5 and 0.2 dB of SNR. An echo above the noise has more.
     """
     report_bits: Annotated[int, Field(ge=4, le=20)] | None = later(Sensing.report_bits)
     """Bits of each location axis and of each Doppler shift in a report of `local_ml`; by default

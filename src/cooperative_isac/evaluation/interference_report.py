@@ -71,11 +71,19 @@ def _of_band(view: Scene, schemes: Sequence[str]) -> Iterator[str]:
     """Warnings about the interferers of one band."""
     # Copies of the own signal.
     for interferer in view.propagation.on_own_elements:
-        if interferer.signal == "same":
+        if interferer.signal != "same":
+            continue
+        own = f"interferer '{interferer.name}' sends the symbols of the band's own transmitters"
+        if view.sensing.static_paths == "keep":
             yield (
-                f"interferer '{interferer.name}' sends the symbols of the band's own transmitters: "
-                "its signals look like echoes, and are found as false targets; signal: coded "
-                "makes them noise"
+                f"{own}, and sensing.static_paths is 'keep': its line of sight stays in the "
+                "echoes as false targets, and hides others where it is strong; set "
+                "sensing.static_paths: project, or signal: coded, which makes it noise"
+            )
+        else:
+            yield (
+                f"{own}: its signals look like echoes, and are found as false targets; signal: "
+                "coded makes them noise"
             )
 
     # Interference above the noise that is not nulled.

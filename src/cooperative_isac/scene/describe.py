@@ -15,7 +15,7 @@ from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import has_unknown_symbols, receiver_noise_w
-from cooperative_isac.scene.slot_layout import grid_elements
+from cooperative_isac.scene.slot_layout import grid_elements, steps
 from cooperative_isac.scene.station import Duplex, Site, Station
 
 # Real and imaginary part in single precision.
@@ -322,11 +322,17 @@ def _fragments(grid: OfdmGrid) -> str:
 
 
 def _side_lobes(grid: OfdmGrid) -> str:
-    """Side lobes in range of a fragmented spectrum, in words; empty for a whole one."""
-    if not grid.fragments:
+    """Side lobes in range of a fragmented spectrum, in words; empty for a single range."""
+    if len(grid.fragments) < 2:
         return ""
-    mask = np.zeros((grid.span, 1), bool)
-    mask[grid.places - grid.places[0]] = True
+
+    # Ambiguity over one unambiguous span, which is that of the greatest common step.
+    step, _ = steps(np.ones((grid.num_subcarriers, 1), bool), grid.places)
+    from_first = (grid.places - grid.places[0]) // step
+    mask = np.zeros((from_first[-1] + 1, 1), bool)
+    mask[from_first] = True
+
+    # The largest fragment.
     longest = max(last - first + 1 for first, last in grid.fragments)
     alone_m = grid.range_resolution_m * grid.span / longest
     return (

@@ -119,8 +119,8 @@ class Sensing:
     deadline_s: longest wait of the center for a packet after the frame's announcement, s
     static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
     the search: keep | project (out of every frame by itself) | learn (a background over frames)
-    static_paths_by_default: static_paths is project because the scene has static paths, and not by
-    its file: only receivers that have some suppress them
+    static_paths_by_default: static_paths is project because the scene has a world or a path file
+    with static paths, and not by its file: only receivers that have some suppress them
     static_memory_s: time constant with which a learned background decays, s
     multipath_ratio_db: power of an echo over other echoes of its target by way of walls, which
     interfere with it, dB; with bodies or target reflections no report counts for more SNR

@@ -30,6 +30,7 @@ def warnings(scene: Scene) -> list[str]:
         *_clocks_apart(scene),
         *_without_sight(scene),
         *_kept_static_paths(scene),
+        *_kept_clutter(scene),
         *_moving_among_scatterers(scene),
         *_short_uplink(scene),
         *_fast_climbs(scene),
@@ -147,6 +148,20 @@ def _kept_static_paths(scene: Scene) -> Iterator[str]:
         yield (
             "sensing.static_paths is 'keep': lines of sight and reflections of the `world` stay in "
             "the echoes and hide targets; leave the key out"
+        )
+
+
+def _kept_clutter(scene: Scene) -> Iterator[str]:
+    """Clutter that nothing takes out of the echoes, nor out of the detections."""
+    sensing = scene.sensing
+    if sensing.static_paths != "keep" or sensing.min_speed_mps > 0:
+        return
+    clutters = [view.propagation.clutter for view in scene.views]
+    if any(clutter.num_scatterers and clutter.reflection_variance for clutter in clutters):
+        yield (
+            "sensing.static_paths is 'keep' and sensing.min_speed_mps is 0: propagation.clutter "
+            "stays in the echoes and is found as targets; set sensing.static_paths: project, or "
+            "the least speed of a target"
         )
 
 

@@ -31,7 +31,7 @@ from cooperative_isac.schemes.known_symbols import frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
 from cooperative_isac.schemes.observed_reports import ObservingDecoder, ObservingEncoder
 from cooperative_isac.schemes.reports import ReportDecoder
-from cooperative_isac.schemes.views import check_observed, receiving_views
+from cooperative_isac.schemes.views import check_observed, moving_suppression, receiving_views
 from cooperative_isac.sensing.candidates import NO_CANDIDATES, Candidates, find_candidates
 from cooperative_isac.sensing.reflected_reports import at_their_places
 from cooperative_isac.sensing.report import EchoReport, report_fit
@@ -128,21 +128,22 @@ def _check_migration(scene: Scene) -> None:
     delays.
     """
     sensing = scene.sensing
-    is_moving = any(station.is_mobile for station in scene.stations)
+    suppression = moving_suppression(scene)
     reasons = {
         "bodies": scene.has_bodies,
-        f"static_paths: {sensing.static_paths} beside stations that move": (
-            is_moving and sensing.static_paths != "keep"
-        ),
+        suppression: bool(suppression),
         f"synchronization: {sensing.synchronization}": sensing.synchronization != "none",
         "weak candidates (candidate_bits)": sensing.candidate_bits > 0,
         "reflections: use": sensing.reflections == "use",
     }
     found = [reason for reason, applies in reasons.items() if applies]
     if found:
+        # Without the suppression that a world needs, its static paths would hide the targets.
+        is_needed = suppression and sensing.static_paths_by_default
+        remedy = "leave range_migration out" if is_needed else "leave the key out, or these"
         raise ValueError(
             "sensing.range_migration: compensation is for point targets alone, with constant "
-            f"clocks; this scene has {', '.join(found)}: leave the key out, or these"
+            f"clocks; this scene has {', '.join(found)}: {remedy}"
         )
 
 

@@ -108,9 +108,14 @@ class MusicScheme(ParameterScheme):
 
     uses = ("directions", "num_sources")
 
-    def __init__(self, scene: Scene, name: str):
-        super().__init__(scene, name)
-        check_directions(scene)
+    def at(self, station: str) -> ParameterEncoder:
+        """A new encoder for one station; see schemes.contract.
+
+        Raises ValueError where its array is not one for the estimator of angles. Other stations
+        may have arrays of any kind, and schemes of their own.
+        """
+        check_directions(only_view(self.scene, station, self.name).view, station)
+        return super().at(station)
 
 
 class RecoveryScheme(ParameterScheme):

@@ -94,17 +94,32 @@ def check_whole(scene: Scene, scheme: str) -> None:
     detect targets at the stations.
     """
     reason = links_fault(scene)
-    is_moving = any(station.is_mobile for station in scene.stations)
+    remedy = "use scheme local_ml"
+    suppression = moving_suppression(scene)
     if any(station.position_std_m for station in scene.stations):
         reason = "has stations with position_std_m"
-    elif is_moving and scene.sensing.static_paths != "keep":
-        reason = "suppresses static paths (sensing.static_paths) where stations move"
+    elif suppression:
+        reason = f"has {suppression}"
+        if scene.sensing.static_paths_by_default:
+            remedy += ", or leave out the `world`"
     if reason:
         raise ValueError(
             f"scheme '{scheme}' needs the links of all transmitters, known positions of all "
-            f"stations, and static paths kept where they move; scene '{scene.name}' {reason}; use "
-            "scheme local_ml"
+            f"stations, and static paths kept where they move; scene '{scene.name}' {reason}; "
+            f"{remedy}"
         )
+
+
+def moving_suppression(scene: Scene) -> str:
+    """Suppression of static paths beside stations that move, and its cause; empty without it."""
+    sensing = scene.sensing
+    is_moving = any(station.is_mobile for station in scene.stations)
+    if sensing.static_paths == "keep" or not is_moving:
+        return ""
+
+    # Scenes with stations that move have no path file.
+    cause = ", the default beside its `world`," if sensing.static_paths_by_default else ""
+    return f"sensing.static_paths: {sensing.static_paths}{cause} and stations that move"
 
 
 def check_observed(scene: Scene, scheme: str) -> None:

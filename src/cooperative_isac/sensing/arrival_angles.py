@@ -25,20 +25,21 @@ CRITERIA = {"aic": num_sources_aic, "mdl": num_sources_mdl}
 OF_UNIFORM_ARRAYS = {"root_music": root_music, "esprit": esprit}
 
 
-def check_directions(scene: Scene) -> None:
-    """Check of a scene for the method of its angles (`directions` of sensing).
+def check_directions(scene: Scene, station: str) -> None:
+    """Check of a station for the method of its angles (`directions` of sensing).
 
     scene: seen on one band
-    Raises ValueError where a receiver's array is not one for the method.
+    station: name of the receiver
+    Raises ValueError where its array is not one for the method.
     """
     directions = scene.sensing.directions
-    for site in scene.receivers:
-        if directions in OF_UNIFORM_ARRAYS and site.kind != "ula":
-            raise ValueError(
-                f"sensing.directions is '{directions}', which needs equal distances between "
-                f"antennas, and receiver '{site.name}' has a {site.kind} array: use music or "
-                "coarray_music, or arrays of kind ula"
-            )
+    site = scene.receiver(station)
+    if directions in OF_UNIFORM_ARRAYS and site.kind != "ula":
+        raise ValueError(
+            f"sensing.directions is '{directions}', which needs equal distances between "
+            f"antennas, and receiver '{site.name}' has a {site.kind} array: use music or "
+            "coarray_music, or arrays of kind ula"
+        )
 
 
 def arrival_cosines(

@@ -75,3 +75,15 @@ def test_likely_mistakes_are_warned_of(small, signal, power_w, mode, scheme, exp
     assert len(lines) == len(expected)
     for line, part in zip(lines, expected):
         assert part in line
+
+
+@pytest.mark.parametrize(("static_paths", "is_kept"), [("keep", True), ("project", False)])
+def test_a_copy_of_the_own_signal_hides_targets_where_static_paths_are_kept(
+    small, static_paths, is_kept
+):
+    scene = beside(small, "same", 1e-3)
+    scene = replace(scene, sensing=replace(scene.sensing, static_paths=static_paths))
+    (line,) = interference_warnings(scene, ["local_ml"])
+    assert "as false targets" in line
+    assert ("line of sight stays in the echoes" in line) == is_kept
+    assert ("set sensing.static_paths: project" in line) == is_kept

@@ -108,9 +108,18 @@ def test_what_is_fitted_with_constant_delays_is_refused(keys, reason):
 def test_suppressed_static_paths_of_moving_stations_are_refused():
     path = scene_path("bs_ue")
     keys = "sensing:\n  range_migration: compensate"
-    scene = parse_scene(path.read_text().replace("\nsensing:", f"\n{keys}"), path)
-    with pytest.raises(ValueError, match="static_paths: project beside stations that move"):
-        check_scheme("local_ml", scene)
+    text = path.read_text().replace("\nsensing:", f"\n{keys}")
+
+    # By default the `world` is the cause, and without the suppression it would hide the targets.
+    cause = "project, the default beside its `world`, and stations that move: leave range_migration"
+    with pytest.raises(ValueError, match=cause):
+        check_scheme("local_ml", parse_scene(text, path))
+
+    # As in the file.
+    text = text.replace(keys, f"{keys}\n  static_paths: project")
+    cause = "project and stations that move: leave the key out, or these"
+    with pytest.raises(ValueError, match=cause):
+        check_scheme("local_ml", parse_scene(text, path))
 
 
 def test_bodies_are_refused():

@@ -148,3 +148,28 @@ def test_static_paths_that_stay_in_the_echoes_are_a_warning():
     by_targets = text.replace("synchronization: line_of_sight", "synchronization: both_directions")
     (kept,) = warnings(parse_scene(by_targets, Path("stations.yaml")))
     assert "static_paths is 'keep'" in kept
+
+
+@pytest.mark.parametrize("clutter", ["{num_scatterers: 6}", "{positions_m: [[40, 50]]}"])
+def test_clutter_that_nothing_rejects_is_a_warning(clutter):
+    def lines(*changes):
+        text = scene_path("cell_free_compact").read_text()
+        for before, after in (("{num_scatterers: 0}", clutter), *changes):
+            assert before in text
+            text = text.replace(before, after)
+        return warnings(parse_scene(text, Path("clutter.yaml")))
+
+    (kept,) = lines()
+    assert "propagation.clutter stays in the echoes" in kept
+    assert "set sensing.static_paths: project, or the least speed of a target" in kept
+
+    # The remedies, and scatterers without an echo.
+    assert not lines(("  scheme: local_ml", "  static_paths: project\n  scheme: local_ml"))
+    assert not lines(("min_speed_mps: 0.0", "min_speed_mps: 1.0"))
+    silent = clutter.replace("}", ", reflection_variance: 0}")
+    assert not lines((clutter, silent))
+
+
+@pytest.mark.parametrize("path", sorted(scene_path("campus").parent.glob("*.yaml")))
+def test_shipped_scenes_have_no_kept_clutter(path):
+    assert not [line for line in warnings(load_scene(path)) if "propagation.clutter" in line]

@@ -10,10 +10,15 @@ from cooperative_isac.fronthaul.envelope import packet_format
 from cooperative_isac.fronthaul.report_packet import BANDS_FORMAT, read_packet
 from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, run
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.schemes.contract import PacketError
 from cooperative_isac.schemes.mixed import MixedScheme
-from cooperative_isac.schemes.registry import make_scheme, scheme_scene, station_schemes
+from cooperative_isac.schemes.registry import (
+    check_scheme,
+    make_scheme,
+    scheme_scene,
+    station_schemes,
+)
 
 SCENES = Path(__file__).resolve().parents[2] / "scenes"
 FORMATS = {"rx1": BANDS_FORMAT, "rx2": 33, "rx3": 36}
@@ -114,3 +119,20 @@ def test_reports_outside_of_the_area_are_counted(mixed, scheme, frame, packets):
     packet = pack_reports(mixed, "rx1", frame.number, (away, *reports))
     carried = read_packet(mixed, "rx1", frame.number, packet)
     assert carried.num_outside == 1 and len(carried.reports) == len(reports)
+
+
+@pytest.mark.parametrize(("nested", "is_refused"), [("rx1", False), ("rx2", True)])
+def test_only_stations_of_music_need_arrays_for_its_directions(nested, is_refused):
+    path = SCENES / "mixed.yaml"
+    text = path.read_text().replace("sensing: {", "sensing: {directions: root_music, ")
+    before, name, after = text.partition(f"  - name: {nested}\n")
+    array = "{kind: nested, num_inner: 4, num_outer: 4}"
+    after = after.replace("{kind: ula, num_elements: 8}", array, 1)
+    scene = parse_scene(before + name + after, path)
+
+    # rx1 has local_ml, and rx2 music_fine.
+    if not is_refused:
+        check_scheme("local_ml", scene)
+        return
+    with pytest.raises(ValueError, match="receiver 'rx2' has a nested array"):
+        check_scheme("local_ml", scene)

@@ -9,7 +9,7 @@ from cooperative_isac.fronthaul.envelope import PacketError, packet_format
 from cooperative_isac.fronthaul.symbol_packet import SYMBOL_BANDS_FORMAT
 from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.registry import check_scheme, make_scheme
 
@@ -90,8 +90,14 @@ def test_scenes_that_it_cannot_sum_are_refused(two_tiny):
     with pytest.raises(ValueError, match="position_std_m"):
         make_scheme("symbol_level", load_scene("bs_ue"))
     static = replace(two_tiny, sensing=replace(two_tiny.sensing, static_paths="project"))
-    with pytest.raises(ValueError, match="where stations move"):
+    cause = "static_paths: project and stations that move; use scheme local_ml$"
+    with pytest.raises(ValueError, match=cause):
         make_scheme("symbol_level", static)
+    path = scene_path("two_bands")
+    world = parse_scene(path.read_text() + "\nworld: {}\n", path)
+    cause = "the default beside its `world`, .* use scheme local_ml, or leave out the `world`"
+    with pytest.raises(ValueError, match=cause):
+        make_scheme("symbol_level", world)
     observed = replace(
         two_tiny, sensing=replace(two_tiny.sensing, synchronization="both_directions")
     )

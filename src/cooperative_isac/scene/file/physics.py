@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,7 +75,10 @@ def largest_excess_path(area: Box, transmitter_m: np.ndarray, receiver_m: np.nda
 
 
 def unambiguous_range(scene: Scene) -> float:
-    """Unambiguous span of bistatic ranges of the sensed comb of subcarriers, m."""
+    """Unambiguous span of bistatic ranges of the sensed comb of subcarriers, m.
+
+    It is that of the greatest common step between the sensed subcarriers.
+    """
     grid = scene.grid
     reference_stride, _ = _sensed_strides(scene)
     stride = grid.subcarrier_stride * reference_stride
@@ -235,7 +239,16 @@ def _delays(scene: Scene) -> Iterator[Problem]:
     excess_m = max(largest_excess_path(scene.box, tx.position_m, rx.position_m) for tx, rx in pairs)
 
     span_m = unambiguous_range(scene)
-    if excess_m >= span_m:
+    whole_span_m = unambiguous_range(_without_gaps(scene))
+    if whole_span_m > excess_m >= span_m:
+        yield Problem(
+            "waveform.fragments",
+            "leave delays ambiguous: paths in the area differ by up to "
+            f"{excess_m:.4g} m, the sensed subcarriers of the fragments are unambiguous over "
+            f"{span_m:.4g} m, those of a grid without gaps over {whole_span_m:.4g} m; choose wider "
+            "fragments, or reduce the area",
+        )
+    elif excess_m >= span_m:
         yield Problem(
             "waveform.subcarrier_stride",
             "leaves delays ambiguous: paths in the area differ "
@@ -250,6 +263,15 @@ def _delays(scene: Scene) -> Iterator[Problem]:
             f"is {prefix_m:.4g} m of path; must exceed the longest "
             f"excess path in the area ({excess_m:.4g} m)",
         )
+
+
+def _without_gaps(scene: Scene) -> Scene:
+    """The scene with all subcarriers of the comb up to the last used one."""
+    grid = scene.grid
+    if not grid.fragments:
+        return scene
+    whole = replace(grid, num_subcarriers=grid.fragments[-1][1] + 1, fragments=())
+    return replace(scene, waveform=replace(scene.waveform, grid=whole))
 
 
 def _doppler(scene: Scene) -> Iterator[Problem]:

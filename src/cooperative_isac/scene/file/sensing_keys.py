@@ -52,9 +52,11 @@ class SensingEntry(Section):
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
     """Suppression of paths without Doppler shift (line of sight, ground, walls) before the search:
     `keep` (none), `project` (projected out of every frame by itself) or `learn` (a background
-    over frames). By default the simulated echoes of receivers over whose links at rest the scene
-    has static paths are projected, and all others kept; set `project` for the echoes of a radio,
-    which have static paths that no scene has.
+    over frames). By default `keep` in scenes without a `world` and without static paths of a path
+    file, also beside `clutter` and interferers; in scenes with either, `project` at receivers over
+    whose links at rest there are static paths (of clutter and of interferers with `signal: same`,
+    too), and `keep` at all others. Set `project` for the echoes of a radio, which have static paths
+    that no scene has.
     """
     static_memory_s: Positive = later(Sensing.static_memory_s)
     """Time constant of the background of `learn`."""
@@ -112,11 +114,11 @@ class SensingEntry(Section):
     directions: Literal["music", "root_music", "esprit", "coarray_music"] = later(
         Sensing.directions
     )
-    """Estimator of the angles of arrival in schemes `music` and `music_fine`: peaks of the `music`
-    spectrum, roots of its polynomial (`root_music`), rotation between two subarrays (`esprit`), or
-    MUSIC on the virtual array of all differences of antennas (`coarray_music`), which separates
-    more targets than a sparse array has antennas. `root_music` and `esprit` need arrays of `kind:
-    ula`.
+    """Estimator of the angles of arrival; other values than `music` need `scheme: music` or
+    `music_fine`: peaks of the `music` spectrum, roots of its polynomial (`root_music`), rotation
+    between two subarrays (`esprit`), or MUSIC on the virtual array of all differences of antennas
+    (`coarray_music`), which separates more targets than a sparse array has antennas. `root_music`
+    and `esprit` need arrays of `kind: ula`.
     """
     num_sources: Literal["aic", "mdl"] = later(Sensing.num_sources)
     """Criterion of the number of these directions: Akaike's (`aic`), which rather finds too many,

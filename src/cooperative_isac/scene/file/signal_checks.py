@@ -60,8 +60,10 @@ def check_signals(file: schema.SceneFile) -> Iterator[Problem]:
     if any(check_fragments(file)):
         return
     grid = build_waveform(wave, num_networks(file.propagation)).grid
+    whole_entry = wave.model_copy(update={"fragments": None})
+    whole = build_waveform(whole_entry, num_networks(file.propagation)).grid
     for name in names:
-        fault = _signal_fault(name, grid)
+        fault = _signal_fault(name, grid, whole)
         if fault is not None:
             yield Problem("waveform.signals", f"has {name}, {fault}")
     if wave.reference_beams == IN_TIME:
@@ -89,8 +91,11 @@ def _transmit_antennas(file: schema.SceneFile) -> list[int]:
     return [len(array_elements(site.array, wavelength_m)) for site in file.transmitters]
 
 
-def _signal_fault(name: str, grid: OfdmGrid) -> str | None:
-    """Why a grid cannot hold a reference signal, and the remedy."""
+def _signal_fault(name: str, grid: OfdmGrid, whole: OfdmGrid) -> str | None:
+    """Why a grid cannot hold a reference signal, and the remedy.
+
+    whole: the grid without its fragments
+    """
     # Bandwidth.
     least = LEAST_BLOCKS.get(name, 1)
     if num_blocks(grid) < least:
@@ -109,8 +114,15 @@ def _signal_fault(name: str, grid: OfdmGrid) -> str | None:
             f"it must be one of {spacings} kHz"
         )
 
-    # Elements on the sensed subcarriers and symbols.
+    # Elements on the sensed subcarriers and symbols, in the fragments or at least between them.
     if not grid_elements([name], grid).any():
+        rows = np.flatnonzero(grid_elements([name], whole).any(axis=1))
+        if len(rows):
+            return (
+                "of which waveform.fragments leave no element; the whole grid has it on "
+                f"subcarriers between {rows[0]} and {rows[-1]}: choose fragments there, or leave "
+                f"{name} out"
+            )
         return (
             "of which the strides of the grid leave no element; use strides without common "
             f"divisors with {SUBCARRIERS_PER_BLOCK} subcarriers and {SYMBOLS_PER_SLOT} symbols"

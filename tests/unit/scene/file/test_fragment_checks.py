@@ -62,7 +62,50 @@ def test_fragments_at_even_distances_are_ambiguous():
     fragments = [[place, place] for place in range(0, 64, 4)]
     one = (("group_size: 4", "group_size: 1"),)
     found = problems(with_fragments(fragments, *one))
+    # c over four times the step of the comb, and over the step.
+    spans = "unambiguous over 78.07 m, those of a grid without gaps over 312.3 m"
+    assert list(found) == ["waveform.fragments"]
+    assert spans in found["waveform.fragments"]
+
+    # Where the comb is too wide by itself, that is the cause.
+    wide = ("subcarrier_stride: 4", "subcarrier_stride: 8")
+    found = problems(with_fragments(fragments, *one, wide))
     assert "leaves delays ambiguous" in found["waveform.subcarrier_stride"]
+    assert "waveform.fragments" not in found
+
+
+def test_gaps_between_reference_signals_are_those_of_the_fragments():
+    known = ("symbols: payload", "symbols: reference_only")
+    prs = ("group_size: 4", "group_size: 1\n  signals: [data, prs]")
+    parse_scene(GOOD.replace(*known).replace(*prs), Path("x.yaml"))
+    text = with_fragments("[[0, 0], [5, 5]]", known, prs)
+    assert list(problems(text)) == ["waveform.fragments"]
+
+
+@pytest.mark.parametrize(
+    ("signals", "fragments", "text"),
+    [
+        ("[data, ssb]", "[[0, 3], [60, 63]]", "has ssb, of which waveform.fragments leave no"),
+        ("[srs_comb4]", "[[60, 63]]", "has srs_comb4, of which waveform.fragments leave no"),
+    ],
+)
+def test_fragments_without_a_reference_signal_are_named(signals, fragments, text):
+    changes = [
+        ("group_size: 4", f"group_size: 4\n  signals: {signals}"),
+        ("subcarrier_stride: 4", "subcarrier_stride: 5"),
+        ("symbol_stride: 4", "symbol_stride: 5"),
+        ("symbols: payload", "symbols: reference_only"),
+        ("max_speed_mps: 30.0", "max_speed_mps: 22.0"),
+    ]
+    found = problems(with_fragments(fragments, *changes))["waveform.signals"]
+    assert text in found
+
+    # The remedy: a fragment between the subcarriers that are named, and no key of its own.
+    first, last = map(int, re.search(r"between (\d+) and (\d+)", found).groups())
+    low = -(-first // 4) * 4
+    inside = f"[[{low}, {low + (last - low + 1) // 4 * 4 - 1}]]"
+    scene = parse_scene(with_fragments(inside, *changes), Path("x.yaml"))
+    assert scene.grid.fragments
 
 
 def test_fragments_are_described_with_their_side_lobes():
@@ -75,6 +118,29 @@ def test_fragments_are_described_with_their_side_lobes():
     highest_db = 20 * np.log10(response[delays > 1 / 64].max())
     printed = re.search(r"side lobes up to (.*) dB; the largest alone 13 m", rows["resolution"])
     assert float(printed[1]) == pytest.approx(highest_db, abs=0.1)
+
+
+def test_a_single_fragment_has_no_side_lobes_of_several():
+    rows = dict(describe(parse_scene(with_fragments("[[0, 3]]"), Path("x.yaml"))))
+    assert "side lobes" not in rows["resolution"] and "-3" not in rows["resolution"]
+
+
+def test_side_lobes_of_an_even_comb_are_those_within_its_unambiguous_range():
+    # Every second subcarrier: 32 in a row of twice the step, and half of the range.
+    fragments = [[place, place] for place in range(0, 64, 2)]
+    dense = ("subcarrier_stride: 4", "subcarrier_stride: 2")
+    text = with_fragments(fragments, ("group_size: 4", "group_size: 1"), dense)
+    scene = parse_scene(text, Path("x.yaml"))
+    whole = parse_scene(GOOD.replace(*dense), Path("x.yaml"))
+    assert unambiguous_range(scene) == pytest.approx(unambiguous_range(whole) / 2)
+
+    # First side lobe of a Dirichlet kernel of 32 points, in a plain search; eight points a
+    # resolution cell find it within 0.25 dB.
+    delays = np.arange(1.01, 2, 1e-3) / 32
+    kernel = np.sin(np.pi * 32 * delays) / (32 * np.sin(np.pi * delays))
+    highest_db = 20 * np.log10(np.abs(kernel).max())
+    printed = re.search(r"side lobes up to (.*) dB", dict(describe(scene))["resolution"])
+    assert float(printed[1]) == pytest.approx(highest_db, abs=0.25)
 
 
 @pytest.mark.parametrize(

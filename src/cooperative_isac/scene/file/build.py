@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from cooperative_isac.scene.band import (
     Waveform,
 )
 from cooperative_isac.scene.box import Box
-from cooperative_isac.scene.file import array_keys, motion_keys, schema
+from cooperative_isac.scene.file import array_keys, schema
 from cooperative_isac.scene.file.build_world import build_world
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.propagation_keys import (
@@ -31,17 +30,9 @@ from cooperative_isac.scene.file.propagation_keys import (
     InterfererEntry,
     PropagationEntry,
 )
+from cooperative_isac.scene.file.variables import UnsetVariable, expand_variables
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Body, Sensing, Target, TargetClass, TargetDraw, Tracking
-from cooperative_isac.scene.motion.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
-from cooperative_isac.scene.motion.trajectory_file import read_trajectory
-from cooperative_isac.scene.motion.waypoints import (
-    at_height,
-    placed,
-    trajectory_motion,
-    waypoints_at_speed,
-    waypoints_at_times,
-)
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile, PathFileError, read_path_file
 from cooperative_isac.scene.station import Site
 
@@ -56,12 +47,6 @@ REFERENCE_TEMPERATURE_K = 290.0
 # (release 19), small UAV, passenger car (without its directional lobes), and for targets of no
 # class a person.
 USUAL_RCS = {"uav": (-12.81, 3.74), "vehicle": (11.25, 3.41), "unknown": (-1.37, 3.94)}
-# An environment variable in a path, ${NAME} or ${NAME:-default}.
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-class UnsetVariable(ValueError):
-    """An environment variable in a path that is not set and has no default."""
 
 
 def dbm_to_w(power_dbm: float) -> float:
@@ -402,103 +387,3 @@ def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
         Target(name, TargetClass(int(kind)), paths.motion(index))
         for index, (name, kind) in enumerate(zip(paths.names, paths.kinds))
     )
-
-
-def build_targets(
-    file: schema.CommonKeys, folder: Path
-) -> tuple[tuple[Target, ...], list[Problem]]:
-    """The live targets, and the faults of those that cannot be built.
-
-    An optional target is left out if an environment variable in its path is not set.
-
-    folder: of the scene file, to which trajectory files are relative
-    """
-    targets = []
-    problems = []
-    for index, entry in enumerate(file.targets):
-        try:
-            motion = build_motion(entry.motion, folder, file.plane_height_m)
-        except UnsetVariable as error:
-            if not entry.optional:
-                remedy = f"{error}, or mark the target optional: true"
-                problems.append(Problem(f"targets[{index}].motion.file", remedy))
-            continue
-        except ValueError as error:
-            problems.append(Problem(f"targets[{index}].motion", str(error)))
-            continue
-
-        if entry.appears_s:
-            motion = Delayed(motion, entry.appears_s)
-        rcs_m2 = None if entry.rcs_dbsm is None else 10 ** (entry.rcs_dbsm / 10)
-        target_class = TargetClass[entry.target_class.upper()]
-        targets.append(Target(entry.name, target_class, motion, rcs_m2))
-    return tuple(targets), problems
-
-
-def build_motion(entry: motion_keys.MotionEntry, folder: Path, height_m: float) -> Motion:
-    """The motion of an entry of the file.
-
-    folder: of the scene file, to which trajectory files are relative
-    height_m: z of points without one, m
-    """
-    if isinstance(entry, motion_keys.TrajectoryEntry):
-        return _trajectory(entry, folder)
-    if isinstance(entry, motion_keys.WaypointsEntry):
-        return _waypoints(entry, height_m)
-
-    duration_s = entry.duration_s or math.inf
-    position_m = point(entry.position_m, height_m)
-    velocity_mps = point(entry.velocity_mps, 0.0)
-    if isinstance(entry, motion_keys.ConstantVelocityEntry) or entry.turn_rate_degps == 0:
-        return ConstantVelocity(position_m, velocity_mps, duration_s)
-    turn_rate_radps = math.radians(entry.turn_rate_degps)
-    return CoordinatedTurn(position_m, velocity_mps, turn_rate_radps, duration_s)
-
-
-def expand_variables(text: str) -> str:
-    """Text with ${NAME} and ${NAME:-default} replaced from the environment.
-
-    An empty variable counts as unset.
-
-    Raises UnsetVariable: a variable is not set and has no default.
-    """
-
-    def value(match: re.Match) -> str:
-        found = os.environ.get(match[1]) or match[2]
-        if found is None:
-            raise UnsetVariable(
-                f"environment variable {match[1]} is not set; set it, give a default "
-                f"(${{{match[1]}:-FILE}})"
-            )
-        return found
-
-    return VARIABLE.sub(value, text)
-
-
-def _trajectory(entry: motion_keys.TrajectoryEntry, folder: Path) -> Motion:
-    """Motion along a stretch of a recorded trajectory."""
-    path = folder / os.path.expanduser(expand_variables(entry.file))
-    recorded = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
-
-    # The stretch that is used, turned and moved.
-    stretch = placed(
-        recorded,
-        entry.start_s,
-        entry.stop_s or math.inf,
-        math.radians(entry.yaw_deg),
-        np.array(entry.origin_m),
-        np.array(entry.translation_m),
-    )
-    if entry.height_m is not None:
-        stretch = at_height(stretch, entry.height_m)
-
-    motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)
-    return replace(motion, note=recorded.note)
-
-
-def _waypoints(entry: motion_keys.WaypointsEntry, height_m: float) -> Motion:
-    """Motion through waypoints, at a constant speed or at given times."""
-    points_m = np.array([point(values, height_m) for values in entry.points_m])
-    if entry.speed_mps is not None:
-        return waypoints_at_speed(points_m, entry.speed_mps, entry.corner_radius_m, entry.loop)
-    return waypoints_at_times(points_m, np.array(entry.times_s), entry.loop)

@@ -17,11 +17,11 @@ from cooperative_isac.scene.band import Waveform
 from cooperative_isac.scene.file.build import (
     build_parts,
     build_paths,
-    build_targets,
     dbm_to_w,
     recorded_targets,
     with_paths,
 )
+from cooperative_isac.scene.file.build_motion import build_targets
 from cooperative_isac.scene.file.checks import check_file
 from cooperative_isac.scene.file.cooperation_checks import synchronization_faults
 from cooperative_isac.scene.file.errors import (

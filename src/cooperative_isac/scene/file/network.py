@@ -12,14 +12,13 @@ from typing import Any
 from cooperative_isac.scene.band import Band
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
-    UnsetVariable,
     array_elements,
-    build_motion,
     build_parts,
     point,
     rotation_matrix,
 )
 from cooperative_isac.scene.file.build_cooperation import build_cooperation
+from cooperative_isac.scene.file.build_motion import build_motion
 from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.cooperation_checks import cooperation_faults
 from cooperative_isac.scene.file.errors import Problem
@@ -30,6 +29,7 @@ from cooperative_isac.scene.file.interferer_checks import (
 )
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
+from cooperative_isac.scene.file.variables import UnsetVariable
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.layout import Layout
 from cooperative_isac.scene.station import (

@@ -10,11 +10,11 @@ from cooperative_isac.scene.file import array_keys, schema
 from cooperative_isac.scene.file.build import (
     build_site,
     dbm_to_w,
-    expand_variables,
     rotation_matrix,
     w_to_dbm,
 )
 from cooperative_isac.scene.file.sizes import num_elements, num_spacings
+from cooperative_isac.scene.file.variables import expand_variables
 
 WAVELENGTH_M = 0.01
 

@@ -178,32 +178,19 @@ class Lattice:
                 is_searched[cells.order] |= cells.is_expected.any(axis=1)
         return np.where(is_searched, total, -np.inf)
 
-    def search(
-        self,
-        joints: Mapping[EchoName, JointFit],
-        known: Targets,
-        most: int,
-        part: int | None = None,
-    ) -> Targets:
+    def search(self, joints: Mapping[EchoName, JointFit], known: Targets, most: int) -> Targets:
         """The known targets, then those that are found in what they leave.
 
         joints: echoes by name
         known: targets that are in the echoes, fitted
         most: number of all targets, at most
-        part: of the lattice without whose targets no other part is searched; None: search all
         """
         found = known
         residual = _without(self.scene, joints, found)
-        if part is not None:
-            peaks_m = self._peaks(self.statistic(residual, [part]), MOST_PEAKS_OF_PART)
-            if len(found) >= most or self._first_match(residual, peaks_m) is None:
-                return found
-
         may_replace = True
         while len(found) < most:
             # The first of the highest peaks with enough evidence.
-            peaks_m = self._peaks(self.statistic(residual), MOST_PEAKS)
-            match = self._first_match(residual, peaks_m)
+            match = self._strongest(residual, range(NUM_PARTS))
             if match is None:
                 break
 
@@ -216,13 +203,38 @@ class Lattice:
                 residual = _without(self.scene, joints, found)
                 continue
 
-            # Fit all targets together, so that errors of one do not remain as peaks beside another,
-            # and subtract them: side lobes are peaks, too.
-            everything = JointMl(self.scene, joints)
-            fit = everything.fisher_scoring(everything.match(found.and_also(match.targets)))
+            # Subtract all targets: their side lobes are peaks, too.
+            fit = self._together(joints, found, match)
             found = fit.targets
             residual = _subtracted(joints, fit)
         return found
+
+    def search_part(
+        self, joints: Mapping[EchoName, JointFit], known: Targets, most: int, part: int
+    ) -> Targets:
+        """The known targets, and one more, if there is a target in a part of the lattice.
+
+        joints: echoes by name
+        known: targets that are in the echoes, fitted
+        most: number of all targets, at most
+        part: that is searched
+        """
+        if len(known) >= most:
+            return known
+        residual = _without(self.scene, joints, known)
+        match = self._strongest(residual, [part])
+        if match is None:
+            return known
+
+        # Beside a known target: its fit may be off, and this peak what it left. It is found anew.
+        # Others have side lobes all over the lattice: the strongest of all parts is a target.
+        near = self.is_near(known, match.targets.points_m[0])
+        found = known.keep(~near)
+        if near.any():
+            match = self._strongest(_without(self.scene, joints, found), [part])
+        else:
+            match = self._strongest(residual, range(NUM_PARTS))
+        return found if match is None else self._together(joints, found, match).targets
 
     def is_near(self, targets: Targets, point_m: np.ndarray) -> np.ndarray:
         """Targets within one main lobe of a point, [num_targets], bool.
@@ -252,6 +264,27 @@ class Lattice:
             self.sensors[name].max_doppler_hz,
         )
         return _compressed(surface.power[self._links[name].linked])
+
+    def _strongest(
+        self, joints: Mapping[EchoName, JointFit], parts: Sequence[int]
+    ) -> JointMatch | None:
+        """The fit of the first of the highest peaks that is a target; None: there is none.
+
+        parts: of the lattice, one or all
+        """
+        most = MOST_PEAKS_OF_PART if len(parts) == 1 else MOST_PEAKS
+        peaks_m = self._peaks(self.statistic(joints, parts), most)
+        return self._first_match(joints, peaks_m)
+
+    def _together(
+        self, joints: Mapping[EchoName, JointFit], found: Targets, match: JointMatch
+    ) -> JointMatch:
+        """Fit of a new target together with those that are found already.
+
+        Fitted one after the other, errors of one would remain as peaks beside another.
+        """
+        joint = JointMl(self.scene, joints)
+        return joint.fisher_scoring(joint.match(found.and_also(match.targets)))
 
     def _first_match(
         self, joints: Mapping[EchoName, JointFit], peaks_m: Sequence[np.ndarray]

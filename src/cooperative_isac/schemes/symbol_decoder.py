@@ -21,13 +21,20 @@ from cooperative_isac.sensing.clock_stage import synchronized
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.known_paths import link_suppression
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S, ROUNDING_S
+from cooperative_isac.sensing.memory import ROUNDING_S
 from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Component
 
-# Time over which targets are followed without a detection, with a margin for the rounding of times.
-LONGEST_MEMORY_S = LONGEST_PREDICTION_S + ROUNDING_S
+# Time over which targets are followed without a detection, s: a center that searched the whole
+# lattice has missed frames, and still knows where the targets went.
+FOLLOWED_S = 3.0
+# Time between two frames after which they are of different runs, s. The whole lattice is searched
+# then, which must take less time.
+LONGEST_GAP_S = 10.0
+# Longest period of frames that take turns with the parts of the lattice, s: at a lower rate each
+# frame has the time for all of them.
+LONGEST_PERIOD_S = 1.0
 
 NO_TARGETS = Targets(np.zeros((0, 3)), np.zeros((0, 3)))
 
@@ -48,12 +55,12 @@ class _Memory:
     def at(self, time_s: float) -> _Memory:
         """The targets as predicted for a later time.
 
-        Those that were not detected for LONGEST_PREDICTION_S are left out.
+        Those that were not detected for FOLLOWED_S are left out.
         """
         elapsed_s = time_s - self.time_s
         points_m = self.targets.points_m + elapsed_s * self.targets.velocities_mps
         predicted = Targets(points_m, self.targets.velocities_mps)
-        is_recent = time_s - self.seen_s <= LONGEST_MEMORY_S
+        is_recent = time_s - self.seen_s <= FOLLOWED_S + ROUNDING_S
         return _Memory(time_s, predicted.keep(is_recent), self.seen_s[is_recent])
 
 
@@ -151,11 +158,15 @@ class SymbolDecoder(Decoder):
             strongest = np.sort(np.argsort(-followed.evidence)[:most])
             known = followed.targets.keep(strongest)
 
-        # Others, then a fit of all.
-        part = None if whole or memory is None else part_of(frame.number)
-        found = lattice.search(joints, known, most, part)
+        # Others, in the whole lattice or in one of its parts, then a fit of all.
+        is_fast = 1 / self.scene.update_rate_hz <= LONGEST_PERIOD_S
+        is_whole = whole or memory is None or not is_fast
+        if is_whole:
+            found = lattice.search(joints, known, most)
+        else:
+            found = lattice.search_part(joints, known, most, part_of(frame.number))
         match = significant(joint, found, lattice.threshold)
-        return Matched(lattice, joints, match, is_whole=part is None)
+        return Matched(lattice, joints, match, is_whole)
 
     def joints(self, echoes: Mapping[EchoName, BandEcho], frame: Frame) -> dict[EchoName, JointFit]:
         """Likelihoods of the echoes of the stations."""
@@ -196,7 +207,7 @@ class SymbolDecoder(Decoder):
         """The followed targets at a time; None: no frame shortly before it is known."""
         if time_s is None:
             return None
-        earlier = [one for one in self._memories if 0 < time_s - one.time_s <= LONGEST_MEMORY_S]
+        earlier = [one for one in self._memories if 0 < time_s - one.time_s <= LONGEST_GAP_S]
         return earlier[-1].at(time_s) if earlier else None
 
     def _updated(self, time_s: float, matched: Matched) -> _Memory:
@@ -228,12 +239,12 @@ class SymbolDecoder(Decoder):
     def _remember(self, memory: _Memory) -> None:
         """Add the memory of a frame, in place of one of the same frame, to those shortly before.
 
-        Frames that are much later belong to an earlier run.
+        Frames that are much later are of an earlier run.
         """
         others = [
             one
             for one in self._memories
-            if ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_MEMORY_S
+            if ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_GAP_S
         ]
         self._memories = tuple(sorted([*others, memory], key=lambda one: one.time_s))
 

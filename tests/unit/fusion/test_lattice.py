@@ -138,22 +138,22 @@ def test_the_parts_of_the_lattice_are_its_whole(scene, target):
         assert np.all(np.delete(statistic, chosen) == -np.inf)
 
 
-def test_a_part_with_a_target_has_all_parts_searched(scene, target):
+def test_a_part_with_a_target_has_the_strongest_of_all_parts_found(scene, target):
     center = Center(scene, [target(*state) for state in STATES])
     lattice = center.lattice
     numbers = [
-        len(lattice.search(center.joints, NOTHING, most=5, part=part)) for part in range(NUM_PARTS)
+        len(lattice.search_part(center.joints, NOTHING, 5, part)) for part in range(NUM_PARTS)
     ]
-    assert set(numbers) <= {0, len(STATES)}
+    assert set(numbers) <= {0, 1}
     for position_m, _ in STATES:
         nearest = np.linalg.norm(lattice.points_m - position_m, axis=1).argmin()
         (of_target,) = (part for part, chosen in enumerate(lattice.parts) if nearest in chosen)
-        assert numbers[of_target] == len(STATES)
+        assert numbers[of_target] == 1
 
     # Known targets are not found again.
     found = lattice.search(center.joints, NOTHING, most=5)
     for part in range(NUM_PARTS):
-        assert len(lattice.search(center.joints, found, most=5, part=part)) == len(STATES)
+        assert len(lattice.search_part(center.joints, found, 5, part)) == len(STATES)
 
 
 def test_noise_is_not_fitted(scene, monkeypatch):

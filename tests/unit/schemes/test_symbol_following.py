@@ -10,8 +10,7 @@ from cooperative_isac.fusion.lattice import NUM_PARTS, Lattice
 from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.schemes.symbol_decoder import part_of
-from cooperative_isac.sensing.memory import LONGEST_PREDICTION_S
+from cooperative_isac.schemes.symbol_decoder import FOLLOWED_S, part_of
 
 # First frame, whose search is of the whole lattice.
 FIRST = 4
@@ -61,7 +60,8 @@ def chain(two_tiny):
 
 def without_search(monkeypatch):
     """From now on the center follows targets, and finds no others."""
-    monkeypatch.setattr(Lattice, "search", lambda lattice, joints, known, *settings: known)
+    for name in ("search", "search_part"):
+        monkeypatch.setattr(Lattice, name, lambda lattice, joints, known, *settings: known)
 
 
 def test_a_target_is_followed_through_frames_that_do_not_show_it(chain, monkeypatch):
@@ -73,10 +73,10 @@ def test_a_target_is_followed_through_frames_that_do_not_show_it(chain, monkeypa
     assert np.linalg.norm(one.position_m - position_m) < 0.5
 
 
-def test_a_target_is_given_up_after_the_longest_prediction(chain, monkeypatch):
+def test_a_target_is_given_up_after_a_time(chain, monkeypatch):
     assert len(chain.found(FIRST, has_target=True)[0]) == 1
     without_search(monkeypatch)
-    num_missed = math.floor(LONGEST_PREDICTION_S * chain.scene.update_rate_hz)
+    num_missed = math.floor(FOLLOWED_S * chain.scene.update_rate_hz)
     numbers = range(FIRST + 1, FIRST + 1 + num_missed)
     for number in numbers:
         assert not chain.found(number, has_target=False)[0]

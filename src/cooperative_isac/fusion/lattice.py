@@ -178,6 +178,12 @@ class Lattice:
                 is_searched[cells.order] |= cells.is_expected.any(axis=1)
         return np.where(is_searched, total, -np.inf)
 
+    def prepare(self) -> None:
+        """Compute the cells of all receivers, which the first search would compute."""
+        for name in self.sensors:
+            for part in range(NUM_PARTS):
+                self._cells(name, part).grid.prepare()
+
     def search(self, joints: Mapping[EchoName, JointFit], known: Targets, most: int) -> Targets:
         """The known targets, then those that are found in what they leave.
 

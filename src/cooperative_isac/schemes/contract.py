@@ -39,7 +39,13 @@ class Encoder(ABC):
 
 
 class Decoder(ABC):
-    """The end of a scheme at the center, with its state from earlier frames."""
+    """The end of a scheme at the center, with its state from earlier frames.
+
+    follows: whether it follows targets from frame to frame, and needs the times of frames for that;
+    others decode a frame by itself
+    """
+
+    follows: bool = False
 
     @abstractmethod
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:

@@ -69,6 +69,7 @@ class MixedDecoder(Decoder):
             station: (scheme.name, scheme.formats) for station, scheme in schemes.items()
         }
         self._decoders = {scheme.name: scheme.center() for scheme in schemes.values()}
+        self.follows = any(decoder.follows for decoder in self._decoders.values())
         self._scheme_of_format = {
             number: scheme.name for scheme in schemes.values() for number in scheme.formats
         }

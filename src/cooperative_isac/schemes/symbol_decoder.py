@@ -88,6 +88,8 @@ class SymbolDecoder(Decoder):
     lattice: of the links of all bands
     """
 
+    follows = True
+
     def __init__(self, scene: Scene):
         self.scene = scene
         self._known = {view.band: KnownSymbols(view) for view in scene.views}
@@ -113,6 +115,7 @@ class SymbolDecoder(Decoder):
             own = unpack_symbols(self.scene, grids, station, frame.number, packet)
             echoes |= {EchoName(band, station): echo for band, echo in own.items()}
         if not echoes:
+            self.lattice.prepare()
             return ()
 
         # Targets of the last frame and others on the lattice, all of them together.

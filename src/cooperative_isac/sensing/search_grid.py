@@ -98,6 +98,10 @@ class SearchGrid:
             return self
         return replace(self, beams=whitening.of_beams(self.beams), known_paths=self._paths)
 
+    def prepare(self) -> None:
+        """Compute delay phases and departures of all cells, as the first search would."""
+        _ = self._paths
+
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:
         """Delay phases exp(+j 2 pi f tau), [num_cells, num_subcarriers] for each transmitter."""

@@ -244,10 +244,11 @@ class FusionCenter(SceneNode):
         on_air = frame_or_fault(self, collected.announcement, self._gate.watch.poses)
 
         # Without its time a frame is decoded by itself, so that a replay agrees wherever it begins.
-        # Clock offsets by targets need the frames before: a single one does not confirm them.
-        if on_air is not None and self._is_revisable():
-            return replace(on_air, time_s=None)
-        return on_air
+        # Clock offsets by targets need the frames before, as a single one does not confirm them,
+        # and so do decoders that follow targets.
+        if on_air is None or self._decoder.follows or not self._is_revisable():
+            return on_air
+        return replace(on_air, time_s=None)
 
     def _deliver(self, collected: CollectedFrame, on_air: AirFrame) -> Delivery:
         """Packets of a frame without the simulated ones that are out of range."""

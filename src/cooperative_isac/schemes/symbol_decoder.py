@@ -32,6 +32,8 @@ FOLLOWED_S = 3.0
 # Time between two frames after which they are of different runs, s. The whole lattice is searched
 # then, which must take less time.
 LONGEST_GAP_S = 10.0
+# Time by which a frame may come after later ones, or again with late packets, s.
+LONGEST_DELAY_S = 1.0
 # Longest period of frames that take turns with the parts of the lattice, s: at a lower rate each
 # frame has the time for all of them.
 LONGEST_PERIOD_S = 1.0
@@ -242,12 +244,14 @@ class SymbolDecoder(Decoder):
     def _remember(self, memory: _Memory) -> None:
         """Add the memory of a frame, in place of one of the same frame, to those shortly before.
 
-        Frames that are much later are of an earlier run.
+        A frame that is earlier by more than a late packet begins a new run.
         """
+        newest_s = max((one.time_s for one in self._memories), default=memory.time_s)
+        is_new_run = newest_s - memory.time_s > LONGEST_DELAY_S
         others = [
             one
             for one in self._memories
-            if ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_GAP_S
+            if not is_new_run and ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_GAP_S
         ]
         self._memories = tuple(sorted([*others, memory], key=lambda one: one.time_s))
 

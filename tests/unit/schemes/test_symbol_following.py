@@ -120,6 +120,17 @@ def test_a_frame_that_is_decoded_again_leaves_later_ones_as_they_are(chain, monk
     assert not chain.found(1, has_target=True)[0]
 
 
+def test_a_new_run_does_not_follow_the_targets_of_the_last_one(chain, monkeypatch):
+    rate_hz = round(chain.scene.update_rate_hz)
+    for number in range(2 * rate_hz):
+        assert len(chain.found(number, has_target=True)[0]) == 1
+
+    # The run begins again without the target, which appears in a frame that the last run had, too.
+    without_search(monkeypatch)
+    assert not chain.found(0, has_target=False)[0]
+    assert not chain.found(2 * rate_hz, has_target=True)[0]
+
+
 def test_a_frame_has_as_many_targets_as_the_scene_allows(two_tiny):
     chain = Chain(replace(two_tiny, sensing=replace(two_tiny.sensing, max_targets=1)))
 

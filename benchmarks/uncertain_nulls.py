@@ -59,14 +59,21 @@ class Figures:
 
     def cells(self, names):
         """Cells of a row: found, false, and RMSE and root bound of each target."""
+        # Shares of all targets.
         num_found = sum(len(values) for values in self.errors_m.values())
-        cells = [f"{num_found / self.num_targets:.1%}", f"{self.num_false / self.num_frames:.2f}"]
+        found = num_found / self.num_targets
+        false = self.num_false / self.num_frames
+        cells = [f"{found:.1%}", f"{false:.2f}"]
+
+        # Accuracy of each target, NaN where it was never found.
         for name in names:
-            error_m = np.array(self.errors_m.get(name, [np.nan]))
-            bound_m = np.array(self.bounds_m.get(name, [np.nan]))
-            cells.append(f"{np.sqrt(np.mean(error_m**2)):.3f}")
-            cells.append(f"{np.sqrt(np.mean(bound_m**2)):.3f}")
-        return [*cells, f"{1e3 * self.process_s / self.num_frames:.0f}"]
+            for values_m in (self.errors_m, self.bounds_m):
+                squares = np.square(values_m.get(name, [np.nan]))
+                cells.append(f"{np.sqrt(squares.mean()):.3f}")
+
+        # Processor time.
+        frame_ms = 1e3 * self.process_s / self.num_frames
+        return [*cells, f"{frame_ms:.0f}"]
 
 
 def variant(deviation_m, power_dbm):

@@ -282,3 +282,17 @@ def test_the_decoder_has_the_times_of_frames_where_targets_give_the_clock_offset
         center.node.scene = replace(scene, sensing=sensing)
         decode(number)
     assert times_s == [None, 0.2, 0.4]
+
+
+@pytest.mark.parametrize(("follows", "time_s"), [(False, None), (True, 0.4)])
+def test_a_decoder_that_follows_targets_has_the_times_of_frames(
+    center, announce, features, follows, time_s
+):
+    times_s = []
+    center.node._decoder.follows = follows
+    center.node._decoder.decode = lambda packets, frame: times_s.append(frame.time_s) or ()
+    center.frame.publish(announce(0, time_s=0.4))
+    for site in ("rx1", "rx2"):
+        center.features[site].publish(features(0, site))
+    center.bench.until(lambda: center.detections)
+    assert times_s == [time_s]

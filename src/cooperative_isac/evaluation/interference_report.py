@@ -8,7 +8,7 @@ import numpy as np
 
 from cooperative_isac.channel.interference import interference_over_noise
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import ignoring
+from cooperative_isac.schemes.registry import counting, ignoring
 
 # Ratio to the noise of an antenna above which interference is worth a warning, dB: as much as the
 # noise itself.
@@ -95,10 +95,9 @@ def _of_band(view: Scene, schemes: Sequence[str]) -> Iterator[str]:
     above = f"interferer '{name}' is {level_db:.1f} dB above the noise at '{site}'"
     blind = ignoring(schemes, view, "interference")
     if blind:
-        count = "counts" if len(blind) == 1 else "count"
         yield (
-            f"{above}, and {' and '.join(blind)} {count} with the receiver's own noise alone: "
-            "expect false alarms; use scheme local_ml"
+            f"{above}, and {counting(blind)} with the receiver's own noise alone: expect false "
+            "alarms; use scheme local_ml"
         )
     elif view.sensing.interference == "noise":
         yield (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from cooperative_isac.estimation.accumulation import gain_after_migration
 from cooperative_isac.scene.band import LEAST_MIGRATION_CELLS
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import ignoring
+from cooperative_isac.schemes.registry import counting, ignoring
 
 # How receivers match paths that migrate, in words.
 HANDLING = {
@@ -68,10 +68,9 @@ def migration_warnings(scene: Scene, schemes: Sequence[str]) -> Iterator[str]:
             continue
         blind = ignoring(schemes, view, "range_migration")
         if blind:
-            counts = "counts" if len(blind) == 1 else "count"
             yield (
-                f"{moves}, and {' and '.join(blind)} {counts} with constant delays: use scheme "
-                "local_ml with sensing.range_migration: compensate, or fewer symbols"
+                f"{moves}, and {counting(blind)} with constant delays: use scheme local_ml with "
+                "sensing.range_migration: compensate, or fewer symbols"
             )
         elif not compensates:
             yield (

@@ -47,6 +47,10 @@ class Decoder(ABC):
 
     follows: bool = False
 
+    def prepare(self) -> None:
+        """Compute ahead of the first frame what it would take longer for."""
+        return
+
     @abstractmethod
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections in one frame from the packets that arrived, by name of the station.

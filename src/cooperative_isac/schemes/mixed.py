@@ -74,6 +74,11 @@ class MixedDecoder(Decoder):
             number: scheme.name for scheme in schemes.values() for number in scheme.formats
         }
 
+    def prepare(self) -> None:
+        """Prepare the decoders of all schemes; see schemes.contract."""
+        for decoder in self._decoders.values():
+            decoder.prepare()
+
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract.
 

@@ -67,6 +67,12 @@ def ignoring(names: Sequence[str], scene: Scene, key: str) -> list[str]:
     return sorted(name for name in in_use & BUILT_IN.keys() if key not in _load(name).uses)
 
 
+def counting(names: Sequence[str]) -> str:
+    """Names of schemes as the subject of a warning: `a counts`, or `a and b count`."""
+    verb = "counts" if len(names) == 1 else "count"
+    return f"{' and '.join(names)} {verb}"
+
+
 def unused_settings(names: Sequence[str], scene: Scene) -> Iterator[str]:
     """Warnings of keys of `sensing` that the scene sets, and none of some built-in schemes uses.
 

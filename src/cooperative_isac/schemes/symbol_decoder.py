@@ -105,6 +105,10 @@ class SymbolDecoder(Decoder):
         # Of the last frames, in the order of their times: frames may come late, or again.
         self._memories: tuple[_Memory, ...] = ()
 
+    def prepare(self) -> None:
+        """Compute the cells of the lattice; see schemes.contract."""
+        self.lattice.prepare()
+
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
         # The lattice, with the poses that the stations have in the frame.
@@ -117,7 +121,6 @@ class SymbolDecoder(Decoder):
             own = unpack_symbols(self.scene, grids, station, frame.number, packet)
             echoes |= {EchoName(band, station): echo for band, echo in own.items()}
         if not echoes:
-            self.lattice.prepare()
             return ()
 
         # Targets of the last frame and others on the lattice, all of them together.
@@ -246,12 +249,14 @@ class SymbolDecoder(Decoder):
 
         A frame that is earlier by more than a late packet begins a new run.
         """
-        newest_s = max((one.time_s for one in self._memories), default=memory.time_s)
-        is_new_run = newest_s - memory.time_s > LONGEST_DELAY_S
+        # Those of this run.
+        earlier = self._memories
+        if earlier and earlier[-1].time_s - memory.time_s > LONGEST_DELAY_S:
+            earlier = ()
+
+        # Those of other frames shortly before, and this one, in the order of their times.
         others = [
-            one
-            for one in self._memories
-            if not is_new_run and ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_GAP_S
+            one for one in earlier if ROUNDING_S < abs(one.time_s - memory.time_s) <= LONGEST_GAP_S
         ]
         self._memories = tuple(sorted([*others, memory], key=lambda one: one.time_s))
 

@@ -195,7 +195,8 @@ def _path_information(
     num_parameters = num_paths * (products.shape[1] - 1)
 
     # Echoes at their fitted amplitudes, in standard deviations of noise.
-    energy = np.maximum(products[:, 0, :, 0].diagonal().real, least_energy)
+    between_echoes = products[:, 0, :, 0]
+    energy = np.maximum(between_echoes.diagonal().real, least_energy)
     phases = np.exp(1j * np.angle(amplitude))
     amplitudes = np.sqrt(2 * power / energy) * phases
     of_pairs = amplitudes.conj()[:, None] * amplitudes

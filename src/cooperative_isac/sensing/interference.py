@@ -123,15 +123,18 @@ def uncertain_arrivals(scene: Scene, receiver: Site, position_std_m: float) -> n
 
     # Directions around that of each path.
     angle_std = position_std_m / (paths.delay_s * SPEED_OF_LIGHT_MPS)
-    across = np.array([perpendicular_axes(one) for one in paths.aoa]).reshape(-1, 3, 2)
-    turns = angle_std[:, None, None] * (deviations @ across.transpose(0, 2, 1))
+    axes = [perpendicular_axes(direction) for direction in paths.aoa]
+    across = np.array(axes).reshape(-1, 3, 2)
+    turned = deviations @ across.transpose(0, 2, 1)
+    turns = angle_std[:, None, None] * turned
     directions = paths.aoa[:, None] + turns
     directions /= np.linalg.norm(directions, axis=2, keepdims=True)
 
     # Arrivals from them, each with its share of the power.
     steering = steering_vectors(receiver.elements_m, directions, scene.grid.wavelength_m)
     amplitude = np.multiply.outer(paths.amplitude, np.sqrt(probabilities))
-    return (amplitude[..., None] * steering).reshape(-1, receiver.num_ant)
+    arriving = amplitude[..., None] * steering
+    return arriving.reshape(-1, receiver.num_ant)
 
 
 def measured_arrivals(

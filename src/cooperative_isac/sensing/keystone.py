@@ -150,8 +150,10 @@ class KeystoneReference(StreamReference):
         blocks = np.arange(self.num_blocks)
         step_hz = (ascending_hz[-1] - ascending_hz[0]) / max(num_bins - 1, 1)
         chirp_rates = step_hz * block_s / 2 * ratios
-        before = phasors(-ratios * ascending_hz[0] * block_s * blocks - chirp_rates * blocks**2)
-        after = at_first * phasors(-chirp_rates * bins**2)
+        of_blocks = ratios * ascending_hz[0] * block_s * blocks
+        before = phasors(-of_blocks - chirp_rates * blocks**2)
+        of_bins = chirp_rates * bins**2
+        after = at_first * phasors(-of_bins)
 
         # Convolution with the chirp of the last term, for differences of both signs.
         length = fft.next_fast_len(num_bins + self.num_blocks - 1)
@@ -160,7 +162,9 @@ class KeystoneReference(StreamReference):
         chirp = fft.fft(phasors(chirp_rates * lags**2), axis=-1)
         spectra = np.empty((*values.shape[:-1], num_bins), np.complex64)
         for one, own in zip(values, spectra):
-            convolved = fft.ifft(fft.fft(one * before[:, None], length) * chirp[:, None])
+            turned = one * before[:, None]
+            transformed = fft.fft(turned, length) * chirp[:, None]
+            convolved = fft.ifft(transformed)
             own[...] = convolved[..., :num_bins] * after[:, None]
         return spectra
 

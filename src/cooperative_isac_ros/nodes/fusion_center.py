@@ -112,6 +112,7 @@ class FusionCenter(SceneNode):
         self._cloud = self.create_publisher(
             PointCloud2, self.shared("detections/points"), qos.STREAM
         )
+        self._decoder.prepare()
         self._decoder.decode({}, make_frame(self.scene, 0))
 
         self.create_subscription(Frame, self.shared("frame"), self._on_frame, qos.STREAM)
